@@ -1,0 +1,203 @@
+// Package run starts one child process the way a build wants it: in a process group of its own, with an environment
+// from scratch, its output in a log, without a network, and gone to the last grandchild when the context ends.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Cmd is one child process.
+type Cmd struct {
+	Argv []string
+	Dir  string
+	// Env is the whole environment, as KEY=value; nothing of ours is added.
+	Env []string
+	// Out receives standard output and standard error. Nil throws them away.
+	Out io.Writer
+	// Online leaves the child in our network. Otherwise it is denied where the kernel lets us (see Isolation).
+	Online bool
+}
+
+// grace is what a cancelled child has between SIGTERM and SIGKILL. Mage gives up 5 s after SIGINT.
+const grace = 1500 * time.Millisecond
+
+// Error says which command failed and how.
+type Error struct {
+	Cmd  Cmd
+	Code int // exit code; -1 when a signal ended it or it did not start
+	Err  error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %v", Quote(e.Cmd.Argv), e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Run starts the child and waits for it. The error is the context's when that ended first, else an *Error.
+func (c Cmd) Run(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// Pdeathsig is tied to the thread that forks, so it must live as long as the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	path, err := LookPath(c.Argv[0], c.Env)
+	if err != nil {
+		return &Error{c, -1, err}
+	}
+	cmd := exec.Command(path)
+	cmd.Args = c.Argv
+	cmd.Dir, cmd.Env = c.Dir, c.Env
+	cmd.Stdout, cmd.Stderr = c.Out, c.Out
+	cmd.WaitDelay = 2 * time.Second // a grandchild that left the group cannot hold the pipe open for ever
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if !c.Online {
+		Isolate(cmd.SysProcAttr)
+	}
+	if err := cmd.Start(); err != nil {
+		return &Error{c, -1, err}
+	}
+	pgid := cmd.Process.Pid
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			syscall.Kill(-pgid, syscall.SIGTERM)
+			select {
+			case <-done:
+			case <-time.After(grace):
+			}
+			syscall.Kill(-pgid, syscall.SIGKILL)
+		}
+	})
+	err = cmd.Wait()
+	close(done)
+	watch.Wait()
+	syscall.Kill(-pgid, syscall.SIGKILL) // what the child left behind
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		code := -1
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		}
+		return &Error{c, code, err}
+	}
+	return nil
+}
+
+// Output runs the child and gives what it printed, at most 1 MiB of it.
+func (c Cmd) Output(ctx context.Context) (string, error) {
+	var b limited
+	c.Out = &b
+	err := c.Run(ctx)
+	return string(b.buf), err
+}
+
+type limited struct{ buf []byte }
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.buf = append(l.buf, p[:min(len(p), max(0, 1<<20-len(l.buf)))]...)
+	return len(p), nil
+}
+
+// LookPath finds a program in the PATH of env, not in ours.
+func LookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			for dir := range strings.SplitSeq(path, ":") {
+				file := dir + "/" + name
+				if fi, err := os.Stat(file); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+					return file, nil
+				}
+			}
+			return "", fmt.Errorf("%s: not found in PATH=%s", name, path)
+		}
+	}
+	return "", fmt.Errorf("%s: not found: the environment has no PATH", name)
+}
+
+// Quote writes argv so that a POSIX shell reads it back as the same words.
+func Quote(argv []string) string {
+	q := make([]string, len(argv))
+	for i, a := range argv {
+		if a == "" || strings.ContainsFunc(a, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("%+,-./:=@_", r))
+		}) {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		q[i] = a
+	}
+	return strings.Join(q, " ")
+}
+
+// Isolation is how the network is denied to children on this machine.
+type Isolation struct {
+	// Network says that children get an empty network namespace.
+	Network bool
+	// User says that a user namespace is needed for it (we are not root).
+	User bool
+	// Why says, where Network is false, what the kernel answered.
+	Why string
+}
+
+// Isolated finds out once, by trying, what the kernel allows.
+var Isolated = sync.OnceValue(func() Isolation {
+	var why []string
+	for _, user := range []bool{os.Geteuid() != 0, true} {
+		iso := Isolation{Network: true, User: user}
+		runtime.LockOSThread()
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Path = "/bin/true"
+		if _, err := os.Stat(cmd.Path); err != nil {
+			cmd.Path = "/usr/bin/true"
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		iso.apply(cmd.SysProcAttr)
+		err := cmd.Run()
+		runtime.UnlockOSThread()
+		if err == nil {
+			return iso
+		}
+		why = append(why, err.Error())
+		if user {
+			break
+		}
+	}
+	return Isolation{Why: "the kernel refuses a network namespace: " + strings.Join(why, "; ")}
+})
+
+// Isolate denies the network to a child, as far as this machine can.
+func Isolate(a *syscall.SysProcAttr) { Isolated().apply(a) }
+
+func (i Isolation) apply(a *syscall.SysProcAttr) {
+	if !i.Network {
+		return
+	}
+	// A process namespace goes with it: when its first process dies, by Pdeathsig too, the kernel ends all others.
+	a.Cloneflags |= syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
+	if i.User {
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
+}

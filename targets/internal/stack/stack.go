@@ -1,0 +1,529 @@
+// Package stack reads what is to be built: a stack file (versions, origins, constraints) and its lock (the digest of
+// every byte that enters). It knows the two file formats and nothing else: no disk layout, no host, no compiler.
+package stack
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	version "github.com/hashicorp/go-version"
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Components that a stack can name, in the order in which tables list them. Each has a recipe.
+var Components = []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli"}
+
+// Stack is one pinned set of versions that belong together.
+type Stack struct {
+	// Name is the file's name without ".toml", as STACK= selects it.
+	Name string `toml:"-"`
+	// Version is the release that the package is named after.
+	Version string `toml:"version"`
+	// Go constrains the toolchain that compiles the Go components, in hashicorp/go-version's syntax.
+	Go string `toml:"go"`
+	// Epoch is SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date.
+	Epoch int64 `toml:"epoch"`
+	// Target is the machine that will run the outputs.
+	Target Target `toml:"target"`
+	// Component has one entry for each part of the stack.
+	Component map[string]*Component `toml:"component"`
+
+	// File is the path that the stack was read from.
+	File string `toml:"-"`
+	// Lock is the lock beside it; empty, not nil, where there is none yet.
+	Lock *Lock `toml:"-"`
+}
+
+// Target describes the host that runs the binaries; it need not be the one that builds them.
+type Target struct {
+	// Kernel is the oldest kernel release that the outputs must start on.
+	Kernel string `toml:"kernel"`
+	// Arch is a GOARCH. Only amd64 has recipes.
+	Arch string `toml:"arch"`
+}
+
+// Component is one upstream part at one version.
+type Component struct {
+	Name    string `toml:"-"`
+	Version string `toml:"version"`
+	// Commit is upstream's commit of that release, at least seven hex digits; empty when it is not known.
+	Commit string `toml:"commit"`
+	// Go overrides the stack's constraint for this component.
+	Go string `toml:"go"`
+	// Quota keeps dockerd's XFS project quotas, which need cgo and kernel headers. Default true.
+	Quota *bool `toml:"quota"`
+	// Vendor says how a Go vendor tree is restored for origins that strip it.
+	Vendor *Vendor `toml:"vendor"`
+	// Origin lists where the sources can be had, in the order in which they are tried.
+	Origin []*Origin `toml:"origin"`
+}
+
+// Vendor is the instruction for restoring a stripped vendor tree.
+type Vendor struct {
+	// Modfile is the module file that holds the dependencies: go.mod (the default) or vendor.mod.
+	Modfile string `toml:"modfile"`
+	// Replace are go.mod replace directives ("old => new version") for pins that no proxy serves any more.
+	Replace []string `toml:"replace"`
+}
+
+// Kinds of origin.
+const (
+	KindFile   = "file"   // a file that the user puts into vendor-sources/
+	KindDebian = "debian" // a path below a Debian mirror's base
+	KindURL    = "url"    // upstream's own address
+)
+
+// Origin is one place that serves a component's sources, with its own bytes and layout.
+type Origin struct {
+	Kind string `toml:"kind"`
+	// Path is below the mirror's base for a Debian origin.
+	Path string `toml:"path"`
+	// URL is upstream's address for an url origin.
+	URL string `toml:"url"`
+	// File is the name in vendor-sources/; by default the last element of Path or URL.
+	File string `toml:"file"`
+	// Strip is the number of leading directories that the archive's names lose. Default 1.
+	Strip *int `toml:"strip"`
+	// Vendored says that the archive carries its vendor/ tree.
+	Vendored bool `toml:"vendored"`
+}
+
+// Name is the origin's file name in vendor-sources/.
+func (o *Origin) Name() string {
+	switch {
+	case o.File != "":
+		return o.File
+	case o.Path != "":
+		return path.Base(o.Path)
+	default:
+		return path.Base(o.URL)
+	}
+}
+
+// StripCount is the number of leading directories to drop.
+func (o *Origin) StripCount() int {
+	if o.Strip == nil {
+		return 1
+	}
+	return *o.Strip
+}
+
+// WantsQuota says whether dockerd is to be built with project quotas.
+func (c *Component) WantsQuota() bool { return c.Quota == nil || *c.Quota }
+
+// GoConstraint is the constraint on the toolchain that compiles component c.
+func (s *Stack) GoConstraint(c *Component) string { return cmp.Or(c.Go, s.Go) }
+
+// Lock holds the digests of a stack's inputs.
+type Lock struct {
+	File   []*LockedFile   `toml:"file"`
+	Vendor []*LockedVendor `toml:"vendor"`
+	Go     []*LockedGo     `toml:"toolchain"`
+}
+
+// LockedFile pins one source file of one component.
+type LockedFile struct {
+	Component string `toml:"component"`
+	Name      string `toml:"name"`
+	SHA256    string `toml:"sha256"`
+	// Size is in bytes; it lets a download show its progress and stop early.
+	Size int64 `toml:"size"`
+}
+
+// LockedVendor pins one restored vendor tree, made from the archive whose digest is Source.
+type LockedVendor struct {
+	Component string `toml:"component"`
+	Name      string `toml:"name"`
+	// Source is the SHA-256 of the archive that the vendor tree was restored for.
+	Source string `toml:"source"`
+	// TarSHA256 is the digest of the uncompressed tar: gzip's bytes depend on the Go that wrote them.
+	TarSHA256 string `toml:"tar_sha256"`
+}
+
+// LockedGo pins one Go toolchain by its module sum.
+type LockedGo struct {
+	Version string `toml:"version"`
+	Sum     string `toml:"h1"`
+}
+
+// FileFor gives the lock's line for a file of a component, or nil.
+func (l *Lock) FileFor(component, name string) *LockedFile {
+	for _, f := range l.File {
+		if f.Component == component && f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// VendorFor gives the lock's line for the vendor tree of a component's archive, or nil.
+func (l *Lock) VendorFor(component, sourceSHA string) *LockedVendor {
+	for _, v := range l.Vendor {
+		if v.Component == component && v.Source == sourceSHA {
+			return v
+		}
+	}
+	return nil
+}
+
+// Problems are all that is wrong with a file, in the file's order.
+type Problems []Problem
+
+// Problem is one thing that is wrong at one place.
+type Problem struct {
+	File string
+	Line int // from 1; 0 where the file as a whole is meant
+	Text string
+}
+
+func (p Problem) Error() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+}
+
+func (ps Problems) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d problem(s) in the stack's files:", len(ps))
+	for _, p := range ps {
+		b.WriteString("\n  " + p.Error())
+	}
+	return b.String()
+}
+
+// List gives the names of the stacks in dir, sorted.
+func List(dir string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.toml"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".toml"))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Load reads and validates dir/name.toml and, where it exists, dir/name.lock. An error that comes from the files'
+// content is a Problems with all that is wrong; an unknown name lists the known ones.
+func Load(dir, name string) (*Stack, error) {
+	file := filepath.Join(dir, name+".toml")
+	data, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) || filepath.Base(name) != name {
+		names, _ := List(dir)
+		return nil, fmt.Errorf("stack %q: no such file %s.toml in %s; known stacks: %s (select one with STACK=<name>)",
+			name, name, dir, strings.Join(names, ", "))
+	} else if err != nil {
+		return nil, err
+	}
+	s := &Stack{Name: name, File: file, Lock: &Lock{}}
+	ps := Parse(data, file, s)
+
+	lockFile := filepath.Join(dir, name+".lock")
+	if data, err := os.ReadFile(lockFile); err == nil {
+		ps = append(ps, ParseLock(data, lockFile, s.Lock)...)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return s, nil
+}
+
+// decode unmarshals strictly and gives the line of every key.
+func decode(data []byte, file string, v any) (map[string]int, Problems) {
+	lines := keyLines(data)
+	dec := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
+	err := dec.Decode(v)
+	var strict *toml.StrictMissingError
+	var de *toml.DecodeError
+	switch {
+	case err == nil:
+		return lines, nil
+	case errors.As(err, &strict):
+		var ps Problems
+		for _, e := range strict.Errors {
+			row, _ := e.Position()
+			ps = append(ps, Problem{file, row, fmt.Sprintf("unknown key %q; see README.md for the keys of a stack", strings.Join(e.Key(), "."))})
+		}
+		return lines, ps
+	case errors.As(err, &de):
+		row, _ := de.Position()
+		return lines, Problems{{file, row, strings.TrimPrefix(de.Error(), "toml: ")}}
+	default:
+		return lines, Problems{{file, 0, err.Error()}}
+	}
+}
+
+// keyLines maps "table.key" (with "[i]" behind an array table's name) to its line.
+func keyLines(data []byte) map[string]int {
+	lines := map[string]int{}
+	count := map[string]int{}
+	var p unstable.Parser
+	p.Reset(data)
+	prefix := ""
+	for p.NextExpression() {
+		e := p.Expression()
+		var parts []string
+		line := 0
+		for it := e.Key(); it.Next(); {
+			n := it.Node()
+			if line == 0 {
+				line = p.Shape(n.Raw).Start.Line
+			}
+			parts = append(parts, string(n.Data))
+		}
+		key := strings.Join(parts, ".")
+		switch e.Kind {
+		case unstable.Table:
+			prefix = key
+			lines[prefix] = line
+		case unstable.ArrayTable:
+			prefix = fmt.Sprintf("%s[%d]", key, count[key])
+			count[key]++
+			lines[prefix] = line
+		case unstable.KeyValue:
+			if prefix != "" {
+				key = prefix + "." + key
+			}
+			lines[key] = line
+		}
+	}
+	return lines
+}
+
+var (
+	hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	commitRE  = regexp.MustCompile(`^[0-9a-f]{7,40}$`)
+	fileName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._~+@-]*$`)
+)
+
+// Parse reads a stack file's bytes into s and gives all problems that they have.
+func Parse(data []byte, file string, s *Stack) Problems {
+	lines, ps := decode(data, file, s)
+	if len(ps) > 0 {
+		return ps
+	}
+	at := func(keys ...string) int { // the first key that the file has
+		for _, k := range keys {
+			if n, ok := lines[k]; ok {
+				return n
+			}
+		}
+		return 0
+	}
+	bad := func(line int, format string, a ...any) {
+		ps = append(ps, Problem{file, line, fmt.Sprintf(format, a...)})
+	}
+	wantVersion := func(v, key, table string) {
+		if v == "" {
+			bad(at(key, table), "%s: missing, want a release such as 1.2.3", key)
+		} else if _, err := version.NewSemver(v); err != nil || v[0] == 'v' {
+			bad(at(key), "%s: got %q, want a release such as 1.2.3", key, v)
+		}
+	}
+	wantConstraint := func(c, key string) {
+		if c == "" {
+			return
+		}
+		if _, err := version.NewConstraint(c); err != nil {
+			bad(at(key), "%s: got %q, want a constraint such as \">= 1.21, < 1.30\"", key, c)
+		} else if !satisfiable(c) {
+			bad(at(key), "%s: got %q, which no release can meet", key, c)
+		}
+	}
+	wantVersion(s.Version, "version", "")
+	wantVersion(s.Target.Kernel, "target.kernel", "target")
+	if s.Target.Arch != "amd64" {
+		bad(at("target.arch", "target"), "target.arch: got %q, want \"amd64\" (the only one with recipes)", s.Target.Arch)
+	}
+	if s.Go == "" {
+		bad(0, "go: missing, want a constraint such as \">= 1.21\"")
+	}
+	wantConstraint(s.Go, "go")
+	if s.Epoch <= 0 {
+		bad(at("epoch"), "epoch: got %d, want the release's date in seconds since 1970", s.Epoch)
+	}
+	for _, name := range Components {
+		if s.Component[name] == nil {
+			bad(0, "component.%s: missing", name)
+		}
+	}
+	for name, c := range s.Component {
+		t := "component." + name
+		c.Name = name
+		if !slices.Contains(Components, name) {
+			bad(at(t), "%s: unknown component, want one of %s", t, strings.Join(Components, ", "))
+		}
+		wantVersion(c.Version, t+".version", t)
+		wantConstraint(c.Go, t+".go")
+		if c.Commit != "" && !commitRE.MatchString(c.Commit) {
+			bad(at(t+".commit"), "%s.commit: got %q, want 7 to 40 hex digits, or no such line when it is unknown", t, c.Commit)
+		}
+		if c.Vendor != nil && !slices.Contains([]string{"", "go.mod", "vendor.mod"}, c.Vendor.Modfile) {
+			bad(at(t+".vendor.modfile", t+".vendor"), "%s.vendor.modfile: got %q, want \"go.mod\" or \"vendor.mod\"", t, c.Vendor.Modfile)
+		}
+		if c.Vendor != nil {
+			for _, r := range c.Vendor.Replace {
+				if l, _, ok := strings.Cut(r, "=>"); !ok || strings.TrimSpace(l) == "" || strings.ContainsAny(r, "\n()") {
+					bad(at(t+".vendor.replace", t+".vendor"), "%s.vendor.replace: got %q, want \"module => module version\"", t, r)
+				}
+			}
+		}
+		if len(c.Origin) == 0 {
+			bad(at(t), "%s.origin: missing, want at least one [[%s.origin]]", t, t)
+		}
+		for i, o := range c.Origin {
+			ot := fmt.Sprintf("%s.origin[%d]", t, i)
+			switch {
+			case o.Kind == KindFile && o.File == "":
+				bad(at(ot), "%s.origin: kind \"file\" wants file = \"<name in vendor-sources>\"", t)
+			case o.Kind == KindDebian && (o.Path == "" || path.Clean(o.Path) != o.Path || strings.HasPrefix(o.Path, "/") || strings.HasPrefix(o.Path, "..")):
+				bad(at(ot+".path", ot), "%s.origin: path: got %q, want a path below a mirror's base, such as pool/main/r/runc/…", t, o.Path)
+			case o.Kind == KindURL && !strings.HasPrefix(o.URL, "https://") && !isLoopback(o.URL):
+				bad(at(ot+".url", ot), "%s.origin: url: got %q, want an https address", t, o.URL)
+			case !slices.Contains([]string{KindFile, KindDebian, KindURL}, o.Kind):
+				bad(at(ot+".kind", ot), "%s.origin: kind: got %q, want \"file\", \"debian\" or \"url\"", t, o.Kind)
+			case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
+				bad(at(ot+".file", ot), "%s.origin: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz or .tar", t, o.Name())
+			case o.StripCount() < 0 || o.StripCount() > 8:
+				bad(at(ot+".strip", ot), "%s.origin: strip: got %d, want 0 to 8", t, o.StripCount())
+			}
+		}
+	}
+	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
+	return ps
+}
+
+// isLoopback allows plain http to this very machine, which tests use.
+func isLoopback(u string) bool {
+	return strings.HasPrefix(u, "http://127.0.0.1:") || strings.HasPrefix(u, "http://localhost:")
+}
+
+// Format names an archive's compression by its file name: "gz", "xz", "tar", or "" for none that is known.
+func Format(name string) string {
+	switch {
+	case strings.HasSuffix(name, ".tar.gz"), strings.HasSuffix(name, ".tgz"):
+		return "gz"
+	case strings.HasSuffix(name, ".tar.xz"):
+		return "xz"
+	case strings.HasSuffix(name, ".tar"):
+		return "tar"
+	}
+	return ""
+}
+
+// satisfiable looks for a release that meets c among the bounds that c itself names and their neighbours.
+func satisfiable(c string) bool {
+	cs, err := version.NewConstraint(c)
+	if err != nil {
+		return false
+	}
+	for _, one := range cs {
+		bound := strings.TrimLeft(one.String(), "=!<>~ ")
+		v, err := version.NewVersion(bound)
+		if err != nil {
+			continue
+		}
+		seg := v.Segments()
+		for i := range seg {
+			for _, d := range []int{-1, 0, 1} {
+				n := slices.Clone(seg)
+				if n[i] += d; n[i] < 0 {
+					continue
+				}
+				if d < 0 {
+					for j := i + 1; j < len(n); j++ {
+						n[j] = 1 << 20
+					}
+				}
+				parts := make([]string, len(n))
+				for j, x := range n {
+					parts[j] = fmt.Sprint(x)
+				}
+				if w, err := version.NewVersion(strings.Join(parts, ".")); err == nil && cs.Check(w) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// ParseLock reads a lock's bytes into l and gives all problems that they have.
+func ParseLock(data []byte, file string, l *Lock) Problems {
+	lines, ps := decode(data, file, l)
+	bad := func(table string, i int, key, format string, a ...any) {
+		k := fmt.Sprintf("%s[%d]", table, i)
+		line := lines[k]
+		if n, ok := lines[k+"."+key]; ok {
+			line = n
+		}
+		ps = append(ps, Problem{file, line, fmt.Sprintf(format, a...)})
+	}
+	digest := func(table string, i int, key, name, got string) {
+		if got == "" {
+			bad(table, i, key, "%s %s: %s: missing, want 64 hex digits; run \"mage fetch -record\" to record it", table, name, key)
+		} else if !hexDigest.MatchString(got) {
+			bad(table, i, key, "%s %s: %s: got %q, want 64 hex digits", table, name, key, got)
+		}
+	}
+	plain := func(table string, i int, name string) {
+		if !fileName.MatchString(name) {
+			bad(table, i, "name", "%s: name: got %q, want a plain file name", table, name)
+		}
+	}
+	for i, f := range l.File {
+		plain("file", i, f.Name)
+		digest("file", i, "sha256", f.Name, f.SHA256)
+		if f.Size <= 0 {
+			bad("file", i, "size", "file %s: size: got %d, want its bytes", f.Name, f.Size)
+		}
+	}
+	for i, v := range l.Vendor {
+		plain("vendor", i, v.Name)
+		digest("vendor", i, "tar_sha256", v.Name, v.TarSHA256)
+		digest("vendor", i, "source", v.Name, v.Source)
+	}
+	for i, g := range l.Go {
+		if g.Version == "" || !strings.HasPrefix(g.Sum, "h1:") {
+			bad("toolchain", i, "h1", "toolchain %q: h1: got %q, want the module's h1: sum", g.Version, g.Sum)
+		}
+	}
+	return ps
+}
+
+// Encode gives the lock's file content, sorted, so that two recordings of the same facts are the same bytes.
+func (l *Lock) Encode() []byte {
+	byName := func(a, b string) int { return cmp.Compare(a, b) }
+	slices.SortFunc(l.File, func(a, b *LockedFile) int {
+		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
+	})
+	slices.SortFunc(l.Vendor, func(a, b *LockedVendor) int {
+		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
+	})
+	slices.SortFunc(l.Go, func(a, b *LockedGo) int { return byName(a.Version, b.Version) })
+	var b strings.Builder
+	b.WriteString("# Every byte that enters this stack, by digest. Written by \"mage fetch -record\"; do not edit.\n")
+	for _, f := range l.File {
+		fmt.Fprintf(&b, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\nsize = %d\n", f.Component, f.Name, f.SHA256, f.Size)
+	}
+	for _, v := range l.Vendor {
+		fmt.Fprintf(&b, "\n[[vendor]]\ncomponent = %q\nname = %q\nsource = %q\ntar_sha256 = %q\n", v.Component, v.Name, v.Source, v.TarSHA256)
+	}
+	for _, g := range l.Go {
+		fmt.Fprintf(&b, "\n[[toolchain]]\nversion = %q\nh1 = %q\n", g.Version, g.Sum)
+	}
+	return []byte(b.String())
+}
