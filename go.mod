@@ -9,16 +9,11 @@ ignore ./vendor-sources
 ignore ./build
 
 require (
-	github.com/bluekeyes/go-gitdiff v0.9.0 // indirect
-	github.com/hashicorp/go-version v1.9.0 // indirect
-	github.com/magefile/mage v1.17.2 // indirect
-	github.com/otiai10/copy v1.14.1 // indirect
-	github.com/otiai10/mint v1.6.3 // indirect
-	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
-	github.com/rogpeppe/go-internal v1.14.1 // indirect
-	github.com/ulikunitz/xz v0.5.15 // indirect
-	golang.org/x/mod v0.30.0 // indirect
-	golang.org/x/sync v0.18.0 // indirect
-	golang.org/x/sys v0.38.0 // indirect
-	golang.org/x/term v0.37.0 // indirect
+	github.com/bluekeyes/go-gitdiff v0.9.0
+	github.com/hashicorp/go-version v1.9.0
+	github.com/pelletier/go-toml/v2 v2.4.3
+	github.com/ulikunitz/xz v0.5.15
+	golang.org/x/mod v0.30.0
 )
+
+require github.com/magefile/mage v1.17.2 // indirect

@@ -1,0 +1,362 @@
+// Package archive reads tar archives as the hostile input that they are, and writes them so that the same files always
+// give the same bytes.
+package archive
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ulikunitz/xz"
+)
+
+// Limits of what an archive may unpack to. The largest known source (moby with its vendor tree) is 9,300 files and
+// 103 MB.
+const (
+	maxEntries = 400_000
+	maxBytes   = 4 << 30
+	maxName    = 1024
+)
+
+// Open gives the uncompressed tar of a file, by its format: "gz", "xz" or "tar".
+func Open(file, format string) (io.ReadCloser, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := Decompress(bufio.NewReaderSize(f, 1<<20), format)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, f}, nil
+}
+
+// Decompress undoes one of the known compressions.
+func Decompress(r io.Reader, format string) (io.Reader, error) {
+	switch format {
+	case "gz":
+		return gzip.NewReader(r)
+	case "xz":
+		return xz.NewReader(r)
+	case "tar":
+		return r, nil
+	}
+	return nil, fmt.Errorf("compression %q: want gz, xz or tar", format)
+}
+
+// Extract unpacks a tar into dir, which must exist, dropping strip leading directories of every name (an entry with
+// no more than that is skipped). It refuses what could reach out of dir: absolute names and links, "..", writing
+// through a link, devices, setuid bits. Modes become 0644 or 0755, times are kept (make looks at them).
+func Extract(r io.Reader, dir string, strip int) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	x := extractor{root: root, links: map[string]bool{}, dirs: map[string]bool{".": true}, strip: strip}
+	tr := tar.NewReader(r)
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read the archive: %w", err)
+		}
+		if n >= maxEntries {
+			return fmt.Errorf("more than %d entries", maxEntries)
+		}
+		if err := x.entry(h, tr); err != nil {
+			return fmt.Errorf("entry %q: %w", h.Name, err)
+		}
+	}
+	// The kernel's own walk has the last word: a link whose parts are each harmless may still lead out.
+	for name := range x.links {
+		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("link %q: %w", name, err)
+		}
+	}
+	if x.files == 0 {
+		return fmt.Errorf("no file in it (after %d leading directories were dropped)", strip)
+	}
+	return nil
+}
+
+type extractor struct {
+	root  *os.Root
+	links map[string]bool
+	dirs  map[string]bool
+	strip int
+	bytes int64
+	files int
+}
+
+func (x *extractor) entry(h *tar.Header, r io.Reader) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	if len(h.Name) > maxName || strings.ContainsRune(h.Name, 0) {
+		return fmt.Errorf("name too long or with a NUL (limit %d bytes)", maxName)
+	}
+	if path.IsAbs(h.Name) || slices.Contains(strings.Split(h.Name, "/"), "..") {
+		return errors.New("leaves the tree: an absolute name, or one with \"..\"")
+	}
+	name, ok := x.stripped(h.Name)
+	if !ok {
+		return nil
+	}
+	if h.Mode&0o6000 != 0 {
+		return fmt.Errorf("mode %04o: setuid and setgid files are refused", h.Mode&0o7777)
+	}
+	for p := path.Dir(name); p != "."; p = path.Dir(p) {
+		if x.links[p] {
+			return fmt.Errorf("would be written through the link %q", p)
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return x.mkdir(name)
+	case tar.TypeReg:
+		return x.file(name, h, r)
+	case tar.TypeSymlink:
+		if path.IsAbs(h.Linkname) || !filepath.IsLocal(path.Join(path.Dir(name), h.Linkname)) {
+			return fmt.Errorf("link to %q leaves the tree", h.Linkname)
+		}
+		if err := x.free(name); err != nil {
+			return err
+		}
+		x.links[name] = true
+		return x.root.Symlink(h.Linkname, name)
+	case tar.TypeLink:
+		target, ok := x.stripped(h.Linkname)
+		if !ok || path.IsAbs(h.Linkname) || slices.Contains(strings.Split(h.Linkname, "/"), "..") {
+			return fmt.Errorf("hard link to %q leaves the tree", h.Linkname)
+		}
+		if err := x.free(name); err != nil {
+			return err
+		}
+		return x.root.Link(target, name)
+	}
+	return fmt.Errorf("type %q: only files, directories and links are accepted", h.Typeflag)
+}
+
+// stripped drops the leading directories of a name; false when nothing is left.
+func (x *extractor) stripped(name string) (string, bool) {
+	parts := strings.Split(path.Clean(name), "/")
+	if len(parts) <= x.strip {
+		return "", false
+	}
+	name = path.Join(parts[x.strip:]...)
+	return name, name != "."
+}
+
+func (x *extractor) mkdir(name string) error {
+	if x.dirs[name] {
+		return nil
+	}
+	if err := x.root.MkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	for p := name; !x.dirs[p]; p = path.Dir(p) {
+		x.dirs[p] = true
+		if err := x.root.Chmod(p, 0o755); err != nil { // whatever the umask is
+			return err
+		}
+	}
+	return nil
+}
+
+// free makes room for an entry that the archive may name twice.
+func (x *extractor) free(name string) error {
+	if err := x.mkdir(path.Dir(name)); err != nil {
+		return err
+	}
+	x.files++
+	delete(x.links, name)
+	if err := x.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (x *extractor) file(name string, h *tar.Header, r io.Reader) error {
+	if x.bytes += h.Size; x.bytes > maxBytes {
+		return fmt.Errorf("unpacks to more than %d bytes", int64(maxBytes))
+	}
+	if err := x.free(name); err != nil {
+		return err
+	}
+	mode := fs.FileMode(0o644)
+	if h.Mode&0o111 != 0 {
+		mode = 0o755
+	}
+	f, err := x.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err != nil {
+		return err
+	}
+	return x.root.Chtimes(name, h.ModTime, h.ModTime)
+}
+
+// Entry is one file, directory or link to be written.
+type Entry struct {
+	Name string // slash-separated, in the archive
+	// Path is the file on disk; empty when Data is the content.
+	Path string
+	Data []byte
+	Mode fs.FileMode // 0644 or 0755
+	Link string      // target, for a symbolic link
+}
+
+// Tree lists everything below dir as entries with prefix before their names.
+func Tree(dir, prefix string) ([]Entry, error) {
+	var es []Entry
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, p)
+		e := Entry{Name: path.Join(prefix, filepath.ToSlash(rel)), Path: p, Mode: 0o644}
+		if d.Type()&fs.ModeSymlink != 0 {
+			e.Link, err = os.Readlink(p)
+			es = append(es, e)
+			return err
+		}
+		if !d.Type().IsRegular() {
+			return fmt.Errorf("%s: not a file, directory or link", p)
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if fi.Mode()&0o111 != 0 {
+			e.Mode = 0o755
+		}
+		es = append(es, e)
+		return nil
+	})
+	return es, err
+}
+
+// WriteTar writes entries in the order of their names, all of time t and owner 0: the same entries give the same bytes.
+func WriteTar(w io.Writer, es []Entry, t time.Time) error {
+	es = slices.Clone(es)
+	slices.SortFunc(es, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	tw := tar.NewWriter(w)
+	for _, e := range es {
+		if err := writeEntry(tw, e, t); err != nil {
+			return fmt.Errorf("%s: %w", e.Name, err)
+		}
+	}
+	return tw.Close()
+}
+
+func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
+	h := &tar.Header{Name: e.Name, Mode: int64(e.Mode.Perm()), ModTime: t.UTC().Truncate(time.Second), Typeflag: tar.TypeReg, Size: int64(len(e.Data))}
+	if e.Link != "" {
+		h.Typeflag, h.Linkname, h.Mode, h.Size = tar.TypeSymlink, e.Link, 0o777, 0
+		return tw.WriteHeader(h)
+	}
+	if e.Path == "" {
+		if err := tw.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := tw.Write(e.Data)
+		return err
+	}
+	f, err := os.Open(e.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h.Size = fi.Size()
+	if err := tw.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.Copy(tw, f)
+	return err
+}
+
+// WriteTarGz writes entries as a gzip'd tar into file, atomically, and gives the SHA-256 of the uncompressed tar.
+func WriteTarGz(file string, es []Entry, t time.Time) (tarSHA string, err error) {
+	h := sha256.New()
+	err = WriteFile(file, 0o644, func(w io.Writer) error {
+		bw := bufio.NewWriterSize(w, 1<<20)
+		zw := gzip.NewWriter(bw)
+		if err := WriteTar(io.MultiWriter(zw, h), es, t); err != nil {
+			return err
+		}
+		return errors.Join(zw.Close(), bw.Flush())
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// WriteFile writes a file so that its name appears only when all of its content is on the disk.
+func WriteFile(file string, mode fs.FileMode, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".tmp-"+filepath.Base(file)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = write(f)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(file))
+}
+
+// SyncDir makes the names in a directory durable.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// SHA256File is the digest of a file's bytes, in hex.
+func SHA256File(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return SHA256(f)
+}
+
+// SHA256 is the digest of all that r gives, in hex.
+func SHA256(r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.CopyBuffer(h, r, make([]byte, 1<<20)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,101 @@
+package source
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"drydock/targets/internal/archive"
+)
+
+// Digests remembers files' SHA-256 by size, time and inode, so that a run with nothing to do reads no archive.
+type Digests struct {
+	file  string
+	mu    sync.Mutex
+	known map[string]stamp
+	dirty bool
+}
+
+type stamp struct {
+	Size   int64  `json:"size"`
+	Mtime  int64  `json:"mtime_ns"`
+	Ctime  int64  `json:"ctime_ns"`
+	Inode  uint64 `json:"inode"`
+	SHA256 string `json:"sha256"`
+}
+
+// OpenDigests reads the memory from file; a missing or damaged one is an empty memory.
+func OpenDigests(file string) *Digests {
+	d := &Digests{file: file, known: map[string]stamp{}}
+	if data, err := os.ReadFile(file); err == nil {
+		if json.Unmarshal(data, &d.known) != nil || d.known == nil {
+			d.known = map[string]stamp{}
+		}
+	}
+	return d
+}
+
+// Of gives a file's digest, from memory where size, time and inode are what they were.
+func (d *Digests) Of(path string) (string, error) {
+	return d.of(path, path, archive.SHA256File)
+}
+
+// OfTar gives the digest of the uncompressed tar in a .tar.gz.
+func (d *Digests) OfTar(path string) (string, error) {
+	return d.of(path+" tar", path, func(string) (string, error) {
+		r, err := archive.Open(path, "gz")
+		if err != nil {
+			return "", err
+		}
+		defer r.Close()
+		return archive.SHA256(r)
+	})
+}
+
+func (d *Digests) of(key, path string, hash func(string) (string, error)) (string, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	now := stamp{Size: fi.Size(), Mtime: fi.ModTime().UnixNano()}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		now.Inode, now.Ctime = st.Ino, st.Ctim.Nano()
+	}
+	d.mu.Lock()
+	was, ok := d.known[key]
+	d.mu.Unlock()
+	if now.SHA256 = was.SHA256; ok && was == now {
+		return was.SHA256, nil
+	}
+	if now.SHA256, err = hash(path); err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	d.known[key], d.dirty = now, true
+	d.mu.Unlock()
+	return now.SHA256, nil
+}
+
+// Forget empties the memory, so that everything is hashed again.
+func (d *Digests) Forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known, d.dirty = map[string]stamp{}, true
+}
+
+// Save writes the memory when it changed.
+func (d *Digests) Save() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.dirty {
+		return nil
+	}
+	d.dirty = false
+	data, err := json.MarshalIndent(d.known, "", "\t")
+	if err != nil {
+		return err
+	}
+	return archive.WriteFile(d.file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}

@@ -1,0 +1,384 @@
+// Package source turns a line of a lock into a prepared source tree: it finds or downloads the archive, checks it,
+// restores a stripped vendor tree, unpacks, and applies the patch series.
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/stack"
+)
+
+// Store is the directory that holds the archives, and the way to get those that it lacks.
+type Store struct {
+	// Dir is vendor-sources/.
+	Dir string
+	// Digests remembers the digests of files that did not change.
+	Digests *Digests
+	// Mirrors are Debian mirrors' bases, in the order in which they are tried.
+	Mirrors []string
+	// Client makes the requests; nil forbids them.
+	Client *http.Client
+	// Meter shows what is transferred; it may be nil.
+	Meter Meter
+	// Backoff is the wait before the first retry; it doubles with each. Zero is one second.
+	Backoff time.Duration
+
+	mu sync.Mutex // guards a lock that is being recorded
+}
+
+// Meter is told of transfers as they go on.
+type Meter interface {
+	// Start names a file and its size in bytes (0 when unknown).
+	Start(name string, size int64)
+	// Add counts bytes of a file, from the network (or found in a part left by an earlier run).
+	Add(name string, n int64)
+	// Done ends it.
+	Done(name string, err error)
+}
+
+// Found is an archive on disk whose digest has been checked.
+type Found struct {
+	Origin *stack.Origin
+	Path   string
+	SHA256 string
+}
+
+// MissingError says that sources are not there and could not be had.
+type MissingError struct{ Text string }
+
+func (e *MissingError) Error() string { return e.Text }
+
+// tries is how often one address is asked before the next origin gets its turn.
+const tries = 4
+
+// stall is how long a server may send nothing.
+const stall = 60 * time.Second
+
+// Locate finds a component's archive among the files already there, without the network. It gives nil and no error
+// when there is none. A file of the right name and the wrong content is an error, for it is the user's to look at.
+func (s *Store) Locate(c *stack.Component, l *stack.Lock) (*Found, error) {
+	var wrong error
+	for _, o := range c.Origin {
+		line := s.line(l, c.Name, o.Name())
+		if line == nil {
+			continue
+		}
+		p := filepath.Join(s.Dir, o.Name())
+		got, err := s.Digests.Of(p)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if got != line.SHA256 {
+			wrong = errors.Join(wrong, fmt.Errorf("%s: sha256: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.SHA256))
+			continue
+		}
+		return &Found{o, p, got}, nil
+	}
+	return nil, wrong
+}
+
+// Get is Locate, and a download where nothing is found. With record, an origin without a line in the lock is used and
+// its line added to the lock; the caller writes the lock.
+func (s *Store) Get(ctx context.Context, c *stack.Component, l *stack.Lock, record bool) (*Found, error) {
+	if found, err := s.Locate(c, l); found != nil || err != nil {
+		return found, err
+	}
+	var tried []string
+	for _, o := range c.Origin {
+		name := o.Name()
+		line := s.line(l, c.Name, name)
+		note := func(at, why string) { tried = append(tried, fmt.Sprintf("%s: %s", at, why)) }
+		if line == nil && !record {
+			note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
+			continue
+		}
+		if line == nil { // recorded on first use: a file that the user brought counts too
+			p := filepath.Join(s.Dir, name)
+			if got, err := s.Digests.Of(p); err == nil {
+				return s.record(c, l, o, p, got)
+			}
+		}
+		if o.Kind == stack.KindFile {
+			note(filepath.Join(s.Dir, name), "not there")
+			continue
+		}
+		if s.Client == nil {
+			note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
+			continue
+		}
+		urls := []string{o.URL}
+		if o.Kind == stack.KindDebian {
+			urls = nil
+			for _, m := range s.Mirrors {
+				urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
+			}
+			if len(urls) == 0 {
+				note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
+			}
+		}
+		for _, u := range urls {
+			err := s.download(ctx, u, name, line)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if err != nil {
+				note(u, err.Error())
+				continue
+			}
+			p := filepath.Join(s.Dir, name)
+			got, err := s.Digests.Of(p)
+			if err != nil {
+				return nil, err
+			}
+			if line == nil {
+				return s.record(c, l, o, p, got)
+			}
+			return &Found{o, p, got}, nil
+		}
+	}
+	return nil, &MissingError{fmt.Sprintf("no origin gave the source; tried:\n    %s\n  carry one of these files into %s and run again",
+		strings.Join(tried, "\n    "), s.Dir)}
+}
+
+func (s *Store) line(l *stack.Lock, component, name string) *stack.LockedFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.FileFor(component, name)
+}
+
+func (s *Store) record(c *stack.Component, l *stack.Lock, o *stack.Origin, p, sha string) (*Found, error) {
+	fi, err := os.Stat(p)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.File = append(l.File, &stack.LockedFile{Component: c.Name, Name: o.Name(), SHA256: sha, Size: fi.Size()})
+	return &Found{o, p, sha}, nil
+}
+
+// download brings one file into the store. Its name appears only after its digest matched (or with none to match).
+func (s *Store) download(ctx context.Context, url, name string, line *stack.LockedFile) (err error) {
+	part := filepath.Join(s.Dir, "."+name+".part")
+	size := int64(0)
+	if line != nil {
+		size = line.Size
+	}
+	if s.Meter != nil {
+		s.Meter.Start(name, size)
+		defer func() { s.Meter.Done(name, err) }()
+	}
+	wait := s.Backoff
+	if wait == 0 {
+		wait = time.Second
+	}
+	for try := 1; ; try++ {
+		var again bool
+		again, err = s.attempt(ctx, url, name, part, size)
+		if err == nil || !again || try == tries {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+			wait *= 2
+		}
+	}
+	if err != nil {
+		return err
+	}
+	got, err := archive.SHA256File(part)
+	if err != nil {
+		return err
+	}
+	if line != nil && got != line.SHA256 {
+		os.Remove(part)
+		return fmt.Errorf("sha256: got %s, want %s", got, line.SHA256)
+	}
+	f, err := os.OpenFile(part, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, filepath.Join(s.Dir, name)); err != nil {
+		return err
+	}
+	return archive.SyncDir(s.Dir)
+}
+
+// attempt makes one request, from where the part file ends. It says whether another try may help.
+func (s *Store) attempt(ctx context.Context, url, name, part string, size int64) (again bool, err error) {
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	have := fi.Size()
+	if size > 0 && have > size { // not a beginning of this file
+		have = 0
+		if err := f.Truncate(0); err != nil {
+			return false, err
+		}
+	}
+	if size > 0 && have == size {
+		return false, nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alarm := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing received for %v", stall)) })
+	defer alarm.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false, err
+	}
+	if have > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+	}
+	resp, err := s.Client.Do(req)
+	if err != nil {
+		return true, errors.Join(unwrapURL(err), context.Cause(ctx))
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		if have > 0 { // the server starts again from the beginning
+			if err := f.Truncate(0); err != nil {
+				return false, err
+			}
+			have = 0
+		}
+	case resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, resp.StatusCode == http.StatusPartialContent:
+		f.Truncate(0)
+		return true, errors.New(resp.Status)
+	default:
+		return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, errors.New(resp.Status)
+	}
+	if s.Meter != nil {
+		s.Meter.Add(name, have)
+	}
+	var body io.Reader = resp.Body
+	if size > 0 {
+		body = io.LimitReader(body, size-have+1) // one more tells a file that is too long
+	}
+	n, err := io.Copy(f, &counted{body, func(n int) {
+		alarm.Reset(stall)
+		if s.Meter != nil {
+			s.Meter.Add(name, int64(n))
+		}
+	}})
+	if err != nil {
+		return true, errors.Join(unwrapURL(err), context.Cause(ctx))
+	}
+	if size > 0 && have+n < size {
+		return true, fmt.Errorf("ended after %d of %d bytes", have+n, size)
+	}
+	return false, nil
+}
+
+// unwrapURL drops net/http's repetition of the address, which the caller prints already.
+func unwrapURL(err error) error {
+	if u := errors.Unwrap(err); u != nil {
+		return u
+	}
+	return err
+}
+
+type counted struct {
+	r   io.Reader
+	got func(int)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.got(n)
+	return n, err
+}
+
+// Mirrors gives the Debian mirrors that this machine's own apt sources name, below etc ("/etc" on a real machine), in
+// both of apt's forms; a non-empty override replaces them.
+func Mirrors(etc, override string) []string {
+	if override != "" {
+		return []string{override}
+	}
+	var found []string
+	add := func(u string) {
+		u = strings.TrimRight(u, "/")
+		if (strings.HasPrefix(u, "http://") || strings.HasPrefix(u, "https://")) && !strings.Contains(u, "security") {
+			for _, f := range found {
+				if f == u {
+					return
+				}
+			}
+			found = append(found, u)
+		}
+	}
+	lists, _ := filepath.Glob(filepath.Join(etc, "apt/sources.list.d/*"))
+	for _, file := range append([]string{filepath.Join(etc, "apt/sources.list")}, lists...) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		deb822 := strings.HasSuffix(file, ".sources")
+		if !deb822 && strings.HasSuffix(file, "sources.list.d") {
+			continue
+		}
+		for line := range bytes.Lines(data) {
+			f := strings.Fields(string(line))
+			switch {
+			case len(f) == 0 || strings.HasPrefix(f[0], "#"):
+			case deb822 && strings.EqualFold(f[0], "URIs:"):
+				for _, u := range f[1:] {
+					add(u)
+				}
+			case !deb822 && (f[0] == "deb" || f[0] == "deb-src"):
+				for _, u := range f[1:] {
+					if strings.Contains(u, "://") {
+						add(u)
+						break
+					}
+				}
+			}
+		}
+	}
+	return found
+}
+
+// FetchAll runs get for every name, some at a time, and gives all errors.
+func FetchAll(names []string, width int, get func(name string) error) error {
+	var wg sync.WaitGroup
+	sem := make(chan struct{}, width)
+	errs := make([]error, len(names))
+	for i, n := range names {
+		wg.Go(func() {
+			sem <- struct{}{}
+			defer func() { <-sem }()
+			if err := get(n); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

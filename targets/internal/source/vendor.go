@@ -1,0 +1,256 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/stack"
+
+	"golang.org/x/mod/modfile"
+)
+
+// Vendored says whether an origin's archive lacks its vendor tree, so that one must be restored for it.
+func NeedsVendor(c *stack.Component, o *stack.Origin) bool { return c.Vendor != nil && !o.Vendored }
+
+// VendorFile gives the restored vendor tree of a found archive, checked against the lock; nil and no error when it is
+// not there.
+func (s *Store) VendorFile(c *stack.Component, l *stack.Lock, f *Found) (*stack.LockedVendor, error) {
+	s.mu.Lock()
+	line := l.VendorFor(c.Name, f.SHA256)
+	s.mu.Unlock()
+	if line == nil {
+		return nil, nil
+	}
+	p := filepath.Join(s.Dir, line.Name)
+	got, err := s.Digests.OfTar(p)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", p, err)
+	}
+	if got != line.TarSHA256 {
+		return nil, fmt.Errorf("%s: sha256 of the tar in it: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.TarSHA256)
+	}
+	return line, nil
+}
+
+// Restore makes the vendor tree of a found archive with the go command and the module proxy that this machine is set
+// up with, checks every module against go.sum, and stores it as an archive. With record a missing or other digest is
+// written into the lock; without, it is an error.
+func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, f *Found, goTool string, env []string, scratch string, record bool) (err error) {
+	tmp, err := os.MkdirTemp(scratch, "vendor-"+c.Name+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, RemoveAll(tmp))
+	}()
+	tree, cache := filepath.Join(tmp, "tree"), filepath.Join(tmp, "mod")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		return err
+	}
+	if err := Unpack(f, tree); err != nil {
+		return err
+	}
+	shipped, _ := os.ReadFile(filepath.Join(tree, "vendor/modules.txt"))
+	if err := os.RemoveAll(filepath.Join(tree, "vendor")); err != nil {
+		return err
+	}
+	mod := c.Vendor.Modfile
+	if mod == "" {
+		mod = "go.mod"
+	}
+	if err := replaceModules(filepath.Join(tree, mod), c.Vendor.Replace); err != nil {
+		return err
+	}
+	args := []string{"mod", "vendor"}
+	if mod != "go.mod" {
+		if err := stubMod(tree, mod); err != nil {
+			return err
+		}
+		args = append(args, "-modfile="+mod)
+	}
+	env = append(env, "GOMODCACHE="+cache, "GOFLAGS=-modcacherw -mod=mod", "GOTOOLCHAIN=local", "GOWORK=off",
+		"GOCACHE="+filepath.Join(tmp, "cache"), "GOPATH="+filepath.Join(tmp, "gopath"), "CGO_ENABLED=0")
+	for _, a := range [][]string{args, {"mod", "verify"}} {
+		if mod != "go.mod" && a[1] == "verify" {
+			a = append(a, "-modfile="+mod)
+		}
+		out, err := run.Cmd{Argv: append([]string{goTool}, a...), Dir: tree, Env: env, Online: true}.Output(ctx)
+		if err != nil {
+			return fmt.Errorf("restore vendor/: %w\n%s", err, tail(out, 20))
+		}
+	}
+	if err := modFiles(tree, mod); err != nil {
+		return err
+	}
+	made, err := os.ReadFile(filepath.Join(tree, "vendor/modules.txt"))
+	if err != nil {
+		return err
+	}
+	if len(shipped) > 0 && len(c.Vendor.Replace) == 0 && !bytes.Equal(shipped, made) {
+		return fmt.Errorf("restore vendor/: vendor/modules.txt differs from the one in %s: the module proxy served other modules than upstream vendored", filepath.Base(f.Path))
+	}
+	es, err := archive.Tree(filepath.Join(tree, "vendor"), "vendor")
+	if err != nil {
+		return err
+	}
+	for _, n := range []string{"go.mod", "go.sum"} {
+		es = append(es, archive.Entry{Name: n, Path: filepath.Join(tree, n), Mode: 0o644})
+	}
+	name := fmt.Sprintf("%s_%s_vendor-%s.tar.gz", c.Name, c.Version, f.SHA256[:8])
+	file := filepath.Join(s.Dir, name)
+	staged := filepath.Join(tmp, name)
+	sum, err := archive.WriteTarGz(staged, es, time.Unix(0, 0))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line := l.VendorFor(c.Name, f.SHA256)
+	switch {
+	case line == nil && !record:
+		return &MissingError{fmt.Sprintf("the lock has no digest for the vendor tree of %s: run \"mage fetch -record\"", filepath.Base(f.Path))}
+	case line == nil:
+		line = &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256}
+		l.Vendor = append(l.Vendor, line)
+	case line.TarSHA256 != sum && !record:
+		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command vendors other files; \"mage fetch -record\" records them", sum, line.TarSHA256)
+	}
+	line.TarSHA256 = sum
+	if err := moveFile(staged, file); err != nil {
+		return err
+	}
+	return archive.SyncDir(s.Dir)
+}
+
+// Unpack extracts a found archive into dir.
+func Unpack(f *Found, dir string) error {
+	r, err := archive.Open(f.Path, stack.Format(f.Path))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := archive.Extract(r, dir, f.Origin.StripCount()); err != nil {
+		return fmt.Errorf("unpack %s: %w", f.Path, err)
+	}
+	return nil
+}
+
+// Prepare makes the private tree of a component: archive, vendor tree, module files; without patches.
+func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) error {
+	if err := Unpack(f, dir); err != nil {
+		return err
+	}
+	if NeedsVendor(c, f.Origin) {
+		line, err := s.VendorFile(c, l, f)
+		if err != nil {
+			return err
+		}
+		if line == nil {
+			return &MissingError{fmt.Sprintf("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)}
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "vendor")); err != nil {
+			return err
+		}
+		r, err := archive.Open(filepath.Join(s.Dir, line.Name), "gz")
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if err := archive.Extract(r, dir, 0); err != nil {
+			return fmt.Errorf("unpack %s: %w", line.Name, err)
+		}
+		return nil
+	}
+	if c.Vendor != nil && c.Vendor.Modfile == "vendor.mod" {
+		return modFiles(dir, "vendor.mod")
+	}
+	return nil
+}
+
+// stubMod writes the go.mod that -modfile wants beside it: the module and go lines of the other file.
+func stubMod(tree, mod string) error {
+	data, err := os.ReadFile(filepath.Join(tree, mod))
+	if err != nil {
+		return err
+	}
+	m, err := modfile.ParseLax(mod, data, nil)
+	if err != nil {
+		return err
+	}
+	if m.Module == nil || m.Go == nil {
+		return fmt.Errorf("%s: no module or go line", mod)
+	}
+	return os.WriteFile(filepath.Join(tree, "go.mod"), fmt.Appendf(nil, "module %s\n\ngo %s\n", m.Module.Mod.Path, m.Go.Version), 0o644)
+}
+
+// modFiles moves vendor.mod and vendor.sum over go.mod and go.sum: afterwards a plain -mod=vendor build works.
+func modFiles(tree, mod string) error {
+	if mod == "go.mod" {
+		return nil
+	}
+	for from, to := range map[string]string{mod: "go.mod", strings.TrimSuffix(mod, ".mod") + ".sum": "go.sum"} {
+		if err := os.Rename(filepath.Join(tree, from), filepath.Join(tree, to)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func replaceModules(file string, replace []string) error {
+	if len(replace) == 0 {
+		return nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	for _, r := range replace {
+		data = append(data, "replace "+r+"\n"...)
+	}
+	return os.WriteFile(file, data, 0o644)
+}
+
+func moveFile(from, to string) error {
+	if err := os.Rename(from, to); err == nil {
+		return nil
+	}
+	f, err := os.Open(from) // another file system
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return archive.WriteFile(to, 0o644, copyFrom(f))
+}
+
+// RemoveAll removes a tree that may have read-only directories (a module cache has).
+func RemoveAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			os.Chmod(p, 0o755)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
+
+func tail(s string, n int) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
