@@ -1,0 +1,53 @@
+package recipe
+
+import "fmt"
+
+// libseccomp keeps its own configure and make; everything else here is compiled by direct commands.
+func libseccomp(r request) Plan {
+	// configure demands gperf, though the release carries what gperf makes (src/syscalls.perf.c). The stand-in serves
+	// the question; if make ever called it, it would fail and say why.
+	gperf := "#!/bin/sh\ncase \"$1\" in --version) echo 'GNU gperf 3.1'; exit 0;; esac\n" +
+		"echo 'drydock: make wants to run gperf, but src/syscalls.perf.c should be newer than its source' >&2\nexit 1\n"
+	// A .c file that looks older than what it is made from sends make to gperf: archives do not keep times exactly.
+	env := append(r.env(), "AR_FLAGS=crD", "CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
+	jobs := fmt.Sprintf("-j%d", max(1, r.t.Jobs))
+	return Plan{
+		Files: []File{{r.p.Shims + "/gperf", gperf, true}},
+		Steps: []Step{
+			{Name: "configure", Dir: r.p.Work, Env: env, Argv: []string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared",
+				"--enable-static", "--with-pic", "--disable-dependency-tracking", "--disable-python"}},
+			{Name: "make", Dir: r.p.Work + "/src", Env: env, Argv: []string{r.t.Make, jobs, "libseccomp.la"}},
+			{Name: "install library", Dir: r.p.Work + "/src", Env: env, Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-libLTLIBRARIES"}},
+			{Name: "install headers", Dir: r.p.Work + "/include", Env: env, Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-includeHEADERS"}},
+		},
+		Outputs: []Output{{Name: "lib/libseccomp.a"}, {Name: "include/seccomp.h"}, {Name: "include/seccomp-syscalls.h"}},
+	}
+}
+
+// tini is docker-init: one C file, one command. CMakeLists.txt of tini 0.19.0 names the same definitions.
+func tini(r request) Plan {
+	git := ""
+	if r.c.Commit != "" {
+		git = " - git." + short(r.c.Commit, 7)
+	}
+	argv := []string{r.t.CC, "-std=gnu99", "-O2", "-static", "-s", "-D_FORTIFY_SOURCE=2", "-fstack-protector",
+		// Headers older than Linux 3.4 lack these; the numbers are the kernel's ABI.
+		"-DPR_SET_CHILD_SUBREAPER=36", "-DPR_GET_CHILD_SUBREAPER=37",
+		"-ffile-prefix-map=" + r.p.Work + "=.", "-Wl,--build-id=none", "-I", "gen", "-o", r.p.Stage + "/docker-init", "src/tini.c"}
+	return Plan{
+		Files: []File{{r.p.Work + "/gen/tiniConfig.h", fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git), false}},
+		Steps: []Step{{Name: "compile", Dir: r.p.Work, Env: r.env(), Argv: argv}},
+		Outputs: []Output{{Name: "docker-init", Bin: true, Ask: []string{"--version"}, Want: append([]string{"tini version " + r.c.Version},
+			nonEmpty(git)...)}},
+	}
+}
+
+func nonEmpty(s ...string) []string {
+	var out []string
+	for _, x := range s {
+		if x != "" {
+			out = append(out, x)
+		}
+	}
+	return out
+}
