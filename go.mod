@@ -16,4 +16,8 @@ require (
 	golang.org/x/mod v0.30.0
 )
 
-require github.com/magefile/mage v1.17.2 // indirect
+require (
+	github.com/magefile/mage v1.17.2 // indirect
+	golang.org/x/sys v0.38.0 // indirect
+	golang.org/x/term v0.37.0 // indirect
+)
