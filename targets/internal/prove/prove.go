@@ -1,0 +1,185 @@
+// Package prove establishes what a built file is: static, for the right machine and kernel, without a trace of the
+// build host, and of the version that it should be.
+package prove
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/run"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// Want is what a file must be.
+type Want struct {
+	// Kernel is the stack's oldest kernel: an ABI note may not ask for a newer one.
+	Kernel string
+	// Forbidden are strings that may not occur in the file: directories of the build host.
+	Forbidden []string
+	// Ask and Say are the arguments that make it print its version, and the words that must be in the answer.
+	Ask []string
+	Say []string
+}
+
+// Check is one property of one file.
+type Check struct {
+	Name string `json:"name"`
+	Want string `json:"want"`
+	Got  string `json:"got"`
+	OK   bool   `json:"ok"`
+}
+
+// Report is what was found out about one file.
+type Report struct {
+	File   string  `json:"file"`
+	Size   int64   `json:"size"`
+	Kind   string  `json:"kind"` // "static" or "static-pie"
+	ABI    string  `json:"abi"`  // oldest kernel of the ABI note; empty without one
+	Says   string  `json:"says"` // first line of its version
+	Checks []Check `json:"checks"`
+}
+
+// OK says whether every check passed.
+func (r *Report) OK() bool {
+	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.OK })
+}
+
+// Err names every failed check of the file; nil when there is none.
+func (r *Report) Err() error {
+	var bad []string
+	for _, c := range r.Checks {
+		if !c.OK {
+			bad = append(bad, fmt.Sprintf("%s: got %s, want %s", c.Name, c.Got, c.Want))
+		}
+	}
+	if bad == nil {
+		return nil
+	}
+	return fmt.Errorf("verify %s: %s", filepath.Base(r.File), strings.Join(bad, "; "))
+}
+
+// File examines one file.
+func File(ctx context.Context, path string, w Want) *Report {
+	r := &Report{File: path}
+	add := func(name, want, got string, ok bool) { r.Checks = append(r.Checks, Check{name, want, got, ok}) }
+	fi, err := os.Stat(path)
+	if err != nil {
+		add("file", "there", err.Error(), false)
+		return r
+	}
+	r.Size = fi.Size()
+	add("mode", "executable", fi.Mode().String(), fi.Mode()&0o111 == 0o111)
+	f, err := elf.Open(path)
+	if err != nil {
+		add("format", "ELF", err.Error(), false)
+		return r
+	}
+	defer f.Close()
+	add("machine", elf.EM_X86_64.String(), f.Machine.String(), f.Machine == elf.EM_X86_64 && f.Class == elf.ELFCLASS64)
+	interp := ""
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			data, _ := io.ReadAll(p.Open())
+			interp = strings.TrimRight(string(data), "\x00")
+		}
+	}
+	add("interpreter", "none", orNone(interp), interp == "")
+	libs, err := f.ImportedLibraries()
+	got := strings.Join(libs, " ")
+	if err != nil {
+		got = err.Error()
+	}
+	add("shared libraries", "none", orNone(got), got == "")
+	r.Kind = "static"
+	if f.Type == elf.ET_DYN {
+		r.Kind = "static-pie"
+	}
+	r.ABI = abiNote(f)
+	if r.ABI != "" {
+		have, err := version.NewVersion(r.ABI)
+		limit, err2 := version.NewVersion(w.Kernel)
+		add("kernel of the ABI note", "<= "+w.Kernel, r.ABI, err == nil && err2 == nil && have.LessThanOrEqual(limit))
+	}
+	if s, err := find(path, w.Forbidden); err != nil || s != "" {
+		add("paths of the build host", "none", cmpOr(err, s), false)
+	} else {
+		add("paths of the build host", "none", "none", true)
+	}
+	if len(w.Say) > 0 {
+		out, err := says(ctx, path, w.Ask)
+		r.Says, _, _ = strings.Cut(strings.TrimSpace(out), "\n")
+		missing := slices.DeleteFunc(slices.Clone(w.Say), func(s string) bool { return strings.Contains(out, s) })
+		switch {
+		case err != nil:
+			add("version", strings.Join(w.Say, ", "), err.Error(), false)
+		case len(missing) > 0:
+			add("version", strings.Join(missing, ", "), fmt.Sprintf("%q", strings.TrimSpace(out)), false)
+		default:
+			add("version", strings.Join(w.Say, ", "), "the same", true)
+		}
+	}
+	return r
+}
+
+func cmpOr(err error, s string) string {
+	if err != nil {
+		return err.Error()
+	}
+	return s
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// says runs the file with an empty environment and no network.
+func says(ctx context.Context, path string, args []string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
+	defer cancel()
+	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "HOME=/nonexistent", "LC_ALL=C"}}.Output(ctx)
+}
+
+// abiNote reads .note.ABI-tag: the oldest kernel that the C library in the file supports.
+func abiNote(f *elf.File) string {
+	s := f.Section(".note.ABI-tag")
+	if s == nil {
+		return ""
+	}
+	d, err := s.Data()
+	if err != nil || len(d) < 32 || string(d[12:15]) != "GNU" {
+		return ""
+	}
+	n := func(i int) uint32 { return binary.LittleEndian.Uint32(d[16+4*i:]) }
+	if n(0) != 0 { // not Linux
+		return ""
+	}
+	return fmt.Sprintf("%d.%d.%d", n(1), n(2), n(3))
+}
+
+// find gives the first of the words that the file has, with what stands around it.
+func find(path string, words []string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range words {
+		if i := bytes.Index(data, []byte(w)); i >= 0 {
+			end := i + bytes.IndexFunc(data[i:], func(r rune) bool { return r < 32 || r > 126 })
+			return fmt.Sprintf("%q at offset %d", data[i:max(min(end, i+200), i+len(w))], i), nil
+		}
+	}
+	return "", nil
+}

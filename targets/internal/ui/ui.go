@@ -1,0 +1,231 @@
+// Package ui is what a person sees: lines, tables, transfers, sizes and times. It knows not where facts come from.
+package ui
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// UI writes whole lines, from any goroutine; on a terminal with one live line below them.
+type UI struct {
+	mu    sync.Mutex
+	w     io.Writer
+	tty   bool
+	color bool
+	live  string
+	start time.Time
+
+	files map[string]*transfer
+	total int64 // bytes of all transfers
+	got   int64
+	shown time.Time
+	since time.Time
+}
+
+type transfer struct{ size, got int64 }
+
+// New writes to f, with a live line where f is a terminal.
+func New(f *os.File) *UI {
+	tty := term.IsTerminal(int(f.Fd()))
+	return &UI{w: f, tty: tty, color: tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", start: time.Now(), files: map[string]*transfer{}}
+}
+
+// To writes plain lines to w.
+func To(w io.Writer) *UI { return &UI{w: w, start: time.Now(), files: map[string]*transfer{}} }
+
+// Line prints one line; off a terminal with the time before it.
+func (u *UI) Line(format string, a ...any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	text := fmt.Sprintf(format, a...)
+	if !u.tty {
+		text = time.Now().Format("15:04:05 ") + text
+	}
+	fmt.Fprintln(u.w, text)
+	u.draw()
+}
+
+// Text prints text as it is, with a line end.
+func (u *UI) Text(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintln(u.w, strings.TrimRight(text, "\n"))
+	u.draw()
+}
+
+// Live sets the line that stands below everything on a terminal; "" takes it away.
+func (u *UI) Live(text string) {
+	if !u.tty {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	u.live = text
+	u.draw()
+}
+
+func (u *UI) clear() {
+	if u.tty && u.live != "" {
+		fmt.Fprint(u.w, "\r\x1b[K")
+	}
+}
+
+func (u *UI) draw() {
+	if !u.tty || u.live == "" {
+		return
+	}
+	width := 80
+	if f, ok := u.w.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 10 {
+			width = w
+		}
+	}
+	text := u.live
+	if utf8.RuneCountInString(text) >= width {
+		text = string([]rune(text)[:width-2]) + "…"
+	}
+	fmt.Fprint(u.w, text)
+}
+
+// Good and Bad colour a verdict on a terminal.
+func (u *UI) Good(s string) string { return u.paint("32", s) }
+
+// Bad colours a bad verdict.
+func (u *UI) Bad(s string) string { return u.paint("31", s) }
+
+func (u *UI) paint(code, s string) string {
+	if !u.color {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// Start, Add and Done make a UI the meter of transfers.
+func (u *UI) Start(name string, size int64) {
+	u.mu.Lock()
+	if len(u.files) == 0 {
+		u.since = time.Now()
+	}
+	u.files[name] = &transfer{size: size}
+	u.total += size
+	u.mu.Unlock()
+	u.Line("fetch     %s (%s)", name, Bytes(size))
+}
+
+// Add counts bytes of a transfer.
+func (u *UI) Add(name string, n int64) {
+	u.mu.Lock()
+	if t := u.files[name]; t != nil {
+		t.got += n
+		u.got += n
+	}
+	show := u.tty && time.Since(u.shown) > 100*time.Millisecond
+	var text string
+	if show {
+		u.shown = time.Now()
+		text = u.transfers()
+	}
+	u.mu.Unlock()
+	if show {
+		u.Live(text)
+	}
+}
+
+func (u *UI) transfers() string {
+	secs := time.Since(u.since).Seconds()
+	rate := float64(u.got) / max(secs, 0.001)
+	eta := ""
+	if u.total > u.got && rate > 0 {
+		eta = ", " + Duration(time.Duration(float64(u.total-u.got)/rate*float64(time.Second))) + " left"
+	}
+	return fmt.Sprintf("fetching %d file(s): %s of %s, %s/s%s", len(u.files), Bytes(u.got), Bytes(u.total), Bytes(int64(rate)), eta)
+}
+
+// Done ends a transfer.
+func (u *UI) Done(name string, err error) {
+	u.mu.Lock()
+	t := u.files[name]
+	u.mu.Unlock()
+	if err != nil {
+		u.Line("fetch     %s: %v", name, err)
+	} else if t != nil {
+		u.Line("fetched   %s (%s)", name, Bytes(t.got))
+	}
+	u.Live("")
+}
+
+// Table lays out rows in columns, the first row as the head.
+func Table(rows [][]string) string {
+	var widths []int
+	for _, r := range rows {
+		for i, c := range r {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(strip(c)))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		var line strings.Builder
+		for i, c := range r {
+			line.WriteString(c)
+			if i < len(r)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(strip(c))+2))
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// strip takes colour codes out, for widths.
+func strip(s string) string {
+	for {
+		i := strings.Index(s, "\x1b[")
+		if i < 0 {
+			return s
+		}
+		j := strings.IndexByte(s[i:], 'm')
+		if j < 0 {
+			return s
+		}
+		s = s[:i] + s[i+j+1:]
+	}
+}
+
+// Bytes writes a size as a person reads it, in powers of 1000.
+func Bytes(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.0f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// Duration writes a time as a person reads it.
+func Duration(d time.Duration) string {
+	switch {
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return fmt.Sprintf("%dms", d.Milliseconds())
+}
