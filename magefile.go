@@ -1,0 +1,13 @@
+//go:build mage
+
+// drydock builds the whole Docker stack as static binaries, from source, offline. The commands are the functions of
+// package targets.
+package main
+
+import (
+	//mage:import
+	"drydock/targets"
+)
+
+// Default is what a bare mage does.
+var Default = targets.All

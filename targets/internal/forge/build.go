@@ -1,0 +1,399 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/prove"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+)
+
+// packageNode is the name of the last node.
+const packageNode = "package"
+
+// Build brings components (and with packageNode, the package) up to date: sources, host, graph, summary.
+func Build(ctx context.Context, names ...string) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open(ctx)
+	if err != nil {
+		return err
+	}
+	return f.Build(ctx, names)
+}
+
+// Build brings components up to date.
+func (f *Forge) Build(ctx context.Context, names []string) error {
+	parts := names
+	if len(names) == 1 && names[0] == packageNode {
+		parts = stack.Components
+	}
+	parts = closure(parts)
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	if err := f.fit(parts); err != nil {
+		return err
+	}
+	unlock, err := graph.Lock(f.build(), strings.Join(os.Args, " "))
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	defer unlock()
+	defer f.store.Digests.Save()
+	found, err := f.sources(ctx, parts, false)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	g := &graph.Graph{Root: f.Root, Records: f.build("record"), Width: 3, Watch: &watch{f: f}, KeepGoing: keepGoing()}
+	for _, n := range parts {
+		node, err := f.node(n, found[n])
+		if err != nil {
+			return fail(CodeOther, fmt.Errorf("%s: %w", n, err))
+		}
+		g.Nodes = append(g.Nodes, node)
+	}
+	if len(names) == 1 && names[0] == packageNode {
+		g.Nodes = append(g.Nodes, f.packNode())
+	}
+	results, err := g.Run(ctx, names)
+	f.summary(results)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("stopped by a signal: %w", context.Canceled)
+	}
+	return fail(CodeFailed, err)
+}
+
+func keepGoing() bool { v := os.Getenv("KEEP_GOING"); return v != "" && v != "0" }
+
+// fit stops before anything is touched when this host cannot build the components.
+func (f *Forge) fit(parts []string) error {
+	findings := f.facts.Check(f.asks(parts))
+	bad := 0
+	for _, x := range findings {
+		if !x.OK {
+			bad++
+		}
+	}
+	if bad == 0 {
+		return nil
+	}
+	f.UI.Text(findingsTable(f.UI, findings))
+	return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
+}
+
+// input is a component's prepared source, as far as a key needs to know it.
+type input struct {
+	found   *source.Found
+	vendor  string // digest of the vendor tree's tar
+	patches []source.Patch
+}
+
+// node makes the graph node of a component.
+func (f *Forge) node(name string, in *input) (*graph.Node, error) {
+	c := f.Stack.Component[name]
+	t, g := f.tools(c)
+	sym := t
+	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0
+	plan := recipe.Of(f.Stack, name, sym, recipe.Symbolic(recipe.Needs(name)))
+
+	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
+	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
+	if in.vendor != "" {
+		add("vendor tree", in.vendor)
+	}
+	for i, p := range in.patches {
+		add(fmt.Sprintf("patch %d", i+1), p.Name+" "+p.SHA256)
+	}
+	if g != nil {
+		add("go", g.Version+" "+g.ID)
+	}
+	if recipe.UsesC(c) {
+		add("cc", f.facts.CC.Version+" "+f.facts.CC.ID)
+	}
+	for _, file := range plan.Files {
+		add("file "+file.Path, file.Data)
+	}
+	for i, s := range plan.Steps {
+		add(fmt.Sprintf("step %d command", i+1), run.Quote(s.Argv))
+		add(fmt.Sprintf("step %d environment", i+1), strings.Join(s.Env, "\n"))
+	}
+	for _, o := range plan.Outputs {
+		add("output "+o.Name, fmt.Sprintf("%v %q", o.Bin, o.Want))
+	}
+	return &graph.Node{
+		Name: name, Needs: recipe.Needs(name), Inputs: inputs,
+		Do:      func(ctx context.Context, key string) (graph.Made, error) { return f.make(ctx, c, in, key) },
+		Restore: func(r *graph.Record) error { return f.publish(name, plan.Outputs, f.storeDir(name, r.Key)) },
+	}, nil
+}
+
+func (f *Forge) storeDir(name, key string) string { return f.build("store", name, key[:16]) }
+
+// make builds one component in a private tree and puts what it made in place.
+func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key string) (made graph.Made, err error) {
+	logs, err := f.logDir()
+	if err != nil {
+		return made, err
+	}
+	log, err := os.Create(filepath.Join(logs, c.Name+".log"))
+	if err != nil {
+		return made, err
+	}
+	defer log.Close()
+
+	work := f.build("work", c.Name)
+	if err := source.RemoveAll(work); err != nil {
+		return made, err
+	}
+	t, g := f.tools(c)
+	p := recipe.Paths{
+		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
+		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: f.goCache(g),
+		Path: f.facts.PathDirs(), Deps: map[string]string{},
+	}
+	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return made, err
+		}
+	}
+	for _, d := range recipe.Needs(c.Name) {
+		rec := (&graph.Graph{Records: f.build("record")}).Load(d)
+		if rec == nil {
+			return made, fmt.Errorf("no record of %s", d)
+		}
+		p.Deps[d] = f.storeDir(d, rec.Key)
+	}
+	timed := func(name string, do func() error) error {
+		start := time.Now()
+		err := do()
+		made.Steps = append(made.Steps, graph.StepTime{Name: name, Start: start.UTC(), Seconds: time.Since(start).Seconds()})
+		return err
+	}
+	if err := timed("unpack", func() error { return f.store.Prepare(c, f.Stack.Lock, in.found, p.Work) }); err != nil {
+		return made, err
+	}
+	if err := timed("patch", func() error { return source.Apply(p.Work, in.patches) }); err != nil {
+		return made, err
+	}
+	plan := recipe.Of(f.Stack, c.Name, t, p)
+	made.Notes = plan.Notes
+	for _, file := range plan.Files {
+		if err := writeFile(file); err != nil {
+			return made, err
+		}
+	}
+	for _, s := range plan.Steps {
+		if s.Compiles {
+			select {
+			case f.compile <- struct{}{}:
+			case <-ctx.Done():
+				return made, ctx.Err()
+			}
+		}
+		err := timed(s.Name, func() error {
+			fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
+			return run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: log}.Run(ctx)
+		})
+		if s.Compiles {
+			<-f.compile
+		}
+		if err != nil {
+			return made, f.stepError(s, log.Name(), err)
+		}
+	}
+	if err := timed("verify", func() error { return f.proveAll(ctx, plan.Outputs, p.Stage) }); err != nil {
+		return made, err
+	}
+	err = timed("publish", func() error {
+		store := f.storeDir(c.Name, key)
+		if err := f.keep(plan.Outputs, p.Stage, store); err != nil {
+			return err
+		}
+		return f.publish(c.Name, plan.Outputs, store)
+	})
+	if err != nil {
+		return made, err
+	}
+	for _, o := range plan.Outputs {
+		made.Outputs = append(made.Outputs, f.rel(filepath.Join(f.storeDir(c.Name, key), o.Name)))
+		if o.Bin {
+			made.Outputs = append(made.Outputs, f.rel(f.output("bin", o.Name)))
+		}
+	}
+	f.dropOld(c.Name, key)
+	return made, source.RemoveAll(work)
+}
+
+func (f *Forge) rel(p string) string {
+	r, err := filepath.Rel(f.Root, p)
+	if err != nil {
+		return p
+	}
+	return r
+}
+
+// goCache is shared by all components that the same toolchain compiles, and by no others: Go does not see that the C
+// library changed, so what the C compiler is stands in the name.
+func (f *Forge) goCache(g *host.Go) string {
+	id := "none"
+	if g != nil {
+		id = graph.Key([]graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: f.facts.CC.ID}})[:12]
+	}
+	return filepath.Join(f.Root, "build/cache", "go-"+id)
+}
+
+func writeFile(file recipe.File) error {
+	if err := os.MkdirAll(filepath.Dir(file.Path), 0o755); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if file.Exec {
+		mode = 0o755
+	}
+	if err := os.WriteFile(file.Path, []byte(file.Data), mode); err != nil {
+		return err
+	}
+	return os.Chmod(file.Path, mode)
+}
+
+// stepError is what a person needs when a command fails: the command, the end of its log, the log's place.
+func (f *Forge) stepError(s recipe.Step, log string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%s: %w\n  in %s\n%s\n  whole log: %s", s.Name, err, s.Dir, lastLines(log, 30), log)
+}
+
+// lastLines gives the end of a file, indented.
+func lastLines(file string, n int) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return "  | " + strings.Join(lines[max(0, len(lines)-n):], "\n  | ")
+}
+
+// proveAll holds every output in dir against what it must be.
+func (f *Forge) proveAll(ctx context.Context, outputs []recipe.Output, dir string) error {
+	var errs []error
+	for _, o := range outputs {
+		p := filepath.Join(dir, o.Name)
+		if !o.Bin {
+			if _, err := os.Stat(p); err != nil {
+				errs = append(errs, fmt.Errorf("the steps did not make %s: %w", o.Name, err))
+			}
+			continue
+		}
+		errs = append(errs, prove.File(ctx, p, f.want(o)).Err())
+	}
+	return errors.Join(errs...)
+}
+
+func (f *Forge) want(o recipe.Output) prove.Want {
+	return prove.Want{Kernel: f.Stack.Target.Kernel, Forbidden: []string{filepath.Join(f.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
+}
+
+// keep moves the stage's outputs into the store, durably and under the name of their key.
+func (f *Forge) keep(outputs []recipe.Output, stage, store string) error {
+	tmp := store + ".tmp"
+	if err := errors.Join(os.RemoveAll(tmp), os.RemoveAll(store)); err != nil {
+		return err
+	}
+	for _, o := range outputs {
+		if err := copyFile(filepath.Join(stage, o.Name), filepath.Join(tmp, o.Name), o.Bin); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(tmp, store); err != nil {
+		return err
+	}
+	return archive.SyncDir(filepath.Dir(store))
+}
+
+// publish copies the binaries from the store into output/<stack>/bin, each appearing whole.
+func (f *Forge) publish(name string, outputs []recipe.Output, store string) error {
+	for _, o := range outputs {
+		p := filepath.Join(store, o.Name)
+		if _, err := os.Stat(p); err != nil {
+			return err
+		}
+		if !o.Bin {
+			continue
+		}
+		if err := copyFile(p, f.output("bin", o.Name), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string, exec bool) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if exec {
+		mode = 0o755
+	}
+	return archive.WriteFile(to, mode, func(w io.Writer) error { _, err := io.Copy(w, src); return err })
+}
+
+// dropOld removes what earlier keys of a component left in the store.
+func (f *Forge) dropOld(name, key string) {
+	es, _ := os.ReadDir(f.build("store", name))
+	for _, e := range es {
+		if e.Name() != filepath.Base(f.storeDir(name, key)) {
+			os.RemoveAll(f.build("store", name, e.Name()))
+		}
+	}
+}
+
+// packageFile is where the package lies.
+func (f *Forge) packageFile() string {
+	return f.output(fmt.Sprintf("docker-%s-linux-%s.tar.gz", f.Stack.Version, f.Stack.Target.Arch))
+}
+
+func (f *Forge) packNode() *graph.Node {
+	return &graph.Node{
+		Name: packageNode, Needs: stack.Components,
+		Inputs: []graph.Input{{Name: "format", Value: "1"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}},
+		Do: func(ctx context.Context, key string) (graph.Made, error) {
+			var files []string
+			for _, n := range stack.Components {
+				for _, o := range f.outputs(n) {
+					if o.Bin {
+						files = append(files, f.output("bin", o.Name))
+					}
+				}
+			}
+			file := f.packageFile()
+			err := pack.Write(file, files, time.Unix(f.Stack.Epoch, 0))
+			return graph.Made{Outputs: []string{f.rel(file), f.rel(file + ".sha256")}}, err
+		},
+	}
+}
+
+// outputs are what a component's recipe makes.
+func (f *Forge) outputs(name string) []recipe.Output {
+	return recipe.Of(f.Stack, name, recipe.Tools{}, recipe.Symbolic(recipe.Needs(name))).Outputs
+}

@@ -1,0 +1,287 @@
+package forge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/prove"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// fetchWidth is how many files are transferred at a time.
+const fetchWidth = 4
+
+// sources gets what the components are made from: archive, vendor tree, patches.
+func (f *Forge) sources(ctx context.Context, names []string, record bool) (map[string]*input, error) {
+	var mu sync.Mutex
+	inputs := map[string]*input{}
+	err := source.FetchAll(names, fetchWidth, func(n string) error {
+		c := f.Stack.Component[n]
+		found, err := f.store.Get(ctx, c, f.Stack.Lock, record)
+		if err != nil {
+			return err
+		}
+		in := &input{found: found}
+		mu.Lock()
+		inputs[n] = in
+		mu.Unlock()
+		if in.patches, err = source.Series(filepath.Join(f.Root, "patches"), n, c.Version); err != nil {
+			return err
+		}
+		if !source.NeedsVendor(c, found.Origin) {
+			return nil
+		}
+		line, err := f.store.VendorFile(c, f.Stack.Lock, found)
+		if err != nil {
+			return err
+		}
+		if line == nil {
+			if err := f.restore(ctx, c, found, record); err != nil {
+				return err
+			}
+			if line, err = f.store.VendorFile(c, f.Stack.Lock, found); err != nil {
+				return err
+			}
+		}
+		in.vendor = line.TarSHA256
+		return nil
+	})
+	return inputs, errors.Join(err, f.store.Digests.Save())
+}
+
+// restore makes a stripped vendor tree.
+func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.Found, record bool) error {
+	if f.offline {
+		return &source.MissingError{Text: fmt.Sprintf("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", filepath.Base(found.Path), f.store.Dir)}
+	}
+	_, g := f.tools(c)
+	if g == nil {
+		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", f.Stack.GoConstraint(c))
+	}
+	env, err := host.GoEnv(ctx, g.Path)
+	if err != nil {
+		return err
+	}
+	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if v, ok := os.LookupEnv(k); ok {
+			env = append(env, k+"="+v)
+		}
+	}
+	scratch := filepath.Join(f.Root, "build/tmp")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return err
+	}
+	f.UI.Line("restore   vendor/ of %s", filepath.Base(found.Path))
+	env = append(env, "PATH="+f.facts.PathDirs(), "HOME="+scratch, "LC_ALL=C")
+	return f.store.Restore(ctx, c, f.Stack.Lock, found, g.Path, env, scratch, record)
+}
+
+// Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
+func Fetch(ctx context.Context, record bool) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	before := string(f.Stack.Lock.Encode())
+	_, err = f.sources(ctx, stack.Components, record)
+	if after := f.Stack.Lock.Encode(); record && string(after) != before {
+		file := strings.TrimSuffix(f.Stack.File, ".toml") + ".lock"
+		werr := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(after); return err })
+		if err = errors.Join(err, werr); werr == nil {
+			f.UI.Line("recorded  new digests in %s: look at them before you commit them", f.rel(file))
+		}
+	}
+	if err != nil {
+		return fail(CodeSources, err)
+	}
+	f.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", f.Stack.Name, f.rel(f.store.Dir))
+	return nil
+}
+
+// Check prints what the stack needs of this host and what was found.
+func Check(ctx context.Context, asJSON bool) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	findings := f.facts.Check(f.asks(stack.Components))
+	bad := 0
+	for _, x := range findings {
+		if !x.OK {
+			bad++
+		}
+	}
+	if asJSON {
+		data, err := json.MarshalIndent(findings, "", "  ")
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		fmt.Println(string(data))
+	} else {
+		f.UI.Text(findingsTable(f.UI, findings))
+	}
+	if bad > 0 {
+		return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", f.Stack.Name, bad))
+	}
+	return nil
+}
+
+func findingsTable(u *ui.UI, fs []host.Finding) string {
+	rows := [][]string{{"REQUIREMENT", "NEEDED", "FOUND", "VERDICT"}}
+	var fixes []string
+	for _, x := range fs {
+		verdict := u.Good("ok")
+		if !x.OK {
+			verdict = u.Bad("NO")
+		} else if x.Fix != "" {
+			verdict = "without"
+		}
+		if x.Fix != "" {
+			fixes = append(fixes, "  "+x.Name+": "+x.Fix)
+		}
+		rows = append(rows, []string{x.Name, x.Need, x.Found, verdict})
+	}
+	return ui.Table(rows) + strings.Join(fixes, "\n")
+}
+
+// Verify examines every published file of the stack; with full, every source and output is hashed again.
+func Verify(ctx context.Context, full bool) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open(ctx)
+	if err != nil {
+		return err
+	}
+	g := &graph.Graph{Root: f.Root, Records: f.build("record")}
+	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT"}}
+	var errs []error
+	for _, n := range stack.Components {
+		rec := g.Load(n)
+		if rec == nil {
+			errs = append(errs, fmt.Errorf("%s: not built: run \"mage %s\"", n, targetOf(n)))
+			continue
+		}
+		if d := g.Damage(rec, full); d != "" {
+			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: run \"mage %s\" to restore it", n, d, targetOf(n)))
+		}
+		for _, o := range f.outputs(n) {
+			if !o.Bin {
+				continue
+			}
+			r := prove.File(ctx, f.output("bin", o.Name), f.want(o))
+			verdict := f.UI.Good("ok")
+			if err := r.Err(); err != nil {
+				verdict = f.UI.Bad("FAILED")
+				errs = append(errs, err)
+			}
+			abi := r.ABI
+			if abi == "" {
+				abi = "any"
+			}
+			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), r.Kind, abi, r.Says, verdict})
+		}
+	}
+	if full {
+		f.store.Digests.Forget()
+		for _, n := range stack.Components {
+			c := f.Stack.Component[n]
+			found, err := f.store.Locate(c, f.Stack.Lock)
+			if err == nil && found != nil && source.NeedsVendor(c, found.Origin) {
+				_, err = f.store.VendorFile(c, f.Stack.Lock, found)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", n, err))
+			}
+		}
+		errs = append(errs, f.store.Digests.Save())
+	}
+	f.UI.Text(ui.Table(rows))
+	return fail(CodeFailed, errors.Join(errs...))
+}
+
+// targetOf is the command that builds a component.
+func targetOf(component string) string {
+	switch component {
+	case "dockerd", "docker-cli":
+		return "docker"
+	}
+	return component
+}
+
+// Stacks lists what can be built.
+func Stacks(ctx context.Context) error {
+	root, err := findRoot()
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	dir := filepath.Join(root, "vendor-sources")
+	names, err := stack.List(dir)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "GO", "KERNEL", ""}}
+	var errs []error
+	selected := os.Getenv("STACK")
+	if selected == "" {
+		selected = DefaultStack
+	}
+	for _, n := range names {
+		s, err := stack.Load(dir, n)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v := func(c string) string { return s.Component[c].Version }
+		mark := ""
+		if n == selected {
+			mark = "← selected"
+		}
+		rows = append(rows, []string{n, s.Version, v("containerd"), v("runc"), v("libseccomp"), v("tini"), s.Go, ">= " + s.Target.Kernel, mark})
+	}
+	ui.New(os.Stdout).Text(ui.Table(rows))
+	return fail(CodeOther, errors.Join(errs...))
+}
+
+// Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources stay.
+func Clean(ctx context.Context) error {
+	f, err := Open(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(f.build()); err == nil {
+		unlock, err := graph.Lock(f.build(), strings.Join(os.Args, " "))
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		defer unlock()
+	}
+	for _, d := range []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp"), f.output()} {
+		if err := source.RemoveAll(d); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	f.UI.Line("removed %s, %s and the compile caches; sources are kept", f.rel(f.build()), f.rel(f.output()))
+	return nil
+}
