@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,18 +74,21 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	if err := replaceModules(filepath.Join(tree, mod), c.Vendor.Replace); err != nil {
 		return err
 	}
-	args := []string{"mod", "vendor"}
 	if mod != "go.mod" {
 		if err := stubMod(tree, mod); err != nil {
 			return err
 		}
-		args = append(args, "-modfile="+mod)
 	}
 	env = append(env, "GOMODCACHE="+cache, "GOFLAGS=-modcacherw -mod=mod", "GOTOOLCHAIN=local", "GOWORK=off",
 		"GOCACHE="+filepath.Join(tmp, "cache"), "GOPATH="+filepath.Join(tmp, "gopath"), "CGO_ENABLED=0")
-	for _, a := range [][]string{args, {"mod", "verify"}} {
-		if mod != "go.mod" && a[1] == "verify" {
-			a = append(a, "-modfile="+mod)
+	commands := [][]string{{"mod", "vendor"}, {"mod", "verify"}}
+	for _, r := range c.Vendor.Replace { // go.sum cannot know the replacement: the checksum database answers for it
+		old, _, _ := strings.Cut(r, "=>")
+		commands = append([][]string{{"mod", "download", strings.TrimSpace(old)}}, commands...)
+	}
+	for _, a := range commands {
+		if mod != "go.mod" {
+			a = slices.Insert(slices.Clone(a), 2, "-modfile="+mod)
 		}
 		out, err := run.Cmd{Argv: append([]string{goTool}, a...), Dir: tree, Env: env, Online: true}.Output(ctx)
 		if err != nil {
