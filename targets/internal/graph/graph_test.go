@@ -1,0 +1,242 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+type quiet struct{}
+
+func (quiet) Fresh(string, *Record)      {}
+func (quiet) Restored(string, *Record)   {}
+func (quiet) Begin(string, string)       {}
+func (quiet) End(string, *Record, error) {}
+func (quiet) Blocked(string, string)     {}
+
+// world is a graph of nodes that write one file each, of a content that depends on their input and their needs' files.
+type world struct {
+	root  string
+	needs map[string][]string
+	input map[string]string
+	// coarse nodes write a content that depends on the length of their input only: a change may come out the same.
+	coarse map[string]bool
+	broken map[string]bool
+
+	mu  sync.Mutex
+	ran []string
+}
+
+func (w *world) content(n string) string {
+	in := w.input[n]
+	if w.coarse[n] {
+		in = fmt.Sprint(len(in))
+	}
+	for _, d := range w.needs[n] {
+		in += "(" + w.content(d) + ")"
+	}
+	return in
+}
+
+func (w *world) graph() *Graph {
+	g := &Graph{Root: w.root, Records: filepath.Join(w.root, "record"), Width: 3, KeepGoing: true, Watch: quiet{}}
+	for n := range w.needs {
+		g.Nodes = append(g.Nodes, &Node{Name: n, Needs: w.needs[n], Inputs: []Input{{"input", w.input[n]}},
+			Do: func(ctx context.Context, key string) (Made, error) {
+				w.mu.Lock()
+				w.ran = append(w.ran, n)
+				w.mu.Unlock()
+				if w.broken[n] {
+					return Made{}, errors.New("broken")
+				}
+				return Made{Outputs: []string{n}}, os.WriteFile(filepath.Join(w.root, n), []byte(w.content(n)), 0o644)
+			}})
+	}
+	return g
+}
+
+func (w *world) run(t *testing.T, want ...string) ([]Result, error) {
+	t.Helper()
+	w.ran = nil
+	res, err := w.graph().Run(context.Background(), want)
+	slices.Sort(w.ran)
+	return res, err
+}
+
+func newWorld(t *testing.T, needs map[string][]string) *world {
+	w := &world{root: t.TempDir(), needs: needs, input: map[string]string{}, coarse: map[string]bool{}, broken: map[string]bool{}}
+	for n := range needs {
+		w.input[n] = n
+	}
+	return w
+}
+
+var diamond = map[string][]string{"base": nil, "left": {"base"}, "right": {"base"}, "top": {"left", "right"}}
+
+func TestASecondRunDoesNothing(t *testing.T) {
+	w := newWorld(t, diamond)
+	if _, err := w.run(t, "top"); err != nil || len(w.ran) != 4 {
+		t.Fatalf("first run: ran %v, error %v, want 4 nodes", w.ran, err)
+	}
+	if _, err := w.run(t, "top"); err != nil || len(w.ran) != 0 {
+		t.Errorf("second run: ran %v, error %v, want none", w.ran, err)
+	}
+}
+
+func TestARebuildWithTheSameOutputStopsThere(t *testing.T) {
+	w := newWorld(t, diamond)
+	w.coarse["base"] = true
+	w.run(t, "top")
+	w.input["base"] = "BASE" // same length
+	if w.run(t, "top"); !slices.Equal(w.ran, []string{"base"}) {
+		t.Errorf("ran %v, want just base", w.ran)
+	}
+}
+
+func TestADamagedOutputIsNoticedAndMadeAgain(t *testing.T) {
+	for name, damage := range map[string]func(string) error{
+		"deleted":   os.Remove,
+		"truncated": func(p string) error { return os.Truncate(p, 1) },
+		"edited":    func(p string) error { return os.WriteFile(p, []byte("LEFT(base)"), 0o644) },
+	} {
+		w := newWorld(t, diamond)
+		w.run(t, "top")
+		if err := damage(filepath.Join(w.root, "left")); err != nil {
+			t.Fatal(err)
+		}
+		if w.run(t, "top"); !slices.Equal(w.ran, []string{"left"}) {
+			t.Errorf("%s: ran %v, want just left", name, w.ran)
+		}
+	}
+}
+
+func TestTouchRebuildsNothing(t *testing.T) {
+	w := newWorld(t, diamond)
+	w.run(t, "top")
+	p := filepath.Join(w.root, "left")
+	data, _ := os.ReadFile(p)
+	os.WriteFile(p, data, 0o644) // the same bytes, a new time
+	if w.run(t, "top"); len(w.ran) != 0 {
+		t.Errorf("ran %v, want none", w.ran)
+	}
+}
+
+func TestAFailureBlocksItsDependentsInADiamondAndNothingElse(t *testing.T) {
+	w := newWorld(t, map[string][]string{"base": nil, "left": {"base"}, "right": {"base"}, "top": {"left", "right"}, "aside": nil})
+	w.broken["left"] = true
+	res, err := w.run(t, "top", "aside")
+	if err == nil || !strings.Contains(err.Error(), "left: broken") {
+		t.Errorf("got error %v, want one that names left", err)
+	}
+	got := map[string]Status{}
+	for _, r := range res {
+		got[r.Name] = r.Status
+	}
+	want := map[string]Status{"base": Built, "left": Failed, "right": Built, "top": Blocked, "aside": Built}
+	for n, s := range want {
+		if got[n] != s {
+			t.Errorf("%s: got %s, want %s", n, got[n], s)
+		}
+	}
+}
+
+func TestACycleAndAnUnknownNeedAreErrorsBeforeAnythingRuns(t *testing.T) {
+	for want, needs := range map[string]map[string][]string{
+		"a → b → c → a":     {"a": {"b"}, "b": {"c"}, "c": {"a"}},
+		"a needs nowhere":   {"a": {"nowhere"}},
+		"unknown node a":    {"b": nil},
+		"cycle: a → a":      {"a": {"a"}},
+		"b needs elsewhere": {"a": {"c", "b"}, "b": {"elsewhere"}, "c": nil},
+	} {
+		w := newWorld(t, needs)
+		if _, err := w.run(t, "a"); err == nil || !strings.Contains(err.Error(), want) || len(w.ran) > 0 {
+			t.Errorf("got error %v, ran %v; want %q and nothing run", err, w.ran, want)
+		}
+	}
+}
+
+func TestTheLockNamesItsHolder(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := Lock(dir, "mage all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Lock(dir, "mage docker")
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Command != "mage all" || locked.Since.IsZero() {
+		t.Errorf("got %v, want the holder", err)
+	}
+	unlock()
+	unlock, err = Lock(dir, "mage docker")
+	if err != nil {
+		t.Fatalf("after unlock: %v", err)
+	}
+	unlock()
+}
+
+// TestRandomGraphsRunWhatTheModelSays changes random graphs at random and holds what ran against a model.
+func TestRandomGraphsRunWhatTheModelSays(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var names []string
+		needs := map[string][]string{}
+		for i := range 2 + r.IntN(12) {
+			n := fmt.Sprintf("n%02d", i)
+			needs[n] = nil
+			for _, d := range names {
+				if r.IntN(3) == 0 {
+					needs[n] = append(needs[n], d)
+				}
+			}
+			names = append(names, n)
+		}
+		w := newWorld(t, needs)
+		for _, n := range names {
+			w.coarse[n] = r.IntN(3) == 0
+		}
+		type built struct{ key, content string }
+		done := map[string]built{}
+		for round := range 8 {
+			for _, n := range names {
+				if r.IntN(5) == 0 {
+					w.input[n] = fmt.Sprintf("%s-%d", n, r.IntN(30))
+				}
+				w.broken[n] = r.IntN(8) == 0
+			}
+			var want []string
+			ok := map[string]bool{}
+			for _, n := range names { // names are in order of needs
+				key, blocked := w.input[n], false
+				for _, d := range needs[n] {
+					blocked = blocked || !ok[d]
+					key += "|" + d + "=" + done[d].content
+				}
+				switch {
+				case blocked:
+				case done[n].key == key:
+					ok[n] = true
+				default:
+					want = append(want, n)
+					if !w.broken[n] {
+						ok[n] = true
+						done[n] = built{key, w.content(n)}
+					}
+				}
+			}
+			_, err := w.run(t, names...)
+			if !slices.Equal(w.ran, want) {
+				t.Fatalf("seed %d round %d: ran %v, want %v (needs %v)", seed, round, w.ran, want, needs)
+			}
+			if (err == nil) != (len(ok) == len(names)) {
+				t.Fatalf("seed %d round %d: error %v with %d of %d done", seed, round, err, len(ok), len(names))
+			}
+		}
+	}
+}

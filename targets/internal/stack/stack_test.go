@@ -1,0 +1,136 @@
+package stack
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func shipped(t *testing.T) string { return filepath.Join("..", "..", "..", "vendor-sources") }
+
+func TestShippedStacksLoadAndEveryComponentHasAPinnedOrigin(t *testing.T) {
+	names, err := List(shipped(t))
+	if err != nil || len(names) < 2 {
+		t.Fatalf("got %v %v, want at least two stacks", names, err)
+	}
+	for _, n := range names {
+		s, err := Load(shipped(t), n)
+		if err != nil {
+			t.Errorf("%s: %v", n, err)
+			continue
+		}
+		for _, c := range Components {
+			pinned := false
+			for _, o := range s.Component[c].Origin {
+				pinned = pinned || s.Lock.FileFor(c, o.Name()) != nil
+			}
+			if !pinned {
+				t.Errorf("%s: %s: no origin has a digest in the lock", n, c)
+			}
+		}
+	}
+}
+
+func TestEveryProblemOfAStackFileIsReportedAtItsLine(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edits := []struct{ old, new, want string }{
+		{`version = "1.1.15"`, `version = "one"`, "component.runc.version: got \"one\""},
+		{`go = ">= 1.21"`, `go = ">= 1.21, < 1.20"`, "no release can meet"},
+		{`kind = "url"`, `kind = "ftp"`, "kind: got \"ftp\""},
+		{`commit = "411e817"`, `commit = "latest"`, "component.dockerd.commit: got \"latest\""},
+		{`kernel = "3.10"`, `kernel = ""`, "target.kernel: missing"},
+	}
+	text := string(data)
+	for _, e := range edits {
+		if !strings.Contains(text, e.old) {
+			t.Fatalf("%q is not in the file", e.old)
+		}
+		text = strings.Replace(text, e.old, e.new, 1)
+	}
+	ps := Parse([]byte(text), "x.toml", &Stack{})
+	got := ps.Error()
+	for _, e := range edits {
+		if !strings.Contains(got, e.want) {
+			t.Errorf("got no %q in:\n%s", e.want, got)
+		}
+	}
+	lines := strings.Split(text, "\n")
+	for _, p := range ps {
+		if p.Line == 0 || p.Line > len(lines) {
+			t.Errorf("%s: no line", p.Text)
+			continue
+		}
+		key := p.Text[:strings.IndexByte(p.Text, ':')]
+		key = key[strings.LastIndexByte(key, '.')+1:]
+		if l := lines[p.Line-1]; !strings.Contains(l, key) && !strings.Contains(l, "kind") {
+			t.Errorf("line %d is %q, want the one of %s", p.Line, l, key)
+		}
+	}
+}
+
+func TestUnknownKeysAreAllNamedWithTheirLines(t *testing.T) {
+	ps := Parse([]byte("version = \"1.2.3\"\nversoin = 1\n[target]\nkernal = \"3.10\"\n"), "x.toml", &Stack{})
+	got := ps.Error()
+	for _, want := range []string{"x.toml:2: unknown key \"versoin\"", "x.toml:4: unknown key \"target.kernal\""} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got no %q in:\n%s", want, got)
+		}
+	}
+}
+
+func TestALockWithoutADigestIsRefusedAtItsLine(t *testing.T) {
+	ps := ParseLock([]byte("[[file]]\ncomponent = \"runc\"\nname = \"r.tar.gz\"\nsize = 3\n\n[[vendor]]\ncomponent = \"runc\"\nname = \"../x\"\nsource = \"12\"\ntar_sha256 = \"zz\"\n"), "x.lock", &Lock{})
+	got := ps.Error()
+	for _, want := range []string{"x.lock:1: file r.tar.gz: sha256: missing", "x.lock:10: vendor ../x: tar_sha256: got \"zz\"", "x.lock:9: ", "x.lock:8: vendor: name"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got no %q in:\n%s", want, got)
+		}
+	}
+}
+
+func TestALockComesBackAsItWasWritten(t *testing.T) {
+	s, err := Load(shipped(t), "docker-26.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(s.Lock.Encode()); got != string(data) {
+		t.Errorf("got\n%s\nwant\n%s", got, data)
+	}
+}
+
+func TestAnUnknownStackNamesTheKnownOnes(t *testing.T) {
+	for _, n := range []string{"docker-99", "../x"} {
+		if _, err := Load(shipped(t), n); err == nil || !strings.Contains(err.Error(), "docker-26.1") {
+			t.Errorf("%s: got %v, want an error that lists docker-26.1", n, err)
+		}
+	}
+}
+
+func TestConstraintsThatNoReleaseMeetsAreFound(t *testing.T) {
+	for c, want := range map[string]bool{
+		">= 1.21": true, ">= 1.13, < 1.20": true, "< 1.20, >= 1.20": false, "= 1.2.3, != 1.2.3": false, "> 1.2, < 1.3": true, "~> 1.4": true, ">= 2, < 1": false, "< 1.0": true,
+	} {
+		if got := satisfiable(c); got != want {
+			t.Errorf("satisfiable(%q): got %v, want %v", c, got, want)
+		}
+	}
+}
+
+func FuzzParseNeverPanics(f *testing.F) {
+	data, _ := os.ReadFile(filepath.Join("..", "..", "..", "vendor-sources", "docker-26.1.toml"))
+	f.Add(data)
+	f.Add([]byte("[component]\nrunc = 3\n"))
+	f.Add([]byte("[component.runc]\n[[component.runc.origin]]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		Parse(data, "x.toml", &Stack{})
+		ParseLock(data, "x.lock", &Lock{})
+	})
+}
