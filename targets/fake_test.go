@@ -1,0 +1,193 @@
+package targets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"drydock/targets/internal/archive"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// These tests drive the compiled runner against tiny upstreams that they make themselves: a few Go and C files, in the
+// layouts of the real ones.
+
+// upstreams are the fakes' files by component. Their names have a leading directory, as real archives have.
+func upstreams() map[string]map[string]string {
+	mod := func(m string) string { return "module " + m + "\n\ngo 1.21\n" }
+	versionPkg := func(pkg string) string {
+		return "package " + pkg + "\n\nvar Version, GitCommit, Revision, Package, BuildTime, ProductName, IAmStatic string\n"
+	}
+	tool := func(imp, pkg, format string) string {
+		return fmt.Sprintf("package main\n\nimport (\n\t\"fmt\"\n\n\tv %q\n)\n\nfunc main() { fmt.Println(%s) }\n", imp, strings.ReplaceAll(format, "v.", "v."))
+	}
+	cd := "github.com/containerd/containerd/version"
+	dd := "github.com/docker/docker/dockerversion"
+	return map[string]map[string]string{
+		"libseccomp": {
+			"configure":                  "#!/bin/sh\ngperf --version >/dev/null || exit 1\necho configured\n",
+			"src/Makefile":               "libseccomp.la: s.c\n\t$(CC) $(CFLAGS) -fPIC -c -o s.o s.c\n\trm -f libseccomp.a\n\t$(AR) $(AR_FLAGS) libseccomp.a s.o\ninstall-libLTLIBRARIES:\n\tmkdir -p $(DESTDIR)/lib\n\tcp libseccomp.a $(DESTDIR)/lib/\n",
+			"src/s.c":                    "const char *seccomp_fake(void) { return \"2.6.0\"; }\n",
+			"include/Makefile":           "install-includeHEADERS:\n\tmkdir -p $(DESTDIR)/include\n\tcp seccomp.h seccomp-syscalls.h $(DESTDIR)/include/\n",
+			"include/seccomp.h":          "const char *seccomp_fake(void);\n",
+			"include/seccomp-syscalls.h": "\n",
+		},
+		"tini": {"src/tini.c": "#include <stdio.h>\n#include <tiniConfig.h>\nint main(void) { printf(\"tini version %s%s\\n\", TINI_VERSION, TINI_GIT); return 0; }\n"},
+		"runc": {
+			"go.mod":  mod("github.com/opencontainers/runc"),
+			"main.go": "package main\n\n// #cgo pkg-config: libseccomp\n// #include <seccomp.h>\nimport \"C\"\n\nimport \"fmt\"\n\nvar version, gitCommit string\n\nfunc main() {\n\tfmt.Println(\"runc version \" + version + \"\\ncommit: \" + gitCommit + \"\\nlibseccomp: \" + C.GoString(C.seccomp_fake()))\n}\n",
+		},
+		"containerd": {
+			"go.mod":                              mod("github.com/containerd/containerd"),
+			"version/version.go":                  versionPkg("version"),
+			"cmd/containerd/main.go":              tool(cd, "v", `"containerd", v.Version, v.Revision`),
+			"cmd/ctr/main.go":                     tool(cd, "v", `"ctr", v.Version`),
+			"cmd/containerd-shim-runc-v2/main.go": tool(cd, "v", `"shim", v.Version, v.Revision`),
+		},
+		"dockerd": {
+			"vendor.mod": mod("github.com/docker/docker"), "vendor.sum": "",
+			"dockerversion/v.go":       versionPkg("dockerversion"),
+			"cmd/dockerd/main.go":      tool(dd, "v", `"Docker version " + v.Version + ", build " + v.GitCommit`),
+			"cmd/docker-proxy/main.go": tool(dd, "v", `"docker-proxy", v.GitCommit, v.Version`),
+		},
+		"docker-cli": {
+			"vendor.mod": mod("github.com/docker/cli"), "vendor.sum": "",
+			"cli/version/v.go":   versionPkg("version"),
+			"cmd/docker/main.go": tool("github.com/docker/cli/cli/version", "v", `"Docker version " + v.Version + ", build " + v.GitCommit`),
+		},
+	}
+}
+
+var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24", "dockerd": "26.1.5", "docker-cli": "26.1.5"}
+
+// writeFakes makes archives in dir and gives the stack file and the lock for them.
+func writeFakes(dir, base string, edit func(component string, files map[string]string)) (stackTOML, lock string, err error) {
+	var s, l strings.Builder
+	s.WriteString("version = \"26.1.5\"\ngo = \">= 1.21\"\nepoch = 1700000000\n\n[target]\nkernel = \"3.10\"\narch = \"amd64\"\n")
+	for _, c := range []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli"} {
+		files := upstreams()[c]
+		if edit != nil {
+			edit(c, files)
+		}
+		var es []archive.Entry
+		for n, data := range files {
+			e := archive.Entry{Name: c + "-src/" + n, Data: []byte(data), Mode: 0o644}
+			if n == "configure" {
+				e.Mode = 0o755
+			}
+			es = append(es, e)
+		}
+		name := c + "-fake.tar.gz"
+		if _, err := archive.WriteTarGz(filepath.Join(dir, name), es, time.Unix(1600000000, 0)); err != nil {
+			return "", "", err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", "", err
+		}
+		sum := sha256.Sum256(data)
+		fmt.Fprintf(&l, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\nsize = %d\n", c, name, hex.EncodeToString(sum[:]), len(data))
+		fmt.Fprintf(&s, "\n[component.%s]\nversion = %q\n", c, fakeVersions[c])
+		switch c {
+		case "tini", "dockerd", "docker-cli", "containerd", "runc":
+			fmt.Fprintf(&s, "commit = \"abcdef0123\"\n")
+		}
+		if c == "dockerd" || c == "docker-cli" {
+			fmt.Fprintf(&s, "\n[component.%s.vendor]\nmodfile = \"vendor.mod\"\n", c)
+		}
+		fmt.Fprintf(&s, "\n[[component.%s.origin]]\nkind = \"url\"\nurl = %q\nvendored = true\n", c, base+"/"+name)
+	}
+	return s.String(), l.String(), nil
+}
+
+var runner string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "drydock-test-")
+	if err != nil {
+		panic(err)
+	}
+	runner = filepath.Join(dir, "drydock")
+	cmd := exec.Command("go", "tool", "mage", "-compile", runner)
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "compile the runner: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func TestScripts(t *testing.T) {
+	cache := t.TempDir() // one Go cache for all scripts
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			served := filepath.Join(e.WorkDir, "served")
+			root := filepath.Join(e.WorkDir, "repo")
+			for _, d := range []string{served, root + "/vendor-sources", root + "/patches", root + "/build"} {
+				if err := os.MkdirAll(d, 0o755); err != nil {
+					return err
+				}
+			}
+			if err := os.Symlink(cache, root+"/build/cache"); err != nil {
+				return err
+			}
+			if err := os.WriteFile(root+"/mage", nil, 0o755); err != nil {
+				return err
+			}
+			srv := httptest.NewServer(http.FileServer(http.Dir(served)))
+			e.Defer(srv.Close)
+			s, l, err := writeFakes(served, srv.URL, nil)
+			if err != nil {
+				return err
+			}
+			for name, data := range map[string]string{"fake.toml": s, "fake.lock": l} {
+				if err := os.WriteFile(root+"/vendor-sources/"+name, []byte(data), 0o644); err != nil {
+					return err
+				}
+			}
+			e.Setenv("DRYDOCK_ROOT", root)
+			e.Setenv("STACK", "fake")
+			e.Setenv("URL", srv.URL)
+			e.Setenv("PATH", filepath.Dir(runner)+":"+os.Getenv("PATH"))
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// replace FILE OLD NEW changes a text in a file; OLD must be there.
+			"replace": func(ts *testscript.TestScript, neg bool, args []string) {
+				p := ts.MkAbs(args[0])
+				data, err := os.ReadFile(p)
+				ts.Check(err)
+				if !bytes.Contains(data, []byte(args[1])) {
+					ts.Fatalf("%s: %q is not in it", args[0], args[1])
+				}
+				ts.Check(os.WriteFile(p, bytes.Replace(data, []byte(args[1]), []byte(args[2]), 1), 0o644))
+			},
+			// exits CODE COMMAND… runs a command and holds its exit code.
+			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+				err := ts.Exec(args[1], args[2:]...)
+				got := "0"
+				if ee, ok := err.(*exec.ExitError); ok {
+					got = fmt.Sprint(ee.ExitCode())
+				}
+				if got != args[0] {
+					ts.Fatalf("exit code: got %s (%v), want %s", got, err, args[0])
+				}
+			},
+		},
+	})
+}
