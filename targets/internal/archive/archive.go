@@ -69,7 +69,8 @@ func Extract(r io.Reader, dir string, strip int) error {
 		return err
 	}
 	defer root.Close()
-	x := extractor{root: root, links: map[string]bool{}, dirs: map[string]bool{".": true}, strip: strip}
+	x := extractor{root: root, links: map[string]bool{}, names: map[string]bool{}, dirs: map[string]bool{".": true}, strip: strip}
+	defer x.close()
 	tr := tar.NewReader(r)
 	for n := 0; ; n++ {
 		h, err := tr.Next()
@@ -101,10 +102,36 @@ func Extract(r io.Reader, dir string, strip int) error {
 type extractor struct {
 	root  *os.Root
 	links map[string]bool
+	names map[string]bool // files and links that are there
 	dirs  map[string]bool
 	strip int
 	bytes int64
 	files int
+
+	// The directory that the last file went to: archives list a directory's files together, and a root of its own
+	// saves the walk from the top, which is most of the cost of a small file.
+	lastDir  string
+	lastRoot *os.Root
+}
+
+// in gives the root of a directory and must be called after the directory was made.
+func (x *extractor) in(dir string) (*os.Root, error) {
+	if x.lastRoot != nil && x.lastDir == dir {
+		return x.lastRoot, nil
+	}
+	r, err := x.root.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	x.close()
+	x.lastDir, x.lastRoot = dir, r
+	return r, nil
+}
+
+func (x *extractor) close() {
+	if x.lastRoot != nil {
+		x.lastRoot.Close()
+	}
 }
 
 func (x *extractor) entry(h *tar.Header, r io.Reader) error {
@@ -189,9 +216,12 @@ func (x *extractor) free(name string) error {
 	}
 	x.files++
 	delete(x.links, name)
-	if err := x.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if x.names[name] {
+		if err := x.root.Remove(name); err != nil {
+			return err
+		}
 	}
+	x.names[name] = true
 	return nil
 }
 
@@ -206,16 +236,22 @@ func (x *extractor) file(name string, h *tar.Header, r io.Reader) error {
 	if h.Mode&0o111 != 0 {
 		mode = 0o755
 	}
-	f, err := x.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	root, err := x.in(path.Dir(name))
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
+	base := path.Base(name)
+	f, err := root.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}
-	return x.root.Chtimes(name, h.ModTime, h.ModTime)
+	if _, err = io.Copy(f, r); err == nil {
+		err = f.Chmod(mode) // whatever the umask is
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return root.Chtimes(base, h.ModTime, h.ModTime)
 }
 
 // Entry is one file, directory or link to be written.
