@@ -127,7 +127,8 @@ func (f *Facts) stamp(paths ...string) {
 }
 
 func (f *Facts) env() []string {
-	return []string{"PATH=" + f.Asked.Path, "LC_ALL=C", "HOME=/nonexistent", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOTELEMETRY=off", "GO111MODULE=off", "GOCACHE=off"}
+	// No HOME: with one, the go command would leave its telemetry counters there.
+	return []string{"PATH=" + f.Asked.Path, "LC_ALL=C", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOPATH=/nonexistent", "GO111MODULE=off", "GOCACHE=off"}
 }
 
 func (f *Facts) lookPath(name string) string {

@@ -149,7 +149,7 @@ func orNone(s string) string {
 func says(ctx context.Context, path string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
 	defer cancel()
-	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "HOME=/nonexistent", "LC_ALL=C"}}.Output(ctx)
+	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}}.Output(ctx)
 }
 
 // abiNote reads .note.ABI-tag: the oldest kernel that the C library in the file supports.

@@ -136,7 +136,7 @@ func (r request) env() []string {
 // goEnv is the whole environment of a Go step.
 func (r request) goEnv(cgo bool, more ...string) []string {
 	env := append(r.env(),
-		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off", "GO111MODULE=on", "GOTELEMETRY=off",
+		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off", "GO111MODULE=on",
 		"GOCACHE="+r.p.Cache, "GOPATH="+r.p.Home+"/go", "GOOS=linux", "GOARCH="+r.s.Target.Arch)
 	if cgo {
 		env = append(env, "CGO_ENABLED=1", "PKG_CONFIG="+r.p.Shims+"/pkg-config")

@@ -1,0 +1,102 @@
+package host
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRealKernelReleasesAreRead(t *testing.T) {
+	for release, want := range map[string]string{
+		"3.10.0-1160.el7.x86_64": "3.10.0", "4.14.77-70.59.amzn1.x86_64": "4.14.77", "5.4.0-42-generic": "5.4.0", "2.6.9-34.EL": "2.6.9",
+		"2.6.9-34.ELsmp": "2.6.9", "6.8.0+": "6.8.0", "6.1.0-18-amd64": "6.1.0", "5.15.133.1-microsoft-standard-WSL2": "5.15.133",
+		"4.19.0": "4.19.0", "3.10.108": "3.10.108", "2.6.32-754.el6.x86_64": "2.6.32", "6.18.44-fc-v657": "6.18.44", "3.2": "3.2.0", "5.10.0-0.bpo.9-amd64": "5.10.0",
+	} {
+		v, err := KernelVersion(release)
+		if err != nil || v.String() != want {
+			t.Errorf("%s: got %v %v, want %s", release, v, err, want)
+		}
+	}
+	for _, bad := range []string{"", "linux", "v5.4"} {
+		if _, err := KernelVersion(bad); err == nil {
+			t.Errorf("%q: got no error", bad)
+		}
+	}
+}
+
+func TestTheNewestFittingGoIsTakenAndTheOthersAreExplained(t *testing.T) {
+	f := Facts{Gos: []Go{{Path: "/a", Version: "1.19.13"}, {Path: "/b", Version: "1.26.8"}, {Path: "/c", Version: "1.22.1"}, {Path: "/d", Problem: "does not run"}}}
+	for constraint, want := range map[string]string{">= 1.21": "/b", ">= 1.13, < 1.20": "/a", "< 1.23": "/c"} {
+		g, passed := f.Pick(constraint)
+		if g == nil || g.Path != want || len(passed) == 0 {
+			t.Errorf("%s: got %v (passed over: %v), want %s", constraint, g, passed, want)
+		}
+	}
+	g, passed := f.Pick(">= 2")
+	if g != nil || len(passed) != 4 {
+		t.Errorf("got %v %v, want none and four reasons", g, passed)
+	}
+}
+
+// pose writes a program that prints what an old tool would.
+func pose(t *testing.T, dir, name, script string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEachOldToolGetsItsOwnLine(t *testing.T) {
+	everything := Asks{Go: map[string]string{"runc": ">= 1.21"}, C: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1}
+	cases := []struct {
+		name, tool, script, finding, found string
+	}{
+		{"gcc 4.1", "gcc", `case "$1" in -dump*) echo 4.1.2;; esac`, "gcc", "4.1.2"},
+		{"make 3.78", "make", `echo "GNU Make version 3.78.1"`, "make", "3.78.1"},
+		{"go 1.4", "go", `echo "go version go1.4.3 linux/amd64"`, "go (runc)", "1.4.3"},
+		{"broken linker", "gcc", `case "$1" in -static) echo "ld: cannot find -lc"; exit 1;; esac; exec /usr/bin/gcc "$@"`, "static C library", "ld: cannot find -lc"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			pose(t, dir, c.tool, c.script)
+			a := Asked{Path: dir + ":/usr/bin:/bin"}
+			if c.tool == "go" {
+				a.Go = filepath.Join(dir, "go")
+			}
+			f, err := Look(context.Background(), a, filepath.Join(t.TempDir(), "host.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range f.Check(everything) {
+				if x.Name == c.finding {
+					if x.OK || !strings.Contains(x.Found, c.found) || x.Fix == "" {
+						t.Errorf("got %+v, want it refused with %q and a remedy", x, c.found)
+					}
+					return
+				}
+			}
+			t.Errorf("no finding %q", c.finding)
+		})
+	}
+}
+
+func TestFactsAreTakenAgainWhenAToolChanges(t *testing.T) {
+	dir := t.TempDir()
+	cache := filepath.Join(t.TempDir(), "host.json")
+	a := Asked{Path: dir + ":/usr/bin:/bin"}
+	var got []string
+	for _, v := range []string{"3.79.1", "4.2"} {
+		pose(t, dir, "make", "echo GNU Make "+v)
+		f, err := Look(context.Background(), a, cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, f.MakeV)
+	}
+	if strings.Join(got, " ") != "3.79.1 4.2" {
+		t.Errorf("got %v, want both versions", got)
+	}
+}

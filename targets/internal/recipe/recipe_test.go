@@ -1,0 +1,125 @@
+package recipe
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"drydock/targets/internal/stack"
+)
+
+func load(t *testing.T, name string) *stack.Stack {
+	t.Helper()
+	s, err := stack.Load(filepath.Join("..", "..", "..", "vendor-sources"), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var full = Tools{Go: "/go/bin/go", GoVersion: "1.26.8", CC: "/usr/bin/gcc", AR: "ar", Make: "make", Shell: "/bin/sh", StaticPIE: true, Quota: true, Jobs: 2}
+
+func plan(t *testing.T, stackName, component string, tools Tools) Plan {
+	return Of(load(t, stackName), component, tools, Symbolic(Needs(component)))
+}
+
+func command(p Plan, name string) string {
+	for _, s := range p.Steps {
+		if strings.Contains(s.Name, name) {
+			return strings.Join(s.Argv, " ") + "\n" + strings.Join(s.Env, "\n")
+		}
+	}
+	return ""
+}
+
+func TestCommandsCarryTheFlagsThatUpstreamNeeds(t *testing.T) {
+	cases := []struct {
+		stack, component, step string
+		tools                  Tools
+		want, not              []string
+	}{
+		{"docker-26.1", "runc", "go build", full,
+			[]string{"-buildmode=pie", "-static-pie", "seccomp netgo osusergo", "-X main.version=1.1.15", "main.gitCommit=v1.1.15-0-gbc20cb44", "CGO_ENABLED=1", "CGO_LDFLAGS=-L<libseccomp>/lib", "-buildvcs=false"}, nil},
+		{"docker-26.1", "runc", "go build", Tools{GoVersion: "1.17"}, []string{"'-static -Wl"}, []string{"-buildmode=pie", "-static-pie", "-buildvcs"}},
+		{"docker-28.5", "runc", "go build", full, []string{"main.gitCommit=v1.3.6-0-g491b69ba"}, []string{"main.version="}},
+		{"docker-26.1", "containerd", "go build", full, []string{"no_btrfs", "CGO_ENABLED=0", "github.com/containerd/containerd/version.Version=v1.7.24"}, []string{"/v2/version"}},
+		{"docker-28.5", "containerd", "go build", full, []string{"github.com/containerd/containerd/v2/version.Version=v2.1.9"}, []string{"Revision="}},
+		{"docker-26.1", "dockerd", "dockerd", full, []string{"CGO_ENABLED=1", "-extldflags '-static", "exclude_graphdriver_btrfs", "dockerversion.GitCommit=411e817", "IAmStatic=true"}, []string{"exclude_disk_quota"}},
+		{"docker-26.1", "dockerd", "dockerd", Tools{GoVersion: "1.26"}, []string{"CGO_ENABLED=0", "exclude_disk_quota"}, []string{"-linkmode"}},
+		{"docker-26.1", "dockerd", "docker-proxy", full, []string{"CGO_ENABLED=0"}, []string{"-linkmode"}},
+		{"docker-26.1", "docker-cli", "go build", full, []string{"CGO_ENABLED=0", "cli/version.Version=26.1.5"}, nil},
+		{"docker-26.1", "tini", "compile", full, []string{"-static", "-DPR_SET_CHILD_SUBREAPER=36", "--build-id=none"}, nil},
+		{"docker-26.1", "libseccomp", "configure", full, []string{"--disable-shared", "--enable-static"}, nil},
+	}
+	for _, c := range cases {
+		got := command(plan(t, c.stack, c.component, c.tools), c.step)
+		for _, w := range c.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s %s: no %q in:\n%s", c.stack, c.component, w, got)
+			}
+		}
+		for _, w := range c.not {
+			if strings.Contains(got, w) {
+				t.Errorf("%s %s: %q is in:\n%s", c.stack, c.component, w, got)
+			}
+		}
+	}
+}
+
+func TestEveryStepIsOfflineAndFromScratch(t *testing.T) {
+	t.Setenv("GOFLAGS", "-tags=leak")
+	t.Setenv("CFLAGS", "-DLEAK")
+	for _, st := range []string{"docker-26.1", "docker-28.5"} {
+		for _, c := range stack.Components {
+			for _, s := range plan(t, st, c, full).Steps {
+				env := strings.Join(s.Env, "\n") + "\n"
+				if strings.Contains(strings.ToLower(env), "leak") {
+					t.Errorf("%s %s %s: the caller's environment shows:\n%s", st, c, s.Name, env)
+				}
+				want := []string{"LC_ALL=C\n", "TZ=UTC\n", "HOME=<home>\n", "TMPDIR=<tmp>\n", "SOURCE_DATE_EPOCH="}
+				if UsesGo(c) {
+					want = append(want, "GOPROXY=off\n", "GOTOOLCHAIN=local\n", "GOENV=off\n", "GOSUMDB=off\n")
+				}
+				for _, w := range want {
+					if !strings.Contains(env, w) {
+						t.Errorf("%s %s %s: no %q", st, c, s.Name, w)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTheEightFilesOfUpstreamsArchiveAreMade(t *testing.T) {
+	var got []string
+	for _, c := range stack.Components {
+		for _, o := range plan(t, "docker-26.1", c, full).Outputs {
+			if o.Bin {
+				got = append(got, o.Name)
+				if len(o.Want) == 0 {
+					t.Errorf("%s: no version is expected of it", o.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(got)
+	want := []string{"containerd", "containerd-shim-runc-v2", "ctr", "docker", "docker-init", "docker-proxy", "dockerd", "runc"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestALostFeatureIsSaid(t *testing.T) {
+	tools := full
+	tools.Quota = false
+	if notes := plan(t, "docker-26.1", "dockerd", tools).Notes; len(notes) != 1 || !strings.Contains(notes[0], "project quotas") {
+		t.Errorf("got %q, want a note on quotas", notes)
+	}
+	no := false
+	s := load(t, "docker-26.1")
+	s.Component["dockerd"].Quota = &no
+	if notes := Of(s, "dockerd", tools, Symbolic(nil)).Notes; len(notes) != 0 {
+		t.Errorf("quota = false: got %q, want no note", notes)
+	}
+}

@@ -1,0 +1,135 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var env = []string{"PATH=/usr/bin:/bin", "ONLY=this"}
+
+func TestTheEnvironmentIsJustWhatIsGiven(t *testing.T) {
+	t.Setenv("LEAK", "yes")
+	out, err := Cmd{Argv: []string{"env"}, Env: env}.Output(context.Background())
+	if err != nil || strings.Contains(out, "LEAK") || !strings.Contains(out, "ONLY=this") {
+		t.Errorf("got %q %v", out, err)
+	}
+}
+
+func TestAFailureSaysTheCommandAndItsCode(t *testing.T) {
+	_, err := Cmd{Argv: []string{"sh", "-c", "exit 7"}, Env: env}.Output(context.Background())
+	var e *Error
+	if !errors.As(err, &e) || e.Code != 7 || !strings.Contains(err.Error(), "sh -c 'exit 7'") {
+		t.Errorf("got %v, want code 7 and the command", err)
+	}
+	_, err = Cmd{Argv: []string{"no-such-tool"}, Env: env}.Output(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "not found in PATH=/usr/bin:/bin") {
+		t.Errorf("got %v, want where it was looked for", err)
+	}
+}
+
+func TestTheNetworkIsDenied(t *testing.T) {
+	if !Isolated().Network {
+		t.Skip(Isolated().Why)
+	}
+	out, err := Cmd{Argv: []string{"cat", "/proc/self/net/dev"}, Env: env}.Output(context.Background())
+	if err != nil || strings.Contains(out, "eth") {
+		t.Errorf("got %q %v, want no interface but lo", out, err)
+	}
+	ours, _ := os.Readlink("/proc/self/ns/net")
+	out, err = Cmd{Argv: []string{"readlink", "/proc/self/ns/net"}, Env: env}.Output(context.Background())
+	if err != nil || strings.TrimSpace(out) == ours {
+		t.Errorf("got %q %v, want another network namespace than %s", out, err, ours)
+	}
+}
+
+func TestCancellingEndsGrandchildrenThatIgnoreSIGTERM(t *testing.T) {
+	mark := "7" + strings.ReplaceAll(time.Now().Format("150405.000000"), ".", "")
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	start := time.Now()
+	_, err := Cmd{Argv: []string{"sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep " + mark + "' & wait; wait"}, Env: env}.Output(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want canceled", err)
+	}
+	if d := time.Since(start); d > 4*time.Second {
+		t.Errorf("took %v, want under 4s", d)
+	}
+	time.Sleep(100 * time.Millisecond)
+	for _, p := range processes() {
+		if strings.Contains(p, "sleep\x00"+mark) {
+			t.Errorf("%q is still there", p)
+		}
+	}
+}
+
+func processes() []string {
+	var out []string
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		data, _ := os.ReadFile(f)
+		out = append(out, string(data))
+	}
+	return out
+}
+
+// TestMain also plays the runner that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "play-runner" {
+		Cmd{Argv: []string{"sh", "-c", "sh -c 'sleep " + os.Args[2] + "; :' & wait"}, Env: env}.Run(context.Background())
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestWhenTheRunnerIsKilledNothingIsLeftBehind(t *testing.T) {
+	if !Isolated().Network {
+		t.Skip("without namespaces only the direct child is certain to end: " + Isolated().Why)
+	}
+	mark := "8" + strings.ReplaceAll(time.Now().Format("150405.000000"), ".", "")
+	cmd := exec.Command("/proc/self/exe", "play-runner", mark)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool {
+		for _, p := range processes() {
+			if strings.Contains(p, "sleep\x00"+mark) {
+				return true
+			}
+		}
+		return false
+	}
+	for range 100 {
+		if there() {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if !there() {
+		t.Fatal("the grandchild did not start")
+	}
+	cmd.Process.Signal(syscall.SIGKILL)
+	cmd.Wait()
+	for range 100 {
+		if !there() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("the grandchild lives on")
+}
+
+func TestQuoteIsReadBackByAShell(t *testing.T) {
+	argv := []string{"printf", "%s\n", "a b", "it's", "", "$HOME", "`x`", "new\nline", "*"}
+	got, err := exec.Command("sh", "-c", Quote(argv)).Output()
+	want, err2 := exec.Command(argv[0], argv[1:]...).Output()
+	if err != nil || err2 != nil || string(got) != string(want) {
+		t.Errorf("got %q, want %q (%v %v)", got, want, err, err2)
+	}
+}
