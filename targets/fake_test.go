@@ -82,6 +82,9 @@ func writeFakes(dir, base string, edit func(component string, files map[string]s
 		var es []archive.Entry
 		for n, data := range files {
 			e := archive.Entry{Name: c + "-src/" + n, Data: []byte(data), Mode: 0o644}
+			if target, ok := strings.CutPrefix(data, "link:"); ok && target != "" {
+				e.Link = target
+			}
 			if n == "configure" {
 				e.Mode = 0o755
 			}
@@ -166,6 +169,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// replace FILE OLD NEW changes a text in a file; OLD must be there.
 			"replace": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -176,6 +185,29 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("%s: %q is not in it", args[0], args[1])
 				}
 				ts.Check(os.WriteFile(p, bytes.Replace(data, []byte(args[1]), []byte(args[2]), 1), 0o644))
+			},
+			// slow makes libseccomp's configure hang, as a run that takes long.
+			"slow": func(ts *testscript.TestScript, neg bool, args []string) {
+				s, l, err := writeFakes(ts.MkAbs("served"), ts.Getenv("URL"), func(c string, files map[string]string) {
+					if c == "libseccomp" {
+						files["configure"] = "#!/bin/sh\nsleep 4321\n"
+					}
+				})
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.toml"), []byte(s), 0o644))
+				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.lock"), []byte(l), 0o644))
+			},
+			// hostile COMPONENT NAME TARGET puts an entry into a component's archive: a link to TARGET, or a file without one.
+			"hostile": func(ts *testscript.TestScript, neg bool, args []string) {
+				s, l, err := writeFakes(ts.MkAbs("served"), ts.Getenv("URL"), func(c string, files map[string]string) {
+					if c == args[0] {
+						files[args[1]] = "link:" + strings.Join(args[2:], "")
+					}
+				})
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.toml"), []byte(s), 0o644))
+				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.lock"), []byte(l), 0o644))
+				ts.Check(os.RemoveAll(ts.MkAbs("repo/vendor-sources/" + args[0] + "-fake.tar.gz")))
 			},
 			// exits CODE COMMAND… runs a command and holds its exit code.
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {

@@ -146,24 +146,28 @@ func (r request) goEnv(cgo bool, more ...string) []string {
 	return append(env, more...)
 }
 
-// goBuild is one go build command, its outputs in Stage.
+// goBuild compiles packages and then links them into Stage, as two steps: compiling keeps every core busy, linking
+// mostly one, so that a link can overlap with the next component's compiling. "go list -export" compiles what "go
+// build" with the same flags then finds in the cache.
 func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags []string, flags []string, env []string, pkgs ...string) []Step {
-	common := []string{"-mod=vendor", "-trimpath", "-tags", tags}
+	// The link drops DWARF (-s -w), so it need not be made: a tenth of the time of dockerd.
+	common := []string{"-mod=vendor", "-trimpath", "-tags", tags, "-gcflags=all=-dwarf=false"}
 	if r.goAtLeast("1.18") {
 		common = append(common, "-buildvcs=false")
 	}
 	if r.t.Jobs > 0 {
 		common = append(common, fmt.Sprintf("-p=%d", r.t.Jobs))
 	}
-	// The link drops DWARF (-s -w), so it need not be made: a tenth of the time of dockerd.
-	common = append(common, "-gcflags=all=-dwarf=false")
 	common = append(common, flags...)
 	common = append(common, "-ldflags="+strings.Join(append([]string{"-s", "-w", "-buildid="}, ldflags...), " "))
 	e := r.goEnv(cgo, env...)
-	return []Step{{
-		Name: "go build " + name, Dir: dir, Env: e, Compiles: true,
-		Argv: append(append([]string{r.t.Go, "build"}, append(common, "-o", r.p.Stage+"/")...), pkgs...),
-	}}
+	cmd := func(verb ...string) []string {
+		return append(append(append([]string{r.t.Go}, verb...), common...), pkgs...)
+	}
+	return []Step{
+		{Name: "compile " + name, Dir: dir, Env: e, Compiles: true, Argv: cmd("list", "-export", "-f", "{{.ImportPath}}")},
+		{Name: "link " + name, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/")},
+	}
 }
 
 func (r request) goAtLeast(v string) bool {
