@@ -61,7 +61,7 @@ func Decompress(r io.Reader, format string) (io.Reader, error) {
 }
 
 // Extract unpacks a tar into dir, which must exist, dropping strip leading directories of every name (an entry with
-// no more than that is skipped). It refuses what could reach out of dir: absolute names and links, "..", writing
+// no more than that is skipped). A file that is there is replaced, never written into. It refuses what could reach out of dir: absolute names and links, "..", writing
 // through a link, devices, setuid bits. Modes become 0644 or 0755, times are kept (make looks at them).
 func Extract(r io.Reader, dir string, strip int) error {
 	root, err := os.OpenRoot(dir)
@@ -242,6 +242,12 @@ func (x *extractor) file(name string, h *tar.Header, r io.Reader) error {
 	}
 	base := path.Base(name)
 	f, err := root.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if errors.Is(err, fs.ErrExist) { // of the tree that this archive is laid over
+		if err := root.Remove(base); err != nil {
+			return err
+		}
+		f, err = root.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	}
 	if err != nil {
 		return err
 	}

@@ -94,6 +94,22 @@ func TestExtractKeepsContentModeTimeAndInnerLinks(t *testing.T) {
 	}
 }
 
+func TestExtractOverATreeReplacesFilesAndDoesNotWriteThroughLinks(t *testing.T) {
+	dir := t.TempDir()
+	first := tarOf(t, file("a/go.mod", "old"), file("a/kept", "kept"), link("a/l", "kept"))
+	second := tarOf(t, file("a/go.mod", "new"), file("a/l", "a file now"))
+	for _, data := range [][]byte{first, second} {
+		if err := Extract(bytes.NewReader(data), dir, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"go.mod": "new", "kept": "kept", "l": "a file now"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
 func TestTheSameFilesGiveTheSameBytes(t *testing.T) {
 	sums := map[string]bool{}
 	for _, order := range [][]string{{"a", "b/c"}, {"b/c", "a"}} {

@@ -1,6 +1,8 @@
 package forge
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +26,10 @@ func (w *watch) Begin(name, why string) {
 }
 
 func (w *watch) End(name string, r *graph.Record, err error) {
+	if errors.Is(err, context.Canceled) {
+		w.f.UI.Line("stopped   %s", name)
+		return
+	}
 	if err != nil {
 		w.f.UI.Line("%s    %s", w.f.UI.Bad("failed"), name)
 		return
