@@ -3,41 +3,102 @@ package targets
 
 import (
 	"context"
+	"os"
+	"slices"
 
 	"drydock/targets/internal/forge"
 )
 
+// on is what an optional flag says.
+func on(flag *bool) bool { return flag != nil && *flag }
+
+// in is what an optional flag with a value says.
+func in(flag *string) string {
+	if flag == nil {
+		return ""
+	}
+	return *flag
+}
+
+// options are the flags of the building commands: -k goes on with what does not depend on a failure, -wait waits for
+// another run on the same stack. They may stand anywhere on the command line, and are taken from it here: mage 1.17.2
+// makes a program that does not compile when its default target has flags.
+var options forge.Options
+
+func init() {
+	os.Args = slices.DeleteFunc(os.Args, func(arg string) bool {
+		switch arg {
+		case "-k":
+			options.KeepGoing = true
+		case "-wait":
+			options.Wait = true
+		default:
+			return false
+		}
+		return true
+	})
+}
+
 // All builds, verifies and packs the whole stack (STACK=<name> selects one); the default.
-func All(ctx context.Context) error { return forge.Build(ctx, "package") }
+func All(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "package")
+}
 
 // Docker builds dockerd, docker-proxy and the docker command.
-func Docker(ctx context.Context) error { return forge.Build(ctx, "dockerd", "docker-cli") }
+func Docker(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "dockerd", "docker-cli")
+}
 
 // Containerd builds containerd, ctr and the shim.
-func Containerd(ctx context.Context) error { return forge.Build(ctx, "containerd") }
+func Containerd(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "containerd")
+}
 
 // Runc builds runc, and libseccomp which it is linked with.
-func Runc(ctx context.Context) error { return forge.Build(ctx, "runc") }
+func Runc(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "runc")
+}
 
 // Libseccomp builds the library that runc is linked with.
-func Libseccomp(ctx context.Context) error { return forge.Build(ctx, "libseccomp") }
+func Libseccomp(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "libseccomp")
+}
 
 // Tini builds docker-init.
-func Tini(ctx context.Context) error { return forge.Build(ctx, "tini") }
+func Tini(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "tini")
+}
 
 // Package builds what is stale and packs the eight files into a tar.gz with its checksum.
-func Package(ctx context.Context) error { return forge.Build(ctx, "package") }
+func Package(ctx context.Context, k, wait *bool) error {
+	return forge.Build(ctx, options(k, wait), "package")
+}
 
 // Fetch gets the sources that are missing, checked by digest; -record notes digests that the lock lacks.
 func Fetch(ctx context.Context, record *bool) error {
-	return forge.Fetch(ctx, record != nil && *record)
+	return forge.Fetch(ctx, on(record))
 }
 
 // Check tells whether this host can build the stack, and what to do if not; -json for machines.
-func Check(ctx context.Context, json *bool) error { return forge.Check(ctx, json != nil && *json) }
+func Check(ctx context.Context, json *bool) error { return forge.Check(ctx, on(json)) }
 
 // Verify examines the built files: static, kernel, versions; -full hashes sources and outputs again.
-func Verify(ctx context.Context, full *bool) error { return forge.Verify(ctx, full != nil && *full) }
+func Verify(ctx context.Context, full *bool) error { return forge.Verify(ctx, on(full)) }
+
+// Plan tells what a build would do, why, and how long it took last time; -component=<name> for one.
+func Plan(ctx context.Context, component *string) error { return forge.Plan(ctx, in(component)) }
+
+// Why names the first input of a component that is not what it was when it was built.
+func Why(ctx context.Context, component string) error { return forge.Why(ctx, component) }
+
+// Status tells of each component: fresh or stale and why, version, size, when it was built.
+func Status(ctx context.Context) error { return forge.Status(ctx) }
+
+// Graph shows what needs what; -format=dot or svg draws it.
+func Graph(ctx context.Context, format *string) error { return forge.Graph(ctx, in(format)) }
+
+// Times shows how long the last runs took; -format=svg, html or trace draws the last one.
+func Times(ctx context.Context, format *string) error { return forge.Times(ctx, in(format)) }
 
 // Stacks lists the sets of versions that can be built.
 func Stacks(ctx context.Context) error { return forge.Stacks(ctx) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -24,60 +25,118 @@ import (
 // packageNode is the name of the last node.
 const packageNode = "package"
 
+// Options are what the building commands can be told.
+type Options struct {
+	KeepGoing bool // go on with what does not depend on a failure
+	Wait      bool // for another run on the same stack, instead of stopping
+}
+
 // Build brings components (and with packageNode, the package) up to date: sources, host, graph, summary.
-func Build(ctx context.Context, names ...string) error {
+func Build(ctx context.Context, opt Options, names ...string) error {
 	ctx, stop := Context(ctx)
 	defer stop()
-	f, err := Open(ctx)
+	f, err := Open()
 	if err != nil {
 		return err
 	}
-	return f.Build(ctx, names)
+	return f.end(f.Build(ctx, opt, names))
 }
 
 // Build brings components up to date.
-func (f *Forge) Build(ctx context.Context, names []string) error {
-	parts := names
-	if len(names) == 1 && names[0] == packageNode {
-		parts = stack.Components
-	}
-	parts = closure(parts)
+func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
+	parts := partsOf(names)
 	if err := f.look(ctx); err != nil {
 		return err
 	}
 	if err := f.fit(parts); err != nil {
 		return err
 	}
-	unlock, err := graph.Lock(f.build(), strings.Join(os.Args, " "))
-	if err != nil {
-		return fail(CodeOther, err)
+	if err := f.lock(ctx, opt.Wait); err != nil {
+		return err
 	}
-	defer unlock()
 	defer f.store.Digests.Save()
 	found, err := f.sources(ctx, parts, false)
 	if err != nil {
 		return fail(CodeOther, err)
 	}
-	g := &graph.Graph{Root: f.Root, Records: f.build("record"), Width: 3, Watch: &watch{f: f}, KeepGoing: keepGoing()}
-	for _, n := range parts {
+	g, err := f.graph(names, found)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	g.KeepGoing = opt.KeepGoing || isSet("KEEP_GOING")
+	plan, err := g.Plan(names)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	f.progress = newProgress(f, plan)
+	g.Watch, g.Done = f.progress, f.done
+	stop := f.progress.watch()
+	busy := sampleCores()
+	results, err := g.Run(ctx, names)
+	stop()
+	for _, r := range results {
+		f.done[r.Name] = r
+	}
+	f.remember(results, busy())
+	f.summary(results)
+	if err == nil && ctx.Err() != nil {
+		kept := "nothing was finished in this run"
+		if k := f.progress.kept; len(k) > 0 {
+			kept = strings.Join(k, ", ") + " finished and kept"
+		}
+		err = fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
+	}
+	return fail(CodeFailed, f.cards(results, err))
+}
+
+// partsOf gives the components that the names stand for, with all that they need.
+func partsOf(names []string) []string {
+	if len(names) == 1 && names[0] == packageNode {
+		names = stack.Components
+	}
+	return closure(names)
+}
+
+// graph makes the nodes that the names stand for.
+func (f *Forge) graph(names []string, found map[string]*input) (*graph.Graph, error) {
+	g := f.records()
+	g.Width = f.width()
+	for _, n := range partsOf(names) {
 		node, err := f.node(n, found[n])
 		if err != nil {
-			return fail(CodeOther, fmt.Errorf("%s: %w", n, err))
+			return nil, fmt.Errorf("%s: %w", n, err)
 		}
 		g.Nodes = append(g.Nodes, node)
 	}
 	if len(names) == 1 && names[0] == packageNode {
 		g.Nodes = append(g.Nodes, f.packNode())
 	}
-	results, err := g.Run(ctx, names)
-	f.summary(results)
-	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("stopped by a signal: %w", context.Canceled)
-	}
-	return fail(CodeFailed, err)
+	return g, nil
 }
 
-func keepGoing() bool { v := os.Getenv("KEEP_GOING"); return v != "" && v != "0" }
+// records is the graph without nodes, which can read the records.
+func (f *Forge) records() *graph.Graph {
+	return &graph.Graph{Root: f.Root, Records: f.build("record"), Width: 1}
+}
+
+// width is how many components are in the making at a time: one compiles, the others unpack, link or are proved.
+func (f *Forge) width() int { return 4 }
+
+func (f *Forge) cores() int { return runtime.NumCPU() }
+
+// lock takes the stack's lock for the rest of this process: "mage docker package" is one run.
+func (f *Forge) lock(ctx context.Context, wait bool) error {
+	if f.locked {
+		return nil
+	}
+	var waiting func(graph.Holder)
+	if wait {
+		waiting = func(h graph.Holder) { f.UI.Line("waiting   for %s", h) }
+	}
+	_, err := graph.Lock(ctx, f.build(), strings.Join(os.Args, " "), waiting)
+	f.locked = err == nil
+	return fail(CodeOther, err)
+}
 
 // fit stops before anything is touched when this host cannot build the components.
 func (f *Forge) fit(parts []string) error {
@@ -171,22 +230,26 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		}
 	}
 	for _, d := range recipe.Needs(c.Name) {
-		rec := (&graph.Graph{Records: f.build("record")}).Load(d)
+		rec := f.records().Load(d)
 		if rec == nil {
 			return made, fmt.Errorf("no record of %s", d)
 		}
 		p.Deps[d] = f.storeDir(d, rec.Key)
 	}
-	timed := func(name string, do func() error) error {
+	timed := func(name string, do func(*graph.StepTime) error) error {
+		f.progress.step(c.Name, name)
+		st := graph.StepTime{Name: name, Start: time.Now().UTC()}
 		start := time.Now()
-		err := do()
-		made.Steps = append(made.Steps, graph.StepTime{Name: name, Start: start.UTC(), Seconds: time.Since(start).Seconds()})
+		err := do(&st)
+		st.Seconds = time.Since(start).Seconds()
+		made.Steps = append(made.Steps, st)
 		return err
 	}
-	if err := timed("unpack", func() error { return f.store.Prepare(c, f.Stack.Lock, in.found, p.Work) }); err != nil {
+	unpack := func(*graph.StepTime) error { return f.store.Prepare(c, f.Stack.Lock, in.found, p.Work) }
+	if err := timed("unpack", unpack); err != nil {
 		return made, err
 	}
-	if err := timed("patch", func() error { return source.Apply(p.Work, in.patches) }); err != nil {
+	if err := timed("patch", func(*graph.StepTime) error { return source.Apply(p.Work, in.patches) }); err != nil {
 		return made, err
 	}
 	plan := recipe.Of(f.Stack, c.Name, t, p)
@@ -197,28 +260,30 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		}
 	}
 	for _, s := range plan.Steps {
-		if s.Compiles {
-			select {
-			case f.compile <- struct{}{}:
-			case <-ctx.Done():
-				return made, ctx.Err()
-			}
+		if err := f.slot(ctx, c.Name, s); err != nil {
+			return made, err
 		}
-		err := timed(s.Name, func() error {
+		err := timed(s.Name, func(st *graph.StepTime) error {
+			var used run.Usage
 			fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
-			return run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: log}.Run(ctx)
+			out, count := f.progress.output(c.Name, log)
+			err := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: out, Usage: &used}.Run(ctx)
+			st.CPU, st.Peak, st.Exclusive = used.CPU.Seconds(), used.Peak, s.Compiles
+			if n := count(); s.Compiles {
+				st.Units = n
+			}
+			return err
 		})
-		if s.Compiles {
-			<-f.compile
-		}
+		f.unslot(s)
 		if err != nil {
-			return made, f.stepError(s, log.Name(), err)
+			return made, &stepFailure{s, log.Name(), err}
 		}
 	}
-	if err := timed("verify", func() error { return f.proveAll(ctx, plan.Outputs, p.Stage) }); err != nil {
+	verify := func(*graph.StepTime) error { return f.proveAll(ctx, plan.Outputs, p.Stage) }
+	if err := timed("verify", verify); err != nil {
 		return made, err
 	}
-	err = timed("publish", func() error {
+	err = timed("publish", func(*graph.StepTime) error {
 		store := f.storeDir(c.Name, key)
 		if err := f.keep(plan.Outputs, p.Stage, store); err != nil {
 			return err
@@ -270,22 +335,33 @@ func writeFile(file recipe.File) error {
 	return os.Chmod(file.Path, mode)
 }
 
-// stepError is what a person needs when a command fails: the command, the end of its log, the log's place.
-func (f *Forge) stepError(s recipe.Step, log string, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
+// slot waits until a step may start: one at a time compiles, for Go and make use every core already; and links, which
+// need most memory, start only when there is room.
+func (f *Forge) slot(ctx context.Context, name string, s recipe.Step) error {
+	slots := f.link
+	if s.Compiles {
+		slots = f.compile
 	}
-	return fmt.Errorf("%s: %w\n  in %s\n%s\n  whole log: %s", s.Name, err, s.Dir, lastLines(log, 30), log)
+	select {
+	case slots <- struct{}{}:
+		return nil
+	default:
+		f.progress.step(name, "wait to "+s.Name)
+	}
+	select {
+	case slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
-// lastLines gives the end of a file, indented.
-func lastLines(file string, n int) string {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return err.Error()
+func (f *Forge) unslot(s recipe.Step) {
+	if s.Compiles {
+		<-f.compile
+	} else {
+		<-f.link
 	}
-	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	return "  | " + strings.Join(lines[max(0, len(lines)-n):], "\n  | ")
 }
 
 // proveAll holds every output in dir against what it must be.
@@ -323,23 +399,6 @@ func (f *Forge) keep(outputs []recipe.Output, stage, store string) error {
 		return err
 	}
 	return archive.SyncDir(filepath.Dir(store))
-}
-
-// publish copies the binaries from the store into output/<stack>/bin, each appearing whole.
-func (f *Forge) publish(name string, outputs []recipe.Output, store string) error {
-	for _, o := range outputs {
-		p := filepath.Join(store, o.Name)
-		if _, err := os.Stat(p); err != nil {
-			return err
-		}
-		if !o.Bin {
-			continue
-		}
-		if err := copyFile(p, f.output("bin", o.Name), true); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func copyFile(from, to string, exec bool) error {
@@ -387,10 +446,20 @@ func (f *Forge) packNode() *graph.Node {
 				}
 			}
 			file := f.packageFile()
+			start := time.Now()
 			err := pack.Write(file, files, time.Unix(f.Stack.Epoch, 0))
-			return graph.Made{Outputs: []string{f.rel(file), f.rel(file + ".sha256")}}, err
+			step := graph.StepTime{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}
+			return graph.Made{Outputs: []string{f.rel(file), f.rel(file + ".sha256")}, Steps: []graph.StepTime{step}}, err
 		},
 	}
+}
+
+// needsOf gives what a node needs.
+func needsOf(name string) []string {
+	if name == packageNode {
+		return stack.Components
+	}
+	return recipe.Needs(name)
 }
 
 // outputs are what a component's recipe makes.

@@ -46,9 +46,10 @@ const buildSpace = 6 << 30
 type Failure struct {
 	Code int
 	Err  error
+	line string // what is said last, when the whole was printed before
 }
 
-func (f *Failure) Error() string { return f.Err.Error() }
+func (f *Failure) Error() string { return cmp.Or(f.line, f.Err.Error()) }
 func (f *Failure) Unwrap() error { return f.Err }
 
 // ExitStatus is what mage looks for.
@@ -71,7 +72,7 @@ func fail(code int, err error) error {
 	case errors.As(err, &missing) && code != CodeFailed:
 		code = CodeSources
 	}
-	return &Failure{code, err}
+	return &Failure{Code: code, Err: err}
 }
 
 // Forge is one stack on one host.
@@ -82,14 +83,28 @@ type Forge struct {
 	store *source.Store
 	facts *host.Facts
 
-	offline bool
-	compile chan struct{} // one at a time: go build and make use every core already
-	logDir  func() (string, error)
-	start   time.Time
+	offline  bool
+	compile  chan struct{} // steps that use every core: one at a time
+	link     chan struct{} // steps that use memory: as many as it has room for
+	locked   bool
+	done     map[string]graph.Result // what this process has brought up to date
+	progress *progress
+	outcome  string // of a run that failed, for its last line
+	logs     string // this run's directory of logs; empty until something is logged
+	logDir   func() (string, error)
+	start    time.Time
+	pub      sync.Mutex
 }
 
-// Open finds the repository and reads the stack that STACK names.
-func Open(ctx context.Context) (*Forge, error) {
+// linkMemory is what one link may take, in bytes: 1.0 GB was measured for dockerd.
+const linkMemory = 1200 << 20
+
+// Open finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
+func Open() (*Forge, error) { return opened() }
+
+var opened = sync.OnceValues(open)
+
+func open() (*Forge, error) {
 	root, err := findRoot()
 	if err != nil {
 		return nil, fail(CodeOther, err)
@@ -99,8 +114,10 @@ func Open(ctx context.Context) (*Forge, error) {
 	if err != nil {
 		return nil, fail(CodeOther, err)
 	}
-	f := &Forge{Root: root, Stack: s, UI: ui.New(os.Stdout), compile: make(chan struct{}, 1), start: time.Now()}
-	f.offline = os.Getenv("OFFLINE") != "" && os.Getenv("OFFLINE") != "0"
+	f := &Forge{Root: root, Stack: s, UI: ui.New(os.Stdout), done: map[string]graph.Result{}, start: time.Now()}
+	f.compile = make(chan struct{}, 1)
+	f.link = make(chan struct{}, max(1, min(int64(f.width()), host.FreeMemory()/linkMemory)))
+	f.offline = isSet("OFFLINE")
 	f.store = &source.Store{
 		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: f.UI,
 	}
@@ -113,6 +130,9 @@ func Open(ctx context.Context) (*Forge, error) {
 	f.logDir = sync.OnceValues(f.newLogDir)
 	return f, nil
 }
+
+// isSet says whether a switch in the environment is on.
+func isSet(name string) bool { v := os.Getenv(name); return v != "" && v != "0" }
 
 // findRoot looks for the repository: DRYDOCK_ROOT, then upwards from the working directory, then from the program.
 func findRoot() (string, error) {
@@ -190,10 +210,13 @@ func (f *Forge) newLogDir() (string, error) {
 		}
 		slices.Sort(dirs)
 		for _, d := range dirs[:max(0, len(dirs)-keptLogs)] {
-			os.RemoveAll(filepath.Join(base, d))
+			if d != name { // the oldest by name, after the clock was set back
+				os.RemoveAll(filepath.Join(base, d))
+			}
 		}
 	}
-	return filepath.Join(base, name), nil
+	f.logs = filepath.Join(base, name)
+	return f.logs, nil
 }
 
 // look gets the host's facts.

@@ -4,45 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
 	"drydock/targets/internal/ui"
 )
-
-// watch prints what the graph does.
-type watch struct{ f *Forge }
-
-func (w *watch) Fresh(string, *graph.Record) {}
-
-func (w *watch) Restored(name string, r *graph.Record) {
-	w.f.UI.Line("restored  %s", name)
-}
-
-func (w *watch) Begin(name, why string) {
-	w.f.UI.Line("build     %s (%s)", name, why)
-}
-
-func (w *watch) End(name string, r *graph.Record, err error) {
-	if errors.Is(err, context.Canceled) {
-		w.f.UI.Line("stopped   %s", name)
-		return
-	}
-	if err != nil {
-		w.f.UI.Line("%s    %s", w.f.UI.Bad("failed"), name)
-		return
-	}
-	for _, n := range r.Notes {
-		w.f.UI.Line("note      %s: %s", name, n)
-	}
-	w.f.UI.Line("%s     %s in %s", w.f.UI.Good("built"), name, seconds(r.Seconds))
-}
-
-func (w *watch) Blocked(name, by string) {
-	w.f.UI.Line("skipped   %s: it needs %s", name, by)
-}
 
 func seconds(s float64) string { return ui.Duration(time.Duration(s * float64(time.Second))) }
 
@@ -51,23 +25,12 @@ func (f *Forge) summary(results []graph.Result) {
 	worked, failed := 0, 0
 	rows := [][]string{{"COMPONENT", "VERSION", "DONE", "TIME", "SIZE"}}
 	for _, r := range results {
-		var size int64
-		if r.Record != nil {
-			for _, o := range r.Record.Outputs {
-				if filepath.Dir(o.Path) == f.rel(f.output("bin")) || r.Name == packageNode {
-					size += o.Size
-				}
-			}
-		}
-		version, took, sz := f.Stack.Version, "", ""
-		if c := f.Stack.Component[r.Name]; c != nil {
-			version = c.Version
-		}
+		took, sz := "", ""
 		if r.Seconds > 0 {
 			took = seconds(r.Seconds)
 		}
-		if size > 0 {
-			sz = ui.Bytes(size)
+		if r.Record != nil && f.sizeOf(r.Record) > 0 {
+			sz = ui.Bytes(f.sizeOf(r.Record))
 		}
 		switch r.Status {
 		case graph.Built, graph.Restored:
@@ -75,7 +38,7 @@ func (f *Forge) summary(results []graph.Result) {
 		case graph.Failed, graph.Blocked, graph.Stopped:
 			failed++
 		}
-		rows = append(rows, []string{r.Name, version, string(r.Status), took, sz})
+		rows = append(rows, []string{r.Name, f.versionOf(r.Name), string(r.Status), took, sz})
 	}
 	if worked+failed > 0 {
 		f.UI.Text("\n" + ui.Table(rows))
@@ -92,10 +55,149 @@ func (f *Forge) summary(results []graph.Result) {
 	total := ui.Duration(time.Since(f.start))
 	switch {
 	case failed > 0:
-		f.UI.Line("drydock: %s: FAILED: %d of %d not done, %s", f.Stack.Name, failed, len(results), total)
+		f.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
 	case worked == 0:
 		f.UI.Line("drydock: %s: nothing to do: %d fresh, %s", f.Stack.Name, len(results), total)
 	default:
-		f.UI.Line("drydock: %s: built %s, %s", f.Stack.Name, fmt.Sprintf("%d of %d", worked, len(results)), total)
+		f.UI.Line("drydock: %s: built %d of %d, %s", f.Stack.Name, worked, len(results), total)
 	}
+}
+
+// end gives a command's error the form of a run's last line: what failed, in one line that a mail's subject can carry.
+// The whole of a longer error is printed before it.
+func (f *Forge) end(err error) error {
+	var x *Failure
+	if !errors.As(err, &x) {
+		return err
+	}
+	first, rest, long := strings.Cut(strings.TrimSpace(x.Err.Error()), "\n")
+	if long && strings.TrimSpace(rest) != "" {
+		fmt.Fprintln(os.Stderr, x.Err)
+	}
+	word := "FAILED"
+	if x.Code == CodeStopped {
+		word = "STOPPED"
+	}
+	x.line = fmt.Sprintf("drydock: %s: %s: %s", f.Stack.Name, word, strings.TrimSuffix(first, ":"))
+	if f.outcome != "" {
+		x.line += " (" + f.outcome + ")"
+	}
+	return x
+}
+
+// stepFailure is a step that failed, with what a person needs to go on.
+type stepFailure struct {
+	step recipe.Step
+	log  string
+	err  error
+}
+
+func (e *stepFailure) Error() string { return e.step.Name + ": " + e.err.Error() }
+func (e *stepFailure) Unwrap() error { return e.err }
+
+// cards prints a card for each component that failed in a step, and gives the error that is left to say: one line.
+func (f *Forge) cards(results []graph.Result, err error) error {
+	var short []error
+	for _, r := range results {
+		var sf *stepFailure
+		if !errors.As(r.Err, &sf) || errors.Is(r.Err, context.Canceled) {
+			if r.Err != nil && !errors.Is(r.Err, context.Canceled) {
+				short = append(short, fmt.Errorf("%s: %w", r.Name, r.Err))
+			}
+			continue
+		}
+		fmt.Fprint(os.Stderr, f.card(r.Name, sf))
+		cause := sf.err
+		var re *run.Error
+		if errors.As(sf.err, &re) {
+			cause = re.Err
+		}
+		short = append(short, fmt.Errorf("%s: %s: %w", r.Name, sf.step.Name, cause))
+	}
+	if len(short) == 0 {
+		return err
+	}
+	return errors.Join(short...)
+}
+
+// card is what a person needs when a command failed: the first error, the end of the log, how to try it again.
+func (f *Forge) card(name string, e *stepFailure) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s: %v\n", name, e)
+	fmt.Fprintf(&b, "  in        %s\n", e.step.Dir)
+	if repro, err := f.writeRepro(name, e.step); err == nil {
+		fmt.Fprintf(&b, "  again     sh %s\n", repro)
+	} else {
+		fmt.Fprintf(&b, "  again     (no script: %v)\n", err)
+	}
+	data, err := os.ReadFile(e.log)
+	if err != nil {
+		fmt.Fprintf(&b, "  log       %v\n", err)
+		return b.String()
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	// The log of one component has all its steps: the last one failed.
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "# "+e.step.Name) && i+2 < len(lines) {
+			lines = lines[i+3:]
+			break
+		}
+	}
+	if i := slices.IndexFunc(lines, errorLine.MatchString); i >= 0 {
+		fmt.Fprintf(&b, "  first     %s\n", lines[i])
+	}
+	if h := hint(lines, e.err); h != "" {
+		fmt.Fprintf(&b, "  hint      %s\n", h)
+	}
+	for _, l := range lines[max(0, len(lines)-30):] {
+		fmt.Fprintf(&b, "  | %s\n", l)
+	}
+	fmt.Fprintf(&b, "  whole log %s\n", e.log)
+	kept := "nothing was published before"
+	if r := f.records().Load(name); r != nil {
+		kept = "the outputs of " + r.Built.Local().Format(time.DateTime) + " are in place"
+	}
+	fmt.Fprintf(&b, "  kept      %s; the work tree is left for you to look at until the next run\n", kept)
+	return b.String()
+}
+
+var errorLine = regexp.MustCompile(`(?i)\b(error|undefined|fatal|cannot find|no such file|not found|permission denied|no space left|killed)\b`)
+
+// hints are the known failures of the upstream parts and what to do about them.
+var hints = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`cannot find -lseccomp|seccomp\.h: No such file`), "libseccomp is not where this build expects it: \"mage libseccomp\"; if it is, the compile cache is stale: \"mage clean\""},
+	{regexp.MustCompile(`cannot find main module|inconsistent vendoring|import lookup disabled by -mod=vendor|cannot find module providing package`), "the vendor tree and go.mod disagree: after a patch that adds an import, or with a vendor archive of another version; remove vendor-sources/*_vendor-*.tar.gz of this component and run \"mage fetch\""},
+	{regexp.MustCompile(`rcrt1\.o`), "this C library cannot link static-pie (glibc before 2.26): \"mage check\""},
+	{regexp.MustCompile(`cannot find -lc\b|cannot find -lpthread|attempted static link`), "the C library's static archive is missing: install libc6-dev (Debian) or glibc-static (Red Hat)"},
+	{regexp.MustCompile(`__NR_setns|linux/quota\.h|dqblk_xfs\.h`), "the kernel's headers are missing or too old: install them, or name others with KERNEL_HEADERS"},
+	{regexp.MustCompile(`undefined: (errors\.Is|io\.ReadAll|strings\.Cut|atomic\.Pointer|slices\.|maps\.)|requires go1\.|go\.mod requires go|predeclared any|note: module requires Go`), "this Go is too old for the source: \"mage check\" says which is taken; GO= names another"},
+	{regexp.MustCompile(`gperf`), "make thinks that a generated file is older than its source: were times lost when the source was copied?"},
+	{regexp.MustCompile(`(?i)no space left on device`), "the disk is full: \"mage clean\" removes what can be made again"},
+	{regexp.MustCompile(`(?i)signal: killed|out of memory|cannot allocate memory|virtual memory exhausted`), "the machine ran out of memory, or somebody killed the compiler: a link needs 1.2 GB"},
+	{regexp.MustCompile(`flag provided but not defined|unknown flag`), "this Go does not know one of the flags: it is too old for the stack"},
+}
+
+func hint(lines []string, err error) string {
+	text := strings.Join(lines, "\n") + "\n" + err.Error()
+	for _, h := range hints {
+		if h.pattern.MatchString(text) {
+			return h.text
+		}
+	}
+	return ""
+}
+
+// writeRepro writes a script that runs a step again as it ran here, but for the network, which it does not deny.
+func (f *Forge) writeRepro(name string, s recipe.Step) (string, error) {
+	file := f.build("repro-" + name + ".sh")
+	text := fmt.Sprintf("#!/bin/sh\n# Runs the step %q of %s %s again: the same directory, environment and command.\n"+
+		"cd %s || { echo 'the work tree is gone: the next run of drydock removed it' >&2; exit 1; }\nexec env -i \\\n", s.Name, name, f.Stack.Component[name].Version, run.Quote([]string{s.Dir}))
+	for _, kv := range s.Env {
+		text += "  " + run.Quote([]string{kv}) + " \\\n"
+	}
+	text += "  " + run.Quote(s.Argv) + "\n"
+	return file, archive.WriteFile(file, 0o755, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
 }

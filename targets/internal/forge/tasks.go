@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
@@ -27,9 +28,34 @@ const fetchWidth = 4
 func (f *Forge) sources(ctx context.Context, names []string, record bool) (map[string]*input, error) {
 	var mu sync.Mutex
 	inputs := map[string]*input{}
+	// Runs on other stacks bring files into the same directory: one at a time.
+	alone := sync.OnceValues(func() (func(), error) {
+		return graph.Lock(ctx, filepath.Join(f.store.Dir, ".fetching"), strings.Join(os.Args, " "), func(h graph.Holder) { f.UI.Line("waiting   for the fetch of %s", h) })
+	})
+	var locked atomic.Bool
+	lock := func() error {
+		if f.offline { // nothing will be written
+			return nil
+		}
+		locked.Store(true)
+		_, err := alone()
+		return err
+	}
+	defer func() {
+		if locked.Load() {
+			if unlock, err := alone(); err == nil {
+				unlock()
+			}
+		}
+	}()
 	err := source.FetchAll(names, fetchWidth, func(n string) error {
 		c := f.Stack.Component[n]
-		found, err := f.store.Get(ctx, c, f.Stack.Lock, record)
+		found, err := f.store.Locate(c, f.Stack.Lock)
+		if err == nil && found == nil {
+			if err = lock(); err == nil {
+				found, err = f.store.Get(ctx, c, f.Stack.Lock, record)
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -46,6 +72,14 @@ func (f *Forge) sources(ctx context.Context, names []string, record bool) (map[s
 		line, err := f.store.VendorFile(c, f.Stack.Lock, found)
 		if err != nil {
 			return err
+		}
+		if line == nil {
+			if err := lock(); err != nil {
+				return err
+			}
+			if line, err = f.store.VendorFile(c, f.Stack.Lock, found); err != nil {
+				return err
+			}
 		}
 		if line == nil {
 			if err := f.restore(ctx, c, found, record); err != nil {
@@ -92,7 +126,7 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 func Fetch(ctx context.Context, record bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
-	f, err := Open(ctx)
+	f, err := Open()
 	if err != nil {
 		return err
 	}
@@ -119,7 +153,7 @@ func Fetch(ctx context.Context, record bool) error {
 func Check(ctx context.Context, asJSON bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
-	f, err := Open(ctx)
+	f, err := Open()
 	if err != nil {
 		return err
 	}
@@ -170,11 +204,11 @@ func findingsTable(u *ui.UI, fs []host.Finding) string {
 func Verify(ctx context.Context, full bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
-	f, err := Open(ctx)
+	f, err := Open()
 	if err != nil {
 		return err
 	}
-	g := &graph.Graph{Root: f.Root, Records: f.build("record")}
+	g := f.records()
 	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT"}}
 	var errs []error
 	for _, n := range stack.Components {
@@ -266,12 +300,14 @@ func Stacks(ctx context.Context) error {
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources stay.
 func Clean(ctx context.Context) error {
-	f, err := Open(ctx)
+	f, err := Open()
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(f.build()); err == nil {
-		unlock, err := graph.Lock(f.build(), strings.Join(os.Args, " "))
+	// The compile caches belong to all stacks, so none may be building.
+	stacks, _ := filepath.Glob(filepath.Join(f.Root, "build/*/lock"))
+	for _, l := range stacks {
+		unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
 		if err != nil {
 			return fail(CodeOther, err)
 		}

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"drydock/targets/internal/archive"
@@ -46,11 +45,18 @@ type Made struct {
 	Notes   []string
 }
 
-// StepTime is how long one step took.
+// StepTime is what one step took.
 type StepTime struct {
 	Name    string    `json:"name"`
 	Start   time.Time `json:"start"`
 	Seconds float64   `json:"seconds"`
+	// CPU is in seconds, on all cores together; Peak in bytes, of the largest process.
+	CPU  float64 `json:"cpu,omitempty"`
+	Peak int64   `json:"peak,omitempty"`
+	// Exclusive says that no other such step ran beside it.
+	Exclusive bool `json:"exclusive,omitempty"`
+	// Units is how many pieces of work it did, where that is known (packages that Go compiled).
+	Units int `json:"units,omitempty"`
 }
 
 // Record is what is remembered of a node that was made.
@@ -94,6 +100,8 @@ type Graph struct {
 	// KeepGoing goes on with what does not depend on a failure.
 	KeepGoing bool
 	Watch     Watcher
+	// Done are nodes that this process has brought up to date before; they are not looked at again.
+	Done map[string]Result
 }
 
 // Watcher is told what happens, from several goroutines.
@@ -113,6 +121,7 @@ type Result struct {
 	Err     error
 	Why     string
 	Seconds float64
+	Steps   []StepTime // of a making, failed ones too
 }
 
 // Status is what was done with a node.
@@ -127,6 +136,64 @@ const (
 	Blocked  Status = "blocked" // something that it needs failed
 	Stopped  Status = "stopped" // the run was cancelled before its turn
 )
+
+// What a plan says of a node beside Fresh.
+const (
+	Stale   Status = "stale"   // it would be made
+	Damaged Status = "damaged" // its outputs would be put back in place
+	Depends Status = "depends" // it would be made if what it needs comes out differently
+)
+
+// Planned is what Run would do with a node.
+type Planned struct {
+	Name   string
+	Status Status
+	Why    string
+	// Changes are all inputs that are not what they were.
+	Changes []Change
+	// Record is what is remembered of it; nil when it was never made.
+	Record *Record
+}
+
+// Plan says what Run would do, and does nothing.
+func (g *Graph) Plan(want []string) ([]Planned, error) {
+	order, err := g.Order(want)
+	if err != nil {
+		return nil, err
+	}
+	var plan []Planned
+	by := map[string]Planned{}
+	for _, n := range order {
+		p := Planned{Name: n.Name, Status: Stale, Record: g.Load(n.Name)}
+		digests := map[string]string{}
+		var moving []string // needs whose outputs are not known yet
+		for _, d := range n.Needs {
+			if s := by[d].Status; s == Stale || s == Depends {
+				moving = append(moving, d)
+			}
+			if r := by[d].Record; r != nil {
+				digests[d] = r.Digest()
+			}
+		}
+		in := inputs(n, digests)
+		if p.Record != nil {
+			p.Changes = changes(p.Record, in)
+		}
+		switch p.Why = Differs(p.Record, in); {
+		case p.Why != "":
+		case len(moving) > 0:
+			p.Status, p.Why = Depends, "if the output of "+strings.Join(moving, " or ")+" changes"
+		default:
+			p.Status = Fresh
+			if p.Why = g.Damage(p.Record, false); p.Why != "" {
+				p.Status = Damaged
+			}
+		}
+		by[n.Name] = p
+		plan = append(plan, p)
+	}
+	return plan, nil
+}
 
 // Order gives the nodes that the wanted ones need, and these, needs first. It refuses an unknown need and a cycle.
 func (g *Graph) Order(want []string) ([]*Node, error) {
@@ -206,36 +273,75 @@ func Key(in []Input) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Differs names the first input that differs from a record's, with both values.
-func Differs(r *Record, in []Input) string {
-	if r == nil {
-		return "never built"
+// Change is one input that is not what it was; Was or Is is empty when it is new or gone.
+type Change struct{ Name, Was, Is string }
+
+func (c Change) String() string {
+	switch {
+	case c.Was == "":
+		return fmt.Sprintf("%s: new: %s", c.Name, brief(c.Is))
+	case c.Is == "":
+		return fmt.Sprintf("%s: gone: was %s", c.Name, brief(c.Was))
 	}
+	was, is := Parting(c.Was, c.Is)
+	return fmt.Sprintf("%s: was %s, is %s", c.Name, brief(was), brief(is))
+}
+
+// Parting cuts the words off that two long values begin and end with alike, so that what differs is left.
+func Parting(a, b string) (string, string) {
+	if len(a)+len(b) < 160 {
+		return a, b
+	}
+	x, y := strings.Fields(a), strings.Fields(b)
+	for len(x) > 1 && len(y) > 1 && x[0] == y[0] {
+		x, y = x[1:], y[1:]
+	}
+	for len(x) > 1 && len(y) > 1 && x[len(x)-1] == y[len(y)-1] {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
+	return strings.Join(x, " "), strings.Join(y, " ")
+}
+
+// changes holds inputs against a record's, in the order of the inputs; what is gone comes last.
+func changes(r *Record, in []Input) []Change {
 	was := map[string]string{}
 	for _, i := range r.Inputs {
 		was[i.Name] = i.Value
 	}
+	var cs []Change
 	for _, i := range in {
-		v, ok := was[i.Name]
-		if !ok {
-			return fmt.Sprintf("%s: new: %s", i.Name, brief(i.Value))
-		}
-		if v != i.Value {
-			return fmt.Sprintf("%s: was %s, is %s", i.Name, brief(v), brief(i.Value))
+		if v, ok := was[i.Name]; !ok || v != i.Value {
+			cs = append(cs, Change{i.Name, v, i.Value})
 		}
 		delete(was, i.Name)
 	}
 	for _, i := range r.Inputs {
 		if _, gone := was[i.Name]; gone {
-			return fmt.Sprintf("%s: gone: was %s", i.Name, brief(i.Value))
+			cs = append(cs, Change{i.Name, i.Value, ""})
 		}
+	}
+	return cs
+}
+
+// Differs names the first input that differs from a record's, with both values; empty when none does.
+func Differs(r *Record, in []Input) string {
+	if r == nil {
+		return "never built"
+	}
+	if cs := changes(r, in); len(cs) > 0 {
+		return cs[0].String()
 	}
 	return ""
 }
 
+// brief shortens a digest to 12 digits, and anything long to one line of 200 bytes.
 func brief(s string) string {
 	if len(s) == 64 && !strings.ContainsAny(s, " /") {
 		return s[:12]
+	}
+	s = strings.ReplaceAll(s, "\n", " ")
+	if len(s) > 200 {
+		s = s[:100] + " … " + s[len(s)-96:]
 	}
 	return s
 }
@@ -284,6 +390,11 @@ func (g *Graph) Run(ctx context.Context, want []string) ([]Result, error) {
 	var wg sync.WaitGroup
 	for _, n := range order {
 		c := cells[n.Name]
+		if res, ok := g.Done[n.Name]; ok {
+			c.res = res
+			close(c.done)
+			continue
+		}
 		wg.Go(func() {
 			defer close(c.done)
 			digests := map[string]string{}
@@ -351,6 +462,7 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 	start := time.Now()
 	g.Watch.Begin(n.Name, res.Why)
 	made, err := n.Do(ctx, key)
+	res.Steps = made.Steps
 	var r *Record
 	if err == nil {
 		r = &Record{Name: n.Name, Key: key, Inputs: in, Built: start.UTC(), Seconds: time.Since(start).Seconds(), Steps: made.Steps, Notes: made.Notes}
@@ -398,48 +510,4 @@ func (g *Graph) restamp(r *Record) error {
 		return err
 	}
 	return archive.WriteFile(g.recordFile(r.Name), 0o644, func(w io.Writer) error { _, err := w.Write(append(data, '\n')); return err })
-}
-
-// Holder is who has a lock.
-type Holder struct {
-	PID     int       `json:"pid"`
-	Command string    `json:"command"`
-	Since   time.Time `json:"since"`
-}
-
-// LockedError says that another run has the lock.
-type LockedError struct{ Holder }
-
-func (e *LockedError) Error() string {
-	return fmt.Sprintf("another run holds this stack: pid %d (%s) since %s", e.PID, e.Command, e.Since.Local().Format(time.DateTime))
-}
-
-// Lock takes the lock of a directory of records, or gives a *LockedError. The kernel drops it with the process, so a
-// lock can never be stale. The function that it gives lets go.
-func Lock(dir, command string) (func(), error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer f.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: lock: %w", f.Name(), err)
-		}
-		var h Holder
-		_ = json.NewDecoder(f).Decode(&h) // a holder that is just starting has written nothing yet
-		return nil, &LockedError{h}
-	}
-	data, _ := json.Marshal(Holder{os.Getpid(), command, time.Now()})
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt(data, 0)
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-	}
-	return func() { f.Close() }, nil
 }

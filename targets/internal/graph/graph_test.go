@@ -164,17 +164,17 @@ func TestACycleAndAnUnknownNeedAreErrorsBeforeAnythingRuns(t *testing.T) {
 
 func TestTheLockNamesItsHolder(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := Lock(dir, "mage all")
+	unlock, err := Lock(t.Context(), dir, "mage all", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Lock(dir, "mage docker")
+	_, err = Lock(t.Context(), dir, "mage docker", nil)
 	var locked *LockedError
 	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Command != "mage all" || locked.Since.IsZero() {
 		t.Errorf("got %v, want the holder", err)
 	}
 	unlock()
-	unlock, err = Lock(dir, "mage docker")
+	unlock, err = Lock(t.Context(), dir, "mage docker", nil)
 	if err != nil {
 		t.Fatalf("after unlock: %v", err)
 	}
@@ -230,7 +230,17 @@ func TestRandomGraphsRunWhatTheModelSays(t *testing.T) {
 					}
 				}
 			}
-			_, err := w.run(t, names...)
+			plan, err := w.graph().Plan(names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = w.run(t, names...)
+			for _, p := range plan { // what was planned is what ran, but for the blocked and what turned out the same
+				ran := slices.Contains(w.ran, p.Name)
+				if p.Status == Fresh && ran || p.Status == Stale && !ran && slices.Contains(want, p.Name) {
+					t.Fatalf("seed %d round %d: %s was planned as %s (%s), ran: %v", seed, round, p.Name, p.Status, p.Why, ran)
+				}
+			}
 			if !slices.Equal(w.ran, want) {
 				t.Fatalf("seed %d round %d: ran %v, want %v (needs %v)", seed, round, w.ran, want, needs)
 			}
@@ -238,5 +248,45 @@ func TestRandomGraphsRunWhatTheModelSays(t *testing.T) {
 				t.Fatalf("seed %d round %d: error %v with %d of %d done", seed, round, err, len(ok), len(names))
 			}
 		}
+	}
+}
+
+func TestAWaitingRunGetsTheLockWhenItsHolderLetsGo(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := Lock(t.Context(), dir, "first", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard Holder
+	second, err := Lock(t.Context(), dir, "second", func(h Holder) { heard = h; unlock() })
+	if err != nil || heard.Command != "first" {
+		t.Fatalf("got %v, waited for %q; want the lock after \"first\"", err, heard.Command)
+	}
+	defer second()
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := Lock(ctx, dir, "third", func(Holder) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled while it waited: got %v, want context.Canceled", err)
+	}
+}
+
+func TestSimulateSharesCoresAndKeepsOrder(t *testing.T) {
+	step := func(wall, cpu float64, excl bool) StepTime { return StepTime{Seconds: wall, CPU: cpu, Exclusive: excl} }
+	near := func(got, want float64) bool { return got > want*0.99 && got < want*1.01 }
+	compile := []Job{{Name: "a", Steps: []StepTime{step(10, 20, true)}}, {Name: "b", Steps: []StepTime{step(10, 20, true)}}}
+	for cores, want := range map[int]float64{1: 40, 2: 20, 4: 10} {
+		if got := Simulate(compile, 4, cores, 2); !near(got, want) {
+			t.Errorf("two parallel compiles on %d cores: got %.2f s, want %.2f", cores, got, want)
+		}
+	}
+	overlap := []Job{{Name: "a", Steps: []StepTime{step(4, 4, true), step(6, 6, false)}}, {Name: "b", Steps: []StepTime{step(6, 6, true)}}}
+	if got := Simulate(overlap, 4, 2, 2); !near(got, 10) {
+		t.Errorf("a serial link beside a serial compile: got %.2f s, want 10", got)
+	}
+	chain := []Job{{Name: "a", Steps: []StepTime{step(3, 3, false)}}, {Name: "b", Needs: []string{"a"}, Steps: []StepTime{step(3, 3, false)}}}
+	if got := Simulate(chain, 4, 8, 2); !near(got, 6) {
+		t.Errorf("a chain: got %.2f s, want 6", got)
+	}
+	if got := Simulate([]Job{{Name: "a", Needs: []string{"b"}}, {Name: "b", Needs: []string{"a"}}}, 4, 2, 2); got != 0 {
+		t.Errorf("a circle: got %.2f s, want 0", got)
 	}
 }

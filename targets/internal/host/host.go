@@ -542,3 +542,17 @@ func GoEnv(ctx context.Context, goTool string) ([]string, error) {
 	}
 	return env, nil
 }
+
+// FreeMemory is what the kernel says is available, in bytes; very much where it does not say (before Linux 3.14).
+func FreeMemory() int64 {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err == nil {
+		for line := range strings.Lines(string(data)) {
+			var kb int64
+			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
+				return kb << 10
+			}
+		}
+	}
+	return 1 << 62
+}

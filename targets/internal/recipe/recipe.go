@@ -148,7 +148,7 @@ func (r request) goEnv(cgo bool, more ...string) []string {
 
 // goBuild compiles packages and then links them into Stage, as two steps: compiling keeps every core busy, linking
 // mostly one, so that a link can overlap with the next component's compiling. "go list -export" compiles what "go
-// build" with the same flags then finds in the cache.
+// build" with the same flags then finds in the cache. -v names each package as it is compiled: the progress of a run.
 func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags []string, flags []string, env []string, pkgs ...string) []Step {
 	// The link drops DWARF (-s -w), so it need not be made: a tenth of the time of dockerd.
 	common := []string{"-mod=vendor", "-trimpath", "-tags", tags, "-gcflags=all=-dwarf=false"}
@@ -165,7 +165,7 @@ func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags
 		return append(append(append([]string{r.t.Go}, verb...), common...), pkgs...)
 	}
 	return []Step{
-		{Name: "compile " + name, Dir: dir, Env: e, Compiles: true, Argv: cmd("list", "-export", "-f", "{{.ImportPath}}")},
+		{Name: "compile " + name, Dir: dir, Env: e, Compiles: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")},
 		{Name: "link " + name, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/")},
 	}
 }

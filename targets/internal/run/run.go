@@ -26,6 +26,14 @@ type Cmd struct {
 	Out io.Writer
 	// Online leaves the child in our network. Otherwise it is denied where the kernel lets us (see Isolation).
 	Online bool
+	// Usage, when not nil, is set to what the child and its own children took.
+	Usage *Usage
+}
+
+// Usage is what a child took, its own children included.
+type Usage struct {
+	CPU  time.Duration // on all cores together
+	Peak int64         // bytes: the largest resident set of any one process
 }
 
 // grace is what a cancelled child has between SIGTERM and SIGKILL. Mage gives up 5 s after SIGINT.
@@ -88,6 +96,12 @@ func (c Cmd) Run(ctx context.Context) error {
 	close(done)
 	watch.Wait()
 	syscall.Kill(-pgid, syscall.SIGKILL) // what the child left behind
+	if st := cmd.ProcessState; st != nil && c.Usage != nil {
+		c.Usage.CPU = st.UserTime() + st.SystemTime()
+		if r, ok := st.SysUsage().(*syscall.Rusage); ok {
+			c.Usage.Peak = r.Maxrss << 10
+		}
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -165,22 +179,16 @@ var Isolated = sync.OnceValue(func() Isolation {
 	var why []string
 	for _, user := range []bool{os.Geteuid() != 0, true} {
 		iso := Isolation{Network: true, User: user}
-		runtime.LockOSThread()
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Path = "/bin/true"
-		if _, err := os.Stat(cmd.Path); err != nil {
-			cmd.Path = "/usr/bin/true"
-		}
+		cmd := exec.Command("/bin/sh", "-c", ":")
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 		iso.apply(cmd.SysProcAttr)
 		err := cmd.Run()
-		runtime.UnlockOSThread()
 		if err == nil {
 			return iso
 		}
 		why = append(why, err.Error())
 		if user {
-			break
+			break // not root: both turns of the loop would be the same
 		}
 	}
 	return Isolation{Why: "the kernel refuses a network namespace: " + strings.Join(why, "; ")}

@@ -2,6 +2,7 @@
 package ui
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -19,8 +20,7 @@ type UI struct {
 	w     io.Writer
 	tty   bool
 	color bool
-	live  string
-	start time.Time
+	live  []string
 
 	files map[string]*transfer
 	total int64 // bytes of all transfers
@@ -34,11 +34,11 @@ type transfer struct{ size, got int64 }
 // New writes to f, with a live line where f is a terminal.
 func New(f *os.File) *UI {
 	tty := term.IsTerminal(int(f.Fd()))
-	return &UI{w: f, tty: tty, color: tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", start: time.Now(), files: map[string]*transfer{}}
+	return &UI{w: f, tty: tty, color: tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", files: map[string]*transfer{}}
 }
 
 // To writes plain lines to w.
-func To(w io.Writer) *UI { return &UI{w: w, start: time.Now(), files: map[string]*transfer{}} }
+func To(w io.Writer) *UI { return &UI{w: w, files: map[string]*transfer{}} }
 
 // Line prints one line; off a terminal with the time before it.
 func (u *UI) Line(format string, a ...any) {
@@ -62,39 +62,86 @@ func (u *UI) Text(text string) {
 	u.draw()
 }
 
-// Live sets the line that stands below everything on a terminal; "" takes it away.
-func (u *UI) Live(text string) {
+// Live sets the lines that stand below everything on a terminal; none takes them away.
+func (u *UI) Live(lines ...string) {
 	if !u.tty {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	u.live = text
+	u.live = lines
 	u.draw()
 }
 
+// TTY says whether a person watches.
+func (u *UI) TTY() bool { return u.tty }
+
+// clear takes the live lines away; the cursor stands at the end of the last.
 func (u *UI) clear() {
-	if u.tty && u.live != "" {
-		fmt.Fprint(u.w, "\r\x1b[K")
+	if !u.tty || len(u.live) == 0 {
+		return
 	}
+	if n := len(u.live) - 1; n > 0 {
+		fmt.Fprintf(u.w, "\x1b[%dA", n)
+	}
+	fmt.Fprint(u.w, "\r\x1b[J")
 }
 
 func (u *UI) draw() {
-	if !u.tty || u.live == "" {
+	if !u.tty || len(u.live) == 0 {
 		return
 	}
-	width := 80
+	width, height := 80, 24
 	if f, ok := u.w.(*os.File); ok {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 10 {
-			width = w
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 10 && h > 1 {
+			width, height = w, h
 		}
 	}
-	text := u.live
-	if utf8.RuneCountInString(text) >= width {
-		text = string([]rune(text)[:width-2]) + "…"
+	u.live = u.live[max(0, len(u.live)-height+1):]
+	cut := make([]string, len(u.live))
+	for i, l := range u.live {
+		if utf8.RuneCountInString(l) >= width {
+			l = string([]rune(l)[:width-2]) + "…"
+		}
+		cut[i] = l
 	}
-	fmt.Fprint(u.w, text)
+	fmt.Fprint(u.w, strings.Join(cut, "\r\n"))
+}
+
+// Prefix gives a writer that prints whole lines with a name in front, as they are completed. Close prints what is left.
+func (u *UI) Prefix(name string) io.WriteCloser { return &prefixed{u: u, name: name} }
+
+type prefixed struct {
+	u    *UI
+	name string
+	rest []byte
+}
+
+// maxLine is where a line without an end is broken, in bytes.
+const maxLine = 16 << 10
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.rest = append(p.rest, b...)
+	for {
+		i := bytes.IndexByte(p.rest, '\n')
+		if i < 0 && len(p.rest) < maxLine {
+			return len(b), nil
+		}
+		if i < 0 {
+			i = len(p.rest) - 1
+		}
+		p.u.Text(p.name + " | " + strings.TrimRight(string(p.rest[:i+1]), "\r\n"))
+		p.rest = p.rest[i+1:]
+	}
+}
+
+func (p *prefixed) Close() error {
+	if len(p.rest) > 0 {
+		p.u.Text(p.name + " | " + string(p.rest))
+		p.rest = nil
+	}
+	return nil
 }
 
 // Good and Bad colour a verdict on a terminal.
@@ -119,7 +166,11 @@ func (u *UI) Start(name string, size int64) {
 	u.files[name] = &transfer{size: size}
 	u.total += size
 	u.mu.Unlock()
-	u.Line("fetch     %s (%s)", name, Bytes(size))
+	if size > 0 {
+		u.Line("fetch     %s (%s)", name, Bytes(size))
+	} else {
+		u.Line("fetch     %s", name)
+	}
 }
 
 // Add counts bytes of a transfer.
@@ -148,7 +199,7 @@ func (u *UI) transfers() string {
 	if u.total > u.got && rate > 0 {
 		eta = ", " + Duration(time.Duration(float64(u.total-u.got)/rate*float64(time.Second))) + " left"
 	}
-	return fmt.Sprintf("fetching %d file(s): %s of %s, %s/s%s", len(u.files), Bytes(u.got), Bytes(u.total), Bytes(int64(rate)), eta)
+	return fmt.Sprintf("fetching %d file(s): %s of %s, %s/s%s", len(u.files), Bytes(u.got), Bytes(max(u.total, u.got)), Bytes(int64(rate)), eta)
 }
 
 // Done ends a transfer.
@@ -161,7 +212,7 @@ func (u *UI) Done(name string, err error) {
 	} else if t != nil {
 		u.Line("fetched   %s (%s)", name, Bytes(t.got))
 	}
-	u.Live("")
+	u.Live()
 }
 
 // Table lays out rows in columns, the first row as the head.

@@ -1,0 +1,296 @@
+package forge
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// The commands that explain only read: they take no lock, fetch nothing and write nothing.
+
+// aliases are the names of targets that stand for several components.
+var aliases = map[string][]string{
+	"all": {packageNode}, "docker": {"dockerd", "docker-cli"},
+}
+
+// named gives the nodes that a name on the command line stands for; "" is everything.
+func named(name string) ([]string, error) {
+	switch {
+	case name == "":
+		return []string{packageNode}, nil
+	case aliases[name] != nil:
+		return aliases[name], nil
+	case name == packageNode || slices.Contains(stack.Components, name):
+		return []string{name}, nil
+	}
+	return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(stack.Components, ", ")))
+}
+
+// survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
+// have to bring first.
+func (f *Forge) survey(ctx context.Context, names []string) (*graph.Graph, map[string]string, error) {
+	if err := f.look(ctx); err != nil {
+		return nil, nil, err
+	}
+	found, lacks := map[string]*input{}, map[string]string{}
+	for _, n := range partsOf(names) {
+		c := f.Stack.Component[n]
+		patches, err := source.Series(filepath.Join(f.Root, "patches"), n, c.Version)
+		if err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		in := &input{patches: patches}
+		found[n] = in
+		if in.found, err = f.store.Locate(c, f.Stack.Lock); err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		if in.found == nil {
+			lacks[n] = "its source is not in vendor-sources/ and would be fetched"
+			in.found = f.expected(c)
+		}
+		if !source.NeedsVendor(c, in.found.Origin) {
+			continue
+		}
+		line, err := f.store.VendorFile(c, f.Stack.Lock, in.found)
+		if err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		if line == nil {
+			if lacks[n] == "" {
+				lacks[n] = "its vendor tree is not in vendor-sources/ and would be restored"
+			}
+			if line = f.Stack.Lock.VendorFor(n, in.found.SHA256); line == nil {
+				line = &stack.LockedVendor{TarSHA256: "unknown"}
+			}
+		}
+		in.vendor = line.TarSHA256
+	}
+	g, err := f.graph(names, found)
+	return g, lacks, fail(CodeOther, err)
+}
+
+// expected is the archive that a fetch would bring: the one that the last build used, or the first that the lock knows.
+func (f *Forge) expected(c *stack.Component) *source.Found {
+	was := ""
+	if r := f.records().Load(c.Name); r != nil {
+		for _, i := range r.Inputs {
+			if i.Name == "source" {
+				was = i.Value
+			}
+		}
+	}
+	best := &source.Found{Origin: c.Origin[0], SHA256: "unknown"}
+	for _, o := range c.Origin {
+		if line := f.Stack.Lock.FileFor(c.Name, o.Name()); line != nil && (best.SHA256 == "unknown" || line.SHA256 == was) {
+			best = &source.Found{Origin: o, SHA256: line.SHA256}
+		}
+	}
+	return best
+}
+
+// verbs say what a run would do with a node.
+var verbs = map[graph.Status]string{graph.Fresh: "nothing", graph.Stale: "build", graph.Damaged: "restore", graph.Depends: "perhaps"}
+
+// Plan prints what a run would do, why, and how long it took the last time.
+func Plan(ctx context.Context, name string) error {
+	return explain(ctx, name, func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
+		rows := [][]string{{"COMPONENT", "WOULD", "LAST TOOK", "WHY"}}
+		var jobs []graph.Job
+		work, unknown := 0, 0
+		for _, p := range plan {
+			why := p.Why
+			if lacks[p.Name] != "" {
+				why = strings.TrimPrefix(why+"; "+lacks[p.Name], "; ")
+			}
+			took := ""
+			if p.Record != nil {
+				took = seconds(p.Record.Seconds)
+			}
+			if p.Status == graph.Stale {
+				if work++; p.Record == nil {
+					unknown++
+				} else {
+					jobs = append(jobs, graph.Job{Name: p.Name, Needs: needsOf(p.Name), Steps: p.Record.Steps})
+				}
+			}
+			rows = append(rows, []string{p.Name, verbs[p.Status], took, why})
+		}
+		f.UI.Text(ui.Table(rows))
+		switch {
+		case work == 0:
+			f.UI.Text("nothing to build")
+		case unknown > 0:
+			f.UI.Text(fmt.Sprintf("%d to build; how long is not known before each was built once", work))
+		default:
+			f.UI.Text(fmt.Sprintf("%d to build, about %s", work, seconds(graph.Simulate(jobs, f.width(), f.cores(), f.cores()))))
+		}
+		return nil
+	})
+}
+
+// Why prints every input of a component that is not what it was when it was built, the first one in full.
+func Why(ctx context.Context, name string) error {
+	return explain(ctx, name, func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
+		want, _ := named(name)
+		for _, p := range plan {
+			if !slices.Contains(want, p.Name) {
+				continue
+			}
+			switch p.Status {
+			case graph.Fresh:
+				f.UI.Text(fmt.Sprintf("%s is fresh: built %s, nothing that it is made from has changed since", p.Name, p.Record.Built.Local().Format(time.DateTime)))
+			case graph.Damaged:
+				f.UI.Text(fmt.Sprintf("%s would be restored: %s", p.Name, p.Why))
+			case graph.Depends:
+				f.UI.Text(fmt.Sprintf("%s would be built %s; its own inputs are what they were", p.Name, p.Why))
+			case graph.Stale:
+				if p.Record == nil {
+					f.UI.Text(p.Name + " was never built")
+					break
+				}
+				c := p.Changes[0]
+				was, is := graph.Parting(c.Was, c.Is)
+				f.UI.Text(fmt.Sprintf("%s would be built, because of its %s\n  was  %s\n  is   %s", p.Name, c.Name, orNone(was), orNone(is)))
+				for _, c := range p.Changes[1:] {
+					f.UI.Text("  and  " + c.Name)
+				}
+			}
+			if lacks[p.Name] != "" {
+				f.UI.Text("  " + lacks[p.Name])
+			}
+		}
+		return nil
+	})
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return strings.ReplaceAll(s, "\n", "\n       ")
+}
+
+// Status prints each component: fresh or stale and why, version, size, when it was built and how long that took.
+func Status(ctx context.Context) error {
+	return explain(ctx, "", func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
+		rows := [][]string{{"COMPONENT", "VERSION", "STATE", "SIZE", "BUILT", "TOOK", "WHY"}}
+		for _, p := range plan {
+			size, built, took := "", "never", ""
+			if p.Record != nil {
+				if n := f.sizeOf(p.Record); n > 0 {
+					size = ui.Bytes(n)
+				}
+				built, took = p.Record.Built.Local().Format(time.DateTime), seconds(p.Record.Seconds)
+			}
+			state := string(p.Status)
+			if p.Status == graph.Fresh {
+				state = f.UI.Good(state)
+			} else {
+				state = f.UI.Bad(state)
+			}
+			why := p.Why
+			if lacks[p.Name] != "" {
+				why = strings.TrimPrefix(why+"; "+lacks[p.Name], "; ")
+			}
+			rows = append(rows, []string{p.Name, f.versionOf(p.Name), state, size, built, took, why})
+		}
+		f.UI.Text(ui.Table(rows))
+		return nil
+	})
+}
+
+// Graph prints what needs what: as a tree, or as a drawing in dot or SVG.
+func Graph(ctx context.Context, format string) error {
+	return explain(ctx, "", func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
+		switch format {
+		case "", "text":
+			f.UI.Text(tree(f, plan))
+		case "dot":
+			fmt.Print(dot(plan))
+		case "svg":
+			fmt.Print(graphSVG(f, plan))
+		default:
+			return fail(CodeOther, fmt.Errorf("-format=%s: want text, dot or svg", format))
+		}
+		return nil
+	})
+}
+
+// explain makes a plan and gives it to show.
+func explain(ctx context.Context, name string, show func(*Forge, []graph.Planned, map[string]string) error) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	names, err := named(name)
+	if err != nil {
+		return err
+	}
+	g, lacks, err := f.survey(ctx, names)
+	if err != nil {
+		return f.end(err)
+	}
+	plan, err := g.Plan(names)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	return show(f, plan, lacks)
+}
+
+// sizeOf is the size of what a node publishes, in bytes.
+func (f *Forge) sizeOf(r *graph.Record) (size int64) {
+	for _, o := range r.Outputs {
+		if strings.HasPrefix(o.Path, f.rel(f.output())+"/") {
+			size += o.Size
+		}
+	}
+	return size
+}
+
+func (f *Forge) versionOf(name string) string {
+	if c := f.Stack.Component[name]; c != nil {
+		return c.Version
+	}
+	return f.Stack.Version
+}
+
+// tree writes the graph with what a node needs below it.
+func tree(f *Forge, plan []graph.Planned) string {
+	by := map[string]graph.Planned{}
+	for _, p := range plan {
+		by[p.Name] = p
+	}
+	var b strings.Builder
+	var show func(name, indent, branch string, last bool)
+	show = func(name, indent, branch string, last bool) {
+		p := by[name]
+		fmt.Fprintf(&b, "%s%s%s %s (%s)\n", indent, branch, name, f.versionOf(name), p.Status)
+		if branch != "" {
+			if last {
+				indent += "   "
+			} else {
+				indent += "│  "
+			}
+		}
+		needs := needsOf(name)
+		for i, n := range needs {
+			branch := "├─ "
+			if i == len(needs)-1 {
+				branch = "└─ "
+			}
+			show(n, indent, branch, i == len(needs)-1)
+		}
+	}
+	show(packageNode, "", "", true)
+	return b.String()
+}

@@ -1,0 +1,83 @@
+package forge
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
+)
+
+// output/<stack>/bin is a link to a directory beside it, .bin-<key>. A component is published by making a new such
+// directory, of hard links to the other components' files and copies of its own, and moving the link: a reader sees
+// all of a component's files as they were, or all of them new, whatever kills us in between. (The kernels that this
+// is for cannot exchange two directories in one call.)
+
+// publish puts a component's binaries from the store into bin.
+func (f *Forge) publish(name string, outputs []recipe.Output, store string) error {
+	f.pub.Lock()
+	defer f.pub.Unlock()
+	mine := map[string]bool{}
+	for _, o := range outputs {
+		if _, err := os.Stat(filepath.Join(store, o.Name)); err != nil {
+			return err
+		}
+		mine[o.Name] = o.Bin
+	}
+	bin := f.output("bin")
+	old, _ := filepath.EvalSymlinks(bin)
+	others, err := os.ReadDir(bin)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	id := graph.Key([]graph.Input{{Name: name, Value: store}, {Name: "over", Value: old}})[:12]
+	next := f.output(".bin-" + id)
+	if err := errors.Join(os.RemoveAll(next), os.MkdirAll(next, 0o755)); err != nil {
+		return err
+	}
+	for _, e := range others {
+		if !mine[e.Name()] && e.Type().IsRegular() {
+			if err := os.Link(filepath.Join(bin, e.Name()), filepath.Join(next, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	for _, o := range outputs {
+		if o.Bin {
+			if err := copyFile(filepath.Join(store, o.Name), filepath.Join(next, o.Name), true); err != nil {
+				return err
+			}
+		}
+	}
+	if err := archive.SyncDir(next); err != nil {
+		return err
+	}
+	if fi, err := os.Lstat(bin); err == nil && fi.IsDir() { // the user's own, or of an older drydock: its files are linked above
+		if err := os.RemoveAll(bin); err != nil {
+			return err
+		}
+	}
+	tmp := f.output(".bin.new")
+	os.Remove(tmp)
+	if err := os.Symlink(filepath.Base(next), tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, bin); err != nil {
+		return err
+	}
+	if err := archive.SyncDir(f.output()); err != nil {
+		return err
+	}
+	// What earlier publications left, finished or killed.
+	es, _ := os.ReadDir(f.output())
+	for _, e := range es {
+		if strings.HasPrefix(e.Name(), ".bin-") && e.Name() != filepath.Base(next) {
+			os.RemoveAll(f.output(e.Name()))
+		}
+	}
+	return nil
+}
