@@ -41,37 +41,37 @@ func init() {
 
 // All builds, verifies and packs the whole stack (STACK=<name> selects one); the default.
 func All(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "package")
+	return forge.Build(ctx, options, "package")
 }
 
 // Docker builds dockerd, docker-proxy and the docker command.
 func Docker(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "dockerd", "docker-cli")
+	return forge.Build(ctx, options, "dockerd", "docker-cli")
 }
 
 // Containerd builds containerd, ctr and the shim.
 func Containerd(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "containerd")
+	return forge.Build(ctx, options, "containerd")
 }
 
 // Runc builds runc, and libseccomp which it is linked with.
 func Runc(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "runc")
+	return forge.Build(ctx, options, "runc")
 }
 
 // Libseccomp builds the library that runc is linked with.
 func Libseccomp(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "libseccomp")
+	return forge.Build(ctx, options, "libseccomp")
 }
 
 // Tini builds docker-init.
 func Tini(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "tini")
+	return forge.Build(ctx, options, "tini")
 }
 
 // Package builds what is stale and packs the eight files into a tar.gz with its checksum.
 func Package(ctx context.Context, k, wait *bool) error {
-	return forge.Build(ctx, options(k, wait), "package")
+	return forge.Build(ctx, options, "package")
 }
 
 // Fetch gets the sources that are missing, checked by digest; -record notes digests that the lock lacks.
