@@ -40,37 +40,37 @@ func init() {
 }
 
 // All builds, verifies and packs the whole stack (STACK=<name> selects one); the default.
-func All(ctx context.Context, k, wait *bool) error {
+func All(ctx context.Context) error {
 	return forge.Build(ctx, options, "package")
 }
 
 // Docker builds dockerd, docker-proxy and the docker command.
-func Docker(ctx context.Context, k, wait *bool) error {
+func Docker(ctx context.Context) error {
 	return forge.Build(ctx, options, "dockerd", "docker-cli")
 }
 
 // Containerd builds containerd, ctr and the shim.
-func Containerd(ctx context.Context, k, wait *bool) error {
+func Containerd(ctx context.Context) error {
 	return forge.Build(ctx, options, "containerd")
 }
 
 // Runc builds runc, and libseccomp which it is linked with.
-func Runc(ctx context.Context, k, wait *bool) error {
+func Runc(ctx context.Context) error {
 	return forge.Build(ctx, options, "runc")
 }
 
 // Libseccomp builds the library that runc is linked with.
-func Libseccomp(ctx context.Context, k, wait *bool) error {
+func Libseccomp(ctx context.Context) error {
 	return forge.Build(ctx, options, "libseccomp")
 }
 
 // Tini builds docker-init.
-func Tini(ctx context.Context, k, wait *bool) error {
+func Tini(ctx context.Context) error {
 	return forge.Build(ctx, options, "tini")
 }
 
 // Package builds what is stale and packs the eight files into a tar.gz with its checksum.
-func Package(ctx context.Context, k, wait *bool) error {
+func Package(ctx context.Context) error {
 	return forge.Build(ctx, options, "package")
 }
 
