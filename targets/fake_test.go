@@ -113,7 +113,10 @@ func writeFakes(dir, base string, edit func(component string, files map[string]s
 	return s.String(), l.String(), nil
 }
 
-var runner string
+var (
+	runner  string
+	goCache string // build/cache of every fake repository: Go's own library is compiled once
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "drydock-test-")
@@ -128,13 +131,16 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "compile the runner: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	goCache = filepath.Join(dir, "cache")
+	if err := os.Mkdir(goCache, 0o755); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
 
 func TestScripts(t *testing.T) {
-	cache := t.TempDir() // one Go cache for all scripts
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -145,7 +151,7 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
-			if err := os.Symlink(cache, root+"/build/cache"); err != nil {
+			if err := os.Symlink(goCache, root+"/build/cache"); err != nil {
 				return err
 			}
 			if err := os.WriteFile(root+"/mage", nil, 0o755); err != nil {
@@ -167,6 +173,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("URL", srv.URL)
 			e.Setenv("PATH", filepath.Dir(runner)+":"+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("RUNNER", runner)
+			gotool, err := exec.LookPath("go")
+			if err != nil {
+				return err
+			}
+			e.Setenv("GO", gotool)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
 	"drydock/targets/internal/forge"
 )
@@ -37,6 +38,10 @@ func init() {
 		}
 		return true
 	})
+	// "mage plan runc" must never build runc: mage would take it for two commands.
+	if i := slices.Index(os.Args, "plan"); i > 0 && i+1 < len(os.Args) && !strings.HasPrefix(os.Args[i+1], "-") {
+		os.Args[i+1] = "-component=" + os.Args[i+1]
+	}
 }
 
 // All builds, verifies and packs the whole stack (STACK=<name> selects one); the default.
@@ -85,7 +90,7 @@ func Check(ctx context.Context, json *bool) error { return forge.Check(ctx, on(j
 // Verify examines the built files: static, kernel, versions; -full hashes sources and outputs again.
 func Verify(ctx context.Context, full *bool) error { return forge.Verify(ctx, on(full)) }
 
-// Plan tells what a build would do, why, and how long it took last time; -component=<name> for one.
+// Plan tells what a build would do, why, and how long it took last time; "plan runc" for one component.
 func Plan(ctx context.Context, component *string) error { return forge.Plan(ctx, in(component)) }
 
 // Why names the first input of a component that is not what it was when it was built.

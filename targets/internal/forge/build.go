@@ -126,15 +126,15 @@ func (f *Forge) cores() int { return runtime.NumCPU() }
 
 // lock takes the stack's lock for the rest of this process: "mage docker package" is one run.
 func (f *Forge) lock(ctx context.Context, wait bool) error {
-	if f.locked {
+	if f.unlock != nil {
 		return nil
 	}
 	var waiting func(graph.Holder)
 	if wait {
 		waiting = func(h graph.Holder) { f.UI.Line("waiting   for %s", h) }
 	}
-	_, err := graph.Lock(ctx, f.build(), strings.Join(os.Args, " "), waiting)
-	f.locked = err == nil
+	var err error
+	f.unlock, err = graph.Lock(ctx, f.build(), strings.Join(os.Args, " "), waiting)
 	return fail(CodeOther, err)
 }
 
@@ -228,6 +228,10 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return made, err
 		}
+	}
+	// Without this, every go command would start a child of its own to look after its telemetry.
+	if err := writeFile(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
+		return made, err
 	}
 	for _, d := range recipe.Needs(c.Name) {
 		rec := f.records().Load(d)

@@ -84,9 +84,9 @@ type Forge struct {
 	facts *host.Facts
 
 	offline  bool
-	compile  chan struct{} // steps that use every core: one at a time
-	link     chan struct{} // steps that use memory: as many as it has room for
-	locked   bool
+	compile  chan struct{}           // steps that use every core: one at a time
+	link     chan struct{}           // steps that use memory: as many as it has room for
+	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
 	done     map[string]graph.Result // what this process has brought up to date
 	progress *progress
 	outcome  string // of a run that failed, for its last line
@@ -105,6 +105,7 @@ func Open() (*Forge, error) { return opened() }
 var opened = sync.OnceValues(open)
 
 func open() (*Forge, error) {
+	syscall.Umask(0o022) // what is built must not depend on whose terminal or cron table it was
 	root, err := findRoot()
 	if err != nil {
 		return nil, fail(CodeOther, err)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"drydock/targets/internal/archive"
@@ -97,7 +98,7 @@ type Graph struct {
 	Nodes   []*Node
 	// Width is how many nodes run at a time.
 	Width int
-	// KeepGoing goes on with what does not depend on a failure.
+	// KeepGoing begins what does not depend on a failure, too.
 	KeepGoing bool
 	Watch     Watcher
 	// Done are nodes that this process has brought up to date before; they are not looked at again.
@@ -134,7 +135,7 @@ const (
 	Built    Status = "built"
 	Failed   Status = "failed"
 	Blocked  Status = "blocked" // something that it needs failed
-	Stopped  Status = "stopped" // the run was cancelled before its turn
+	Stopped  Status = "stopped" // the run was cancelled, or something failed, before its turn
 )
 
 // What a plan says of a node beside Fresh.
@@ -376,8 +377,8 @@ func (g *Graph) Run(ctx context.Context, want []string) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	// After a failure, what runs is finished, for its work is not lost then; nothing new begins.
+	var halt atomic.Bool
 	type cell struct {
 		done chan struct{}
 		res  Result
@@ -418,13 +419,13 @@ func (g *Graph) Run(ctx context.Context, want []string) ([]Result, error) {
 				defer func() { <-slots }()
 			case <-ctx.Done():
 			}
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || halt.Load() {
 				c.res.Status = Stopped
 				return
 			}
 			g.one(ctx, n, inputs(n, digests), &c.res)
 			if c.res.Status == Failed && !g.KeepGoing {
-				stop()
+				halt.Store(true)
 			}
 		})
 	}

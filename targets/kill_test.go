@@ -1,0 +1,306 @@
+package targets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fakeRepo is a repository with fake upstreams, its sources fetched, and the environment that makes the runner work
+// on it. The Go cache is shared by all that a test makes.
+type fakeRepo struct {
+	root string
+	env  []string
+}
+
+func newFakeRepo(t *testing.T, edit func(component string, files map[string]string)) *fakeRepo {
+	t.Helper()
+	served, root := t.TempDir(), t.TempDir()
+	srv := httptest.NewServer(http.FileServer(http.Dir(served)))
+	defer srv.Close()
+	for _, d := range []string{"vendor-sources", "patches", "build"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, l, err := writeFakes(served, srv.URL, edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{"mage": "", "vendor-sources/fake.toml": s, "vendor-sources/fake.lock": l} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(goCache, filepath.Join(root, "build/cache")); err != nil {
+		t.Fatal(err)
+	}
+	r := &fakeRepo{root, append(os.Environ(), "DRYDOCK_ROOT="+root, "STACK=fake")}
+	r.must(t, "fetch")
+	return r
+}
+
+func (r *fakeRepo) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	var out bytes.Buffer
+	cmd := exec.Command(runner, args...)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = r.env, "/", &out, &out
+	cmd.WaitDelay = 10 * time.Second
+	return cmd, &out
+}
+
+func (r *fakeRepo) must(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd, out := r.command(args...)
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return out.String()
+}
+
+// outputs are the digests of all that was published, by name.
+func (r *fakeRepo) outputs(t *testing.T) map[string]string {
+	t.Helper()
+	sums := map[string]string{}
+	dir := filepath.Join(r.root, "output/fake")
+	for _, pattern := range []string{"bin/*", "*.tar.gz*"} {
+		files, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rel, _ := filepath.Rel(dir, f)
+			sums[rel] = fmt.Sprintf("%x", sha256.Sum256(data))
+		}
+	}
+	return sums
+}
+
+// orphans are the processes that work below the repository, but for this test's own.
+func (r *fakeRepo) orphans() (found []string) {
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range procs {
+		cwd, err := os.Readlink(p + "/cwd")
+		if err == nil && strings.HasPrefix(cwd, r.root+"/") {
+			line, _ := os.ReadFile(p + "/cmdline")
+			found = append(found, filepath.Base(p)+" "+strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}
+
+// kills is how many times the runner is killed: DRYDOCK_KILLS, or a few.
+func kills(t *testing.T, few int) int {
+	if s := os.Getenv("DRYDOCK_KILLS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("DRYDOCK_KILLS=%s: %v", s, err)
+		}
+		return n
+	}
+	return few
+}
+
+// TestAKilledRunIsMadeGoodByTheNext kills the runner with SIGKILL at random times. Whatever the moment, nothing is
+// left running, every file in bin/ is whole and belongs to one of the two builds that are going on (a component's
+// files to the same), and the next run ends with the very bytes of an undisturbed build.
+func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
+	variant := func(word string) func(string, map[string]string) {
+		return func(c string, files map[string]string) {
+			for n, data := range files {
+				files[n] = strings.ReplaceAll(data, `fmt.Println("`, `fmt.Println("`+word+`", "`)
+			}
+			if f, ok := files["src/tini.c"]; ok {
+				files["src/tini.c"] = strings.Replace(f, `printf("`, `printf("`+word+` `, 1)
+			}
+		}
+	}
+	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
+	start := time.Now()
+	a.must(t, "all")
+	b.must(t, "all")
+	pristine := []map[string]string{a.outputs(t), b.outputs(t)}
+	for n := range pristine[0] {
+		if strings.HasPrefix(n, "bin/") && n != "bin/runc" && pristine[0][n] == pristine[1][n] {
+			t.Fatalf("%s is the same in both variants: the test would show nothing", n)
+		}
+	}
+
+	// One repository that goes back and forth between the two sets of sources.
+	r := newFakeRepo(t, variant("first"))
+	sources := func(of *fakeRepo) {
+		for _, pattern := range []string{"*.tar.gz", "fake.toml", "fake.lock"} {
+			files, _ := filepath.Glob(filepath.Join(of.root, "vendor-sources", pattern))
+			for _, f := range files {
+				data, err := os.ReadFile(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(r.root, "vendor-sources", filepath.Base(f)), data, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	r.must(t, "all")
+	// How long a warm rebuild takes bounds the moments worth trying.
+	sources(b)
+	start = time.Now()
+	r.must(t, "all")
+	whole := time.Since(start)
+
+	seed := uint64(time.Now().UnixNano())
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d, a run takes %v", seed, whole)
+	interrupted := 0
+	for i := range kills(t, 12) {
+		repo := []*fakeRepo{a, b}[i%2]
+		sources(repo)
+		cmd, _ := r.command("all")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rnd.Int64N(int64(whole))))
+		cmd.Process.Signal(syscall.SIGKILL)
+		if err := cmd.Wait(); err != nil {
+			interrupted++
+		}
+		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			left := r.orphans()
+			if len(left) == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("kill %d: still running: %s", i, strings.Join(left, "; "))
+			}
+		}
+		now := r.outputs(t)
+		for _, group := range [][]string{{"bin/containerd", "bin/ctr", "bin/containerd-shim-runc-v2"}, {"bin/dockerd", "bin/docker-proxy"}, {"bin/docker"}, {"bin/runc"}, {"bin/docker-init"}} {
+			fits := func(p map[string]string) bool {
+				for _, n := range group {
+					if now[n] != p[n] {
+						return false
+					}
+				}
+				return true
+			}
+			if !fits(pristine[0]) && !fits(pristine[1]) {
+				t.Fatalf("kill %d: %v are not the files of one build", i, group)
+			}
+		}
+		out := r.must(t, "all")
+		for n, want := range pristine[i%2] {
+			if got := r.outputs(t)[n]; got != want {
+				t.Fatalf("kill %d: after the next run, %s has digest %q, want %q\n%s", i, n, got, want, out)
+			}
+		}
+		if out := r.must(t, "all"); !strings.Contains(out, "nothing to do") {
+			t.Fatalf("kill %d: the run after the next did something:\n%s", i, out)
+		}
+	}
+	if interrupted == 0 {
+		t.Error("not one run was interrupted: the test shows nothing")
+	}
+	// Nothing half-published is left lying about.
+	filepath.WalkDir(filepath.Join(r.root, "output"), func(p string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(p, ".tmp") {
+			t.Errorf("left behind: %s", p)
+		}
+		return nil
+	})
+}
+
+// TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree: those that wait do, and all end right.
+func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
+	r := newFakeRepo(t, nil)
+	type run struct {
+		cmd *exec.Cmd
+		out *bytes.Buffer
+	}
+	var runs []run
+	for _, args := range [][]string{{"all", "-wait"}, {"all", "-wait"}, {"docker", "-wait"}, {"all"}} {
+		cmd, out := r.command(args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, run{cmd, out})
+	}
+	built, waited, refused := 0, 0, 0
+	for _, x := range runs {
+		err := x.cmd.Wait()
+		text := x.out.String()
+		built += strings.Count(text, "built     ")
+		if strings.Contains(text, "waiting   for ") {
+			waited++
+		}
+		if err != nil {
+			if x.cmd.ProcessState.ExitCode() != 6 || !strings.Contains(text, "another run holds this stack") {
+				t.Errorf("%v: %v\n%s", x.cmd.Args, err, text)
+			}
+			refused++
+		}
+	}
+	if built != 7 {
+		t.Errorf("built %d components, want each of 7 once", built)
+	}
+	if refused > 1 {
+		t.Errorf("%d runs were refused, want at most the one that did not wait", refused)
+	}
+	if waited < 2 {
+		t.Errorf("%d runs waited, want 2 or more", waited)
+	}
+	if n := len(r.outputs(t)); n != 10 {
+		t.Errorf("%d outputs, want 8 files, the package and its checksum", n)
+	}
+}
+
+// TestAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs of ever other sizes: when it fails, it says why, and
+// what was published before stays; with room again, the next run is right.
+func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	r := newFakeRepo(t, nil)
+	r.must(t, "all")
+	want := r.outputs(t)
+	full := 0
+	for _, kb := range []int{40, 200, 600, 900, 1500, 2500, 4000, 8000} {
+		// Everything is stale, and the place that the work and the new outputs go to is small.
+		os.RemoveAll(filepath.Join(r.root, "build/fake/record"))
+		script := fmt.Sprintf("mount -t tmpfs -o size=%dk none %[2]s/build/fake/work && mount -t tmpfs -o size=%[1]dk none %[2]s/build/fake/store && exec %[3]s all", kb, r.root, runner)
+		for _, d := range []string{"work", "store"} {
+			os.MkdirAll(filepath.Join(r.root, "build/fake", d), 0o755)
+		}
+		cmd := exec.Command("unshare", "-m", "sh", "-c", script)
+		cmd.Env = r.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			full++
+			if !strings.Contains(strings.ToLower(string(out)), "no space left on device") {
+				t.Errorf("%d kB: the error does not say that the disk is full:\n%s", kb, out)
+			}
+		}
+		if got := r.outputs(t); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%d kB: outputs changed:\ngot  %v\nwant %v\n%s", kb, got, want, out)
+		}
+	}
+	if full < 3 {
+		t.Errorf("the disk was full %d times: the sizes show too little", full)
+	}
+	r.must(t, "all")
+	if got := r.outputs(t); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("with room again: got %v, want %v", got, want)
+	}
+}
