@@ -110,3 +110,6 @@ func Stacks(ctx context.Context) error { return forge.Stacks(ctx) }
 
 // Clean removes the stack's build and output directories and the compile caches; sources are kept.
 func Clean(ctx context.Context) error { return forge.Clean(ctx) }
+
+// Bench builds the stack several times, by hand and with drydock, and writes docs/bench.md: half an hour.
+func Bench(ctx context.Context) error { return forge.Bench(ctx) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -68,6 +69,8 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	if err != nil {
 		return fail(CodeOther, err)
 	}
+	f.sweep()
+	defer f.sweeping.Wait()
 	f.progress = newProgress(f, plan)
 	g.Watch, g.Done = f.progress, f.done
 	stop := f.progress.watch()
@@ -215,7 +218,7 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	defer log.Close()
 
 	work := f.build("work", c.Name)
-	if err := source.RemoveAll(work); err != nil {
+	if err := f.discard(work); err != nil {
 		return made, err
 	}
 	t, g := f.tools(c)
@@ -304,7 +307,31 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		}
 	}
 	f.dropOld(c.Name, key)
-	return made, source.RemoveAll(work)
+	return made, f.discard(work)
+}
+
+// discard gets a tree out of the way at once and removes it in the background: ten thousand files take a while.
+func (f *Forge) discard(dir string) error {
+	trash, err := os.MkdirTemp(f.build(), trashPrefix)
+	if err != nil {
+		return err
+	}
+	err = os.Rename(dir, filepath.Join(trash, "x"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	f.sweeping.Go(func() { source.RemoveAll(trash) })
+	return err
+}
+
+const trashPrefix = ".trash-"
+
+// sweep removes what a killed run left behind.
+func (f *Forge) sweep() {
+	left, _ := filepath.Glob(f.build(trashPrefix + "*"))
+	for _, d := range left {
+		f.sweeping.Go(func() { source.RemoveAll(d) })
+	}
 }
 
 func (f *Forge) rel(p string) string {

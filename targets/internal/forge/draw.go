@@ -37,34 +37,51 @@ text{fill:#222}.dim{fill:#667}.line{stroke:#99a;fill:none}.grid{stroke:#e3e3ea}
 .critical{stroke:#c2185b;stroke-width:2.5}.busy{fill:#5b8dd9;opacity:.55}.idle{fill:#f0f0f4}
 </style>`
 
-// graphSVG draws the nodes in columns by how far they are from the sources.
+// graphSVG draws the nodes in columns by how far they are from the sources: each beside the first thing that it
+// needs, the last in the middle. What is needed through something else has no line of its own.
 func graphSVG(f *Forge, plan []graph.Planned) string {
-	level, rows := map[string]int{}, map[int]int{}
+	const w, h, dx, dy = 190, 44, 260, 66
+	level, row, taken := map[string]int{}, map[string]int{}, map[[2]int]bool{}
+	wide, rows := 0, 0
+	for _, p := range plan { // needs come first in a plan
+		r := 0
+		for i, n := range needsOf(p.Name) {
+			level[p.Name] = max(level[p.Name], level[n]+1)
+			if i == 0 {
+				r = row[n]
+			}
+		}
+		for taken[[2]int{level[p.Name], r}] {
+			r++
+		}
+		taken[[2]int{level[p.Name], r}] = true
+		row[p.Name] = r
+		wide, rows = max(wide, 20+level[p.Name]*dx+w), max(rows, r+1)
+	}
+	high := 20 + rows*dy
 	type place struct{ x, y int }
 	at := map[string]place{}
-	const w, h, dx, dy = 150, 44, 230, 66
-	wide, high := 0, 0
-	for _, p := range plan { // needs come first in a plan
-		for _, n := range needsOf(p.Name) {
-			level[p.Name] = max(level[p.Name], level[n]+1)
-		}
-		l := level[p.Name]
-		at[p.Name] = place{20 + l*dx, 20 + rows[l]*dy}
-		rows[l]++
-		wide, high = max(wide, 20+l*dx+w), max(high, rows[l]*dy)
+	for _, p := range plan {
+		at[p.Name] = place{20 + level[p.Name]*dx, 20 + row[p.Name]*dy}
 	}
-	for n, p := range at { // columns with few nodes stand in the middle
-		p.y += (high - rows[level[n]]*dy) / 2
-		at[n] = p
+	if last, ok := at[packageNode]; ok {
+		last.y = 20 + (rows-1)*dy/2
+		at[packageNode] = last
+	}
+	implied := func(n, p string) bool {
+		return slices.ContainsFunc(needsOf(p), func(m string) bool { return slices.Contains(needsOf(m), n) })
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", wide+20, high+30, wide+20, high+30, style)
 	for _, p := range plan {
 		to := at[p.Name]
 		for _, n := range needsOf(p.Name) {
+			if implied(n, p.Name) {
+				continue
+			}
 			from := at[n]
 			x1, y1, x2, y2 := from.x+w, from.y+h/2, to.x, to.y+h/2
-			fmt.Fprintf(&b, "<path class=\"line\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1, x1+40, y1, x2-40, y2, x2, y2)
+			fmt.Fprintf(&b, "<path class=\"line\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1, x1+60, y1, x2-60, y2, x2, y2)
 		}
 	}
 	for _, p := range plan {

@@ -94,6 +94,7 @@ type Forge struct {
 	logDir   func() (string, error)
 	start    time.Time
 	pub      sync.Mutex
+	sweeping sync.WaitGroup // of trees that are no longer needed
 }
 
 // linkMemory is what one link may take, in bytes: 1.0 GB was measured for dockerd.

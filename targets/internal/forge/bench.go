@@ -1,0 +1,355 @@
+package forge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// bench measures drydock against what the same work must cost at least, in one run on one machine.
+type bench struct {
+	f      *Forge
+	dir    string // build/bench
+	inputs map[string]*input
+	rows   [][]string
+	peak   int64 // bytes, of drydock itself
+}
+
+// Bench builds the stack several times, cold and changed, and by hand, and writes docs/bench.md.
+func Bench(ctx context.Context) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	b := &bench{f: f, dir: filepath.Join(f.Root, "build/bench")}
+	if b.inputs, err = f.sources(ctx, stack.Components, false); err != nil {
+		return f.end(fail(CodeSources, err))
+	}
+	defer source.RemoveAll(b.dir)
+	return f.end(fail(CodeFailed, b.run(ctx)))
+}
+
+func (b *bench) run(ctx context.Context) error {
+	hand, err := b.byHand(ctx)
+	if err != nil {
+		return err
+	}
+	root := filepath.Join(b.dir, "root")
+	if err := b.newRoot(root); err != nil {
+		return err
+	}
+	cold, err := b.drydock(ctx, root, "all")
+	if err != nil {
+		return err
+	}
+	b.row("everything, cold", hand.cold, cold)
+	steps := (&Forge{Root: root, Stack: b.f.Stack}).jobs()
+
+	idle, err := b.drydock(ctx, root, "all")
+	if err != nil {
+		return err
+	}
+	b.rows = append(b.rows, []string{"nothing to do", "0", ms(idle), ""})
+	launcher, err := b.launcher(ctx)
+	if err != nil {
+		return err
+	}
+	b.rows = append(b.rows, []string{"nothing to do, through ./mage", "0", ms(launcher), ""})
+
+	// Each change is one patch; the least that it can cost is its compile commands, in a tree that is built already.
+	for _, c := range []struct{ what, component, file, text, target string }{
+		{"one file of dockerd changed", "dockerd", "daemon/bench_change.go", "package daemon\n\nvar benchChange = \"changed\"\n\nfunc init() { println(benchChange[:0]) }\n", "docker"},
+		{"a patch to docker-init", "tini", "src/tini.c", "static const int bench_change = 1;\n", "tini"},
+		{"libseccomp changed (and runc with it)", "libseccomp", "src/api.c", "const int bench_change = 1;\n", "runc"},
+	} {
+		patch, err := b.change(hand.trees[c.component], c.file, c.text)
+		if err != nil {
+			return err
+		}
+		least, err := hand.again(ctx, c.component)
+		if err != nil {
+			return err
+		}
+		dir := filepath.Join(root, "patches", c.component, ">= 0")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		for name, data := range map[string]string{"series": "bench.patch\n", "bench.patch": patch} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+				return err
+			}
+		}
+		took, err := b.drydock(ctx, root, c.target)
+		if err != nil {
+			return err
+		}
+		b.row(c.what, least, took)
+	}
+
+	if err := source.RemoveAll(filepath.Join(root, "build")); err != nil {
+		return err
+	}
+	one := time.Duration(0)
+	if runtime.NumCPU() > 1 {
+		if err := b.newRoot(root); err != nil {
+			return err
+		}
+		if one, err = b.drydock(ctx, root, "all", "taskset", "-c", "0"); err != nil {
+			return err
+		}
+	}
+	return b.write(cold, one, steps)
+}
+
+// jobs are the steps as the records have them.
+func (f *Forge) jobs() []graph.Job {
+	var jobs []graph.Job
+	for _, n := range append(slices.Clone(stack.Components), packageNode) {
+		if r := f.records().Load(n); r != nil {
+			jobs = append(jobs, graph.Job{Name: n, Needs: needsOf(n), Steps: r.Steps})
+		}
+	}
+	return jobs
+}
+
+// manual is the same work done by hand.
+type manual struct {
+	b     *bench
+	cold  time.Duration
+	trees map[string]string
+	plans map[string]recipe.Plan
+}
+
+// byHand unpacks all trees (which is not counted), then runs the compile commands one after the other with one Go
+// cache: the link commands, which compile what they need, without drydock's split and without its -dwarf=false.
+func (b *bench) byHand(ctx context.Context) (*manual, error) {
+	m := &manual{b: b, trees: map[string]string{}, plans: map[string]recipe.Plan{}}
+	for _, n := range stack.Components {
+		c := b.f.Stack.Component[n]
+		work := filepath.Join(b.dir, "hand", n)
+		t, _ := b.f.tools(c)
+		p := recipe.Paths{Work: work + "/src", Shims: work + "/shims", Stage: work + "/stage", Home: work + "/home", Tmp: work + "/tmp",
+			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.f.facts.PathDirs(), Deps: map[string]string{}}
+		for _, d := range recipe.Needs(n) {
+			p.Deps[d] = filepath.Join(b.dir, "hand", d, "stage")
+		}
+		for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return nil, err
+			}
+		}
+		if err := b.f.store.Prepare(c, b.f.Stack.Lock, b.inputs[n].found, p.Work); err != nil {
+			return nil, err
+		}
+		plan := recipe.Of(b.f.Stack, n, t, p)
+		for _, file := range plan.Files {
+			if err := writeFile(file); err != nil {
+				return nil, err
+			}
+		}
+		m.trees[n], m.plans[n] = p.Work, plan
+	}
+	start := time.Now()
+	for _, n := range stack.Components {
+		if _, err := m.again(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	m.cold = time.Since(start)
+	return m, nil
+}
+
+// again runs a component's commands, and those of what is linked with it.
+func (m *manual) again(ctx context.Context, component string) (time.Duration, error) {
+	start := time.Now()
+	names := []string{component}
+	if m.cold > 0 && component == "libseccomp" {
+		names = append(names, "runc")
+	}
+	for _, n := range names {
+		for _, s := range m.plans[n].Steps {
+			if slices.Contains(s.Argv, "list") {
+				continue
+			}
+			argv := slices.DeleteFunc(slices.Clone(s.Argv), func(a string) bool { return a == "-gcflags=all=-dwarf=false" })
+			env := s.Env
+			if len(names) > 1 && n == "runc" { // Go does not see that the library changed, so it is told
+				env = append(slices.Clone(env), "CGO_CFLAGS=-O2 -DBENCH "+strings.TrimPrefix(valueOf(env, "CGO_CFLAGS"), "-O2 "))
+			}
+			if out, err := (run.Cmd{Argv: argv, Dir: s.Dir, Env: env}).Output(ctx); err != nil {
+				return 0, fmt.Errorf("%s by hand: %s: %w\n%s", n, s.Name, err, out)
+			}
+		}
+	}
+	return time.Since(start), nil
+}
+
+func valueOf(env []string, key string) string {
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, key+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// change puts text at the beginning of a file of a tree, or makes the file, and gives the patch that does the same.
+func (b *bench) change(tree, file, text string) (string, error) {
+	p := filepath.Join(tree, file)
+	data, err := os.ReadFile(p)
+	n := strings.Count(text, "\n")
+	var lines []string
+	added := "+" + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n+") + "\n"
+	patch := fmt.Sprintf("--- /dev/null\n+++ b/%s\n@@ -0,0 +1,%d @@\n%s", file, n, added)
+	if err == nil {
+		lines = strings.SplitN(string(data), "\n", 4)[:3]
+		patch = fmt.Sprintf("--- a/%s\n+++ b/%s\n@@ -1,3 +1,%d @@\n%s", file, file, 3+n, added)
+		for _, l := range lines {
+			patch += " " + l + "\n"
+		}
+	}
+	return patch, os.WriteFile(p, append([]byte(text), data...), 0o644)
+}
+
+// newRoot makes a repository of its own, with the sources of this one.
+func (b *bench) newRoot(root string) error {
+	if err := source.RemoveAll(root); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(root, "patches"), 0o755); err != nil {
+		return err
+	}
+	for _, n := range []string{"vendor-sources", "mage"} {
+		if err := os.Symlink(filepath.Join(b.f.Root, n), filepath.Join(root, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drydock runs this very program on another repository, and gives its time.
+func (b *bench) drydock(ctx context.Context, root, target string, before ...string) (time.Duration, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	argv := append(before, self, target)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "MAGEFILE_VERBOSE=0")
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	b.f.UI.Line("bench     %s", strings.Join(append(before, "drydock", target), " "))
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(100 * time.Millisecond):
+				b.peak = max(b.peak, peakOf(cmd.Process.Pid))
+			}
+		}
+	}()
+	err = cmd.Wait()
+	took := time.Since(start)
+	close(done)
+	if err != nil {
+		return 0, fmt.Errorf("drydock %s: %w\n%s", target, err, out.String())
+	}
+	return took, nil
+}
+
+// peakOf is the largest resident set of a process so far, in bytes.
+func peakOf(pid int) int64 {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(data)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// launcher times ./mage with nothing to do: the middle one of nine.
+func (b *bench) launcher(ctx context.Context) (time.Duration, error) {
+	var ts []time.Duration
+	for range 9 {
+		start := time.Now()
+		cmd := exec.CommandContext(ctx, filepath.Join(b.f.Root, "mage"), "status")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("./mage status: %w\n%s", err, out)
+		}
+		ts = append(ts, time.Since(start))
+	}
+	slices.Sort(ts)
+	return ts[4], nil
+}
+
+func (b *bench) row(what string, least, took time.Duration) {
+	b.rows = append(b.rows, []string{what, secs(least), secs(took), fmt.Sprintf("%.2f", took.Seconds()/least.Seconds())})
+}
+
+func secs(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+func ms(d time.Duration) string   { return fmt.Sprintf("%d ms", d.Milliseconds()) }
+
+// write makes docs/bench.md.
+func (b *bench) write(cold, one time.Duration, jobs []graph.Job) error {
+	var s strings.Builder
+	s.WriteString("# How fast it is\n\nMade by `./mage bench` on a quiet machine, in one run; never edited by hand.\n\n")
+	fmt.Fprintf(&s, "%s, %s, %d cores, %s, gcc %s, %s.\n\n", b.f.Stack.Name, time.Now().UTC().Format("2006-01-02"), b.f.cores(), runtime.GOARCH, b.f.facts.CC.Version, "Go "+b.goVersion())
+	s.WriteString("\"By hand\" is the least that the work must cost: the bare compile commands, one after the other, with one Go cache, in trees\nthat are unpacked and patched already. drydock's time is the whole run: host, keys, unpacking, compiling, proof, publishing\nand, cold, the package.\n\n")
+	s.WriteString("| what | by hand | drydock | ratio |\n| --- | --- | --- | --- |\n")
+	for _, r := range b.rows {
+		fmt.Fprintf(&s, "| %s |\n", strings.Join(r, " | "))
+	}
+	s.WriteString("\n| cores | cold | |\n| --- | --- | --- |\n")
+	n := b.f.cores()
+	if one > 0 {
+		fmt.Fprintf(&s, "| 1 | %s | measured |\n", secs(one))
+	}
+	fmt.Fprintf(&s, "| %d | %s | measured |\n", n, secs(cold))
+	for _, c := range []int{n, 4, 8} {
+		fmt.Fprintf(&s, "| %d | %.1f s | simulated from the step times of the measured run |\n", c, graph.Simulate(jobs, b.f.width(), c, n))
+	}
+	fmt.Fprintf(&s, "\nPeak memory of drydock itself: %s.\n", ui.Bytes(b.peak))
+	file := filepath.Join(b.f.Root, "docs/bench.md")
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, s.String()); return err }); err != nil {
+		return err
+	}
+	b.f.UI.Text(s.String())
+	return nil
+}
+
+func (b *bench) goVersion() string {
+	g, _ := b.f.facts.Pick(b.f.Stack.Go)
+	if g == nil {
+		return "none"
+	}
+	return g.Version
+}
