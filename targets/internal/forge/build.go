@@ -310,25 +310,25 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	return made, f.discard(work)
 }
 
-// discard gets a tree out of the way at once and removes it in the background: ten thousand files take a while.
+// discard gets a tree out of the way at once and removes it in the background: ten thousand files take a while. Where
+// it cannot be moved (a full disk, a mount of its own) it is removed on the spot.
 func (f *Forge) discard(dir string) error {
-	trash, err := os.MkdirTemp(f.build(), trashPrefix)
-	if err != nil {
-		return err
+	trash, err := os.MkdirTemp(filepath.Dir(dir), trashPrefix)
+	if err == nil {
+		err = os.Rename(dir, filepath.Join(trash, "x"))
+		f.sweeping.Go(func() { source.RemoveAll(trash) })
 	}
-	err = os.Rename(dir, filepath.Join(trash, "x"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	f.sweeping.Go(func() { source.RemoveAll(trash) })
-	return err
+	return source.RemoveAll(dir)
 }
 
 const trashPrefix = ".trash-"
 
 // sweep removes what a killed run left behind.
 func (f *Forge) sweep() {
-	left, _ := filepath.Glob(f.build(trashPrefix + "*"))
+	left, _ := filepath.Glob(f.build("work", trashPrefix+"*"))
 	for _, d := range left {
 		f.sweeping.Go(func() { source.RemoveAll(d) })
 	}

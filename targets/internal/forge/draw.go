@@ -156,11 +156,11 @@ func timesTable(runs []ran) string {
 	return ui.Table(rows)
 }
 
-// stepsTable has a line for each step that took a tenth of a second or more, in the order in which they began.
+// stepsTable has a line for each step that took a tenth of a second, or of its run, in the order in which they began.
 func stepsTable(r ran) string {
 	rows := [][]string{{"AT", "COMPONENT", "STEP", "TIME", "CORES", "MEMORY", ""}}
 	for _, s := range steps(r) {
-		if s.Seconds < 0.1 {
+		if s.Seconds < min(0.1, r.Seconds/10) {
 			continue
 		}
 		cores, mem, crit := "", "", ""
