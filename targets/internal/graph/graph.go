@@ -347,9 +347,11 @@ func brief(s string) string {
 	return s
 }
 
-// Damage names the first output that is not as recorded; empty when all are. With full, contents are hashed, too.
+// Damage names the first output that is not as recorded; empty when all are. With full, contents are hashed, too. An
+// output that has another time and the same content is taken into r with its new time.
 func (g *Graph) Damage(r *Record, full bool) string {
-	for _, o := range r.Outputs {
+	for i := range r.Outputs {
+		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
 		fi, err := os.Stat(p)
 		switch {
@@ -365,6 +367,7 @@ func (g *Graph) Damage(r *Record, full bool) string {
 			if sum != o.SHA256 {
 				return fmt.Sprintf("%s: content %s, was %s", o.Path, brief(sum), brief(o.SHA256))
 			}
+			o.Mtime = fi.ModTime().UnixNano()
 		}
 	}
 	return ""
@@ -447,8 +450,12 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 	rec := g.Load(n.Name)
 	res.Why = Differs(rec, in)
 	if rec != nil && rec.Key == key {
+		was := slices.Clone(rec.Outputs)
 		damage := g.Damage(rec, false)
 		if damage == "" {
+			if !slices.Equal(was, rec.Outputs) {
+				g.write(rec) // or the next run hashes what was touched again: no more is lost when this fails
+			}
 			res.Status, res.Record = Fresh, rec
 			g.Watch.Fresh(n.Name, rec)
 			return
@@ -503,6 +510,11 @@ func (g *Graph) restamp(r *Record) error {
 		}
 		*o = Output{o.Path, fi.Size(), fi.ModTime().UnixNano(), sum}
 	}
+	return g.write(r)
+}
+
+// write puts a record in its place.
+func (g *Graph) write(r *Record) error {
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
