@@ -33,7 +33,7 @@ func upstreams() map[string]map[string]string {
 	}
 	cd := "github.com/containerd/containerd/version"
 	dd := "github.com/docker/docker/dockerversion"
-	return map[string]map[string]string{
+	fakes := map[string]map[string]string{
 		"libseccomp": {
 			"configure":                  "#!/bin/sh\ngperf --version >/dev/null || exit 1\necho configured\n",
 			"src/Makefile":               "libseccomp.la: s.c\n\t$(CC) $(CFLAGS) -fPIC -c -o s.o s.c\n\trm -f libseccomp.a\n\t$(AR) $(AR_FLAGS) libseccomp.a s.o\ninstall-libLTLIBRARIES:\n\tmkdir -p $(DESTDIR)/lib\n\tcp libseccomp.a $(DESTDIR)/lib/\n",
@@ -66,6 +66,16 @@ func upstreams() map[string]map[string]string {
 			"cmd/docker/main.go": tool("github.com/docker/cli/cli/version", "v", `"Docker version " + v.Version + ", build " + v.GitCommit`),
 		},
 	}
+	// As in upstream's own archives, what they need lies in vendor/; it can be had from nowhere else.
+	for component, modfile := range map[string]string{"containerd": "go.mod", "dockerd": "vendor.mod"} {
+		f := fakes[component]
+		f[modfile] += "\nrequire example.invalid/dep v1.0.0\n"
+		f["vendor/modules.txt"] = "# example.invalid/dep v1.0.0\n## explicit; go 1.21\nexample.invalid/dep\n"
+		f["vendor/example.invalid/dep/dep.go"] = "package dep\n\nfunc init() {}\n"
+		main := "cmd/" + component + "/main.go"
+		f[main] = strings.Replace(f[main], "import (\n", "import (\n\t_ \"example.invalid/dep\"\n", 1)
+	}
+	return fakes
 }
 
 var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24", "dockerd": "26.1.5", "docker-cli": "26.1.5"}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	plan, err := g.Plan(names)
 	if err != nil {
 		return fail(CodeOther, err)
+	}
+	if iso := run.Isolated(); !iso.Network && slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh }) {
+		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", iso.Why)
 	}
 	f.sweep()
 	defer f.sweeping.Wait()
