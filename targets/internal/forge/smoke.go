@@ -1,0 +1,183 @@
+package forge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// CodeSkipped is the exit code of a smoke test that could not be tried here: not root, or a kernel that refuses.
+const CodeSkipped = 7
+
+// smokeReport is what "mage smoke -json" prints.
+type smokeReport struct {
+	Stack   string         `json:"stack"`
+	Kernel  string         `json:"kernel,omitempty"` // that was imitated
+	Shows   string         `json:"shows,omitempty"`
+	Skipped string         `json:"skipped,omitempty"` // why nothing could be tried
+	Checks  []smoke.Result `json:"checks"`
+}
+
+// Smoke starts the built stack in namespaces of its own and holds what it does against a table of checks. A kernel
+// imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
+func Smoke(ctx context.Context, kernel, bin string, asJSON bool) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	return f.end(f.smoke(ctx, kernel, bin, asJSON))
+}
+
+func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) error {
+	if kernel == "target" {
+		kernel = f.Stack.Target.Kernel
+	}
+	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: f.daemonFlags(),
+		Versions: map[string]string{"docker": f.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
+	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
+		c.Versions[part], c.Commits[part] = f.Stack.Component[component].Version, f.Stack.Component[component].Commit
+	}
+	for _, n := range stack.Components {
+		for _, o := range f.outputs(n) {
+			if o.Bin {
+				c.Files = append(c.Files, o.Name)
+			}
+		}
+	}
+	if bin == "" {
+		c.Bin = f.output("bin")
+		if _, err := os.Stat(c.Bin); err != nil {
+			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
+		}
+	}
+	base := f.build("smoke")
+	unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	defer unlock()
+	c.Work = filepath.Join(base, "native")
+	if kernel != "" {
+		c.Work = filepath.Join(base, "linux-"+filepath.Base(kernel))
+	}
+	if err := source.RemoveAll(c.Work); err != nil {
+		return fail(CodeOther, err)
+	}
+	if err := os.MkdirAll(c.Work, 0o755); err != nil {
+		return fail(CodeOther, err)
+	}
+	report := smokeReport{Stack: f.Stack.Name, Kernel: kernel}
+	if kernel != "" {
+		report.Shows = smoke.Shows(kernel)
+	}
+	each := func(r smoke.Result) {
+		if !asJSON {
+			f.UI.Line("%s", f.smokeLine(r))
+		}
+	}
+	c.Guest, err = f.guest(ctx, c.Work)
+	if err == nil {
+		report.Checks, err = smoke.Run(ctx, c, each)
+	}
+	var refusal *smoke.Refusal
+	if errors.As(err, &refusal) {
+		report.Skipped = refusal.Why
+	}
+	if asJSON {
+		data, jerr := json.MarshalIndent(report, "", "  ")
+		if jerr != nil {
+			return fail(CodeOther, jerr)
+		}
+		fmt.Println(string(data))
+	}
+	if refusal != nil {
+		return fail(CodeSkipped, refusal)
+	}
+	if err != nil {
+		return fail(CodeFailed, fmt.Errorf("smoke: %w", err))
+	}
+	return f.smokeVerdict(report, asJSON, c.Work)
+}
+
+// daemonFlags are dockerd's without iptables, by what its version knows.
+func (f *Forge) daemonFlags() []string {
+	flags := []string{"--iptables=false"}
+	if v, err := version.NewVersion(f.Stack.Component["dockerd"].Version); err == nil && v.Core().GreaterThanOrEqual(version.Must(version.NewVersion("20.10"))) {
+		flags = append(flags, "--ip6tables=false")
+	}
+	return flags
+}
+
+// guest compiles what runs in the containers, with a Go that the stack is compiled with.
+func (f *Forge) guest(ctx context.Context, dir string) (string, error) {
+	if err := f.look(ctx); err != nil {
+		return "", err
+	}
+	_, g := f.tools(f.Stack.Component["docker-cli"])
+	if g == nil {
+		return "", fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", f.Stack.GoConstraint(f.Stack.Component["docker-cli"]))
+	}
+	return smoke.CompileGuest(ctx, g.Path, dir, []string{"PATH=" + f.facts.PathDirs(), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C"})
+}
+
+func (f *Forge) smokeLine(r smoke.Result) string {
+	line := fmt.Sprintf("%-36s %7s", r.Name, ui.Duration(time.Duration(r.Seconds*float64(time.Second))))
+	switch r.Verdict {
+	case smoke.Passed:
+		line = f.UI.Good("ok       ") + line
+	case smoke.Failed:
+		line = f.UI.Bad("FAILED   ") + line
+	default:
+		line = "skipped  " + line
+	}
+	if r.Detail != "" {
+		line += "  " + r.Detail
+	}
+	if r.Verdict == smoke.Failed {
+		for _, w := range r.Warnings {
+			line += "\n           dockerd: " + w
+		}
+	}
+	return line
+}
+
+// smokeVerdict ends a run: how many checks passed, and what a run under another kernel's system calls shows.
+func (f *Forge) smokeVerdict(r smokeReport, asJSON bool, work string) error {
+	n := map[string]int{}
+	var failed []string
+	for _, c := range r.Checks {
+		n[c.Verdict]++
+		if c.Verdict == smoke.Failed {
+			failed = append(failed, c.Name)
+		}
+	}
+	on := "on this kernel"
+	if r.Kernel != "" {
+		on = "with the system calls of Linux " + r.Kernel
+	}
+	if failed != nil {
+		return fail(CodeFailed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on, len(failed), len(r.Checks), strings.Join(failed, ", "), f.rel(work)))
+	}
+	if !asJSON {
+		if r.Shows != "" {
+			f.UI.Text("This shows: " + r.Shows + ".")
+		}
+		f.UI.Line("drydock: %s: smoke %s: %d passed, %d skipped, %s", f.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Duration(time.Since(f.start)))
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+// Command guest is what runs inside the containers of the smoke test: one static program with many roles, chosen by its
+// first argument. It needs nothing of the image but itself, and is written for every Go since 1.13.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io/ioutil"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+var roles = map[string]func(args []string) int{
+	"print":  func(a []string) int { fmt.Println(strings.Join(a, " ")); return 0 },
+	"both":   func(a []string) int { fmt.Println("out"); fmt.Fprintln(os.Stderr, "err"); return 0 },
+	"exit":   func(a []string) int { return number(a[0]) },
+	"env":    func(a []string) int { fmt.Println(os.Getenv(a[0])); return 0 },
+	"cwd":    func(a []string) int { d, err := os.Getwd(); fmt.Println(d); return failed(err) },
+	"whoami": func(a []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },
+	"pid":    func(a []string) int { fmt.Println(os.Getpid()); return 0 },
+	"cat":    cat,
+	"write": func(a []string) int {
+		return failed(ioutil.WriteFile(a[0], []byte(strings.Join(a[1:], " ")+"\n"), 0644))
+	},
+	"sleep":  func(a []string) int { time.Sleep(time.Duration(number(a[0])) * time.Second); return 0 },
+	"tty":    tty,
+	"signal": awaitSignal,
+	"deaf":   deaf,
+	"orphan": orphan,
+	"forks":  forks,
+	"eat":    eat,
+	"burn":   burn,
+	"calls":  calls,
+	"listen": listen,
+	"dial":   dial,
+	"ifaces": ifaces,
+	"count":  count,
+}
+
+func main() {
+	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "guest: no such role:", os.Args[1:])
+		os.Exit(2)
+	}
+	os.Exit(roles[os.Args[1]](os.Args[2:]))
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		os.Exit(2)
+	}
+	return n
+}
+
+func failed(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		return 1
+	}
+	return 0
+}
+
+// cat prints files, or standard input.
+func cat(files []string) int {
+	if len(files) == 0 {
+		files = []string{"/dev/stdin"}
+	}
+	for _, f := range files {
+		data, err := ioutil.ReadFile(f)
+		if err != nil {
+			return failed(err)
+		}
+		os.Stdout.Write(data)
+	}
+	return 0
+}
+
+// tty says whether standard output is a terminal.
+func tty([]string) int {
+	var size [4]uint16
+	_, _, e := syscall.Syscall(syscall.SYS_IOCTL, 1, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
+	fmt.Println(e == 0)
+	return 0
+}
+
+// awaitSignal prints the signal that it gets and ends well.
+func awaitSignal([]string) int {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP)
+	fmt.Println("ready")
+	fmt.Println("got", <-c)
+	return 0
+}
+
+// deaf ignores what asks it to end.
+func deaf([]string) int {
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+	fmt.Println("ready")
+	time.Sleep(time.Hour)
+	return 0
+}
+
+// orphan starts a child that leaves a grandchild behind, and counts the zombies when both have ended: process 1 has
+// adopted the grandchild and should have taken its status.
+func orphan(args []string) int {
+	if len(args) > 0 { // the child
+		cmd := exec.Command("/guest", "exit", "0")
+		return failed(cmd.Start())
+	}
+	cmd := exec.Command("/guest", "orphan", "child")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return failed(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	zombies := 0
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, s := range stats {
+		data, _ := ioutil.ReadFile(s)
+		if i := strings.LastIndex(string(data), ") "); i > 0 && strings.HasPrefix(string(data)[i+2:], "Z") {
+			zombies++
+		}
+	}
+	fmt.Println("zombies", zombies)
+	return 0
+}
+
+// forks makes processes until it has as many as asked or the kernel refuses, and says how many there were.
+func forks(args []string) int {
+	var pids []int
+	var refused syscall.Errno
+	for len(pids) < number(args[0]) {
+		pid, _, e := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+		if e != 0 {
+			refused = e
+			break
+		}
+		if pid == 0 {
+			for {
+				syscall.RawSyscall(syscall.SYS_PAUSE, 0, 0, 0)
+			}
+		}
+		pids = append(pids, int(pid))
+	}
+	for _, p := range pids {
+		syscall.Kill(p, syscall.SIGKILL)
+	}
+	fmt.Println("forks", len(pids), "refused", refused == syscall.EAGAIN)
+	return 0
+}
+
+// eat takes megabytes of memory and touches each page.
+func eat(args []string) int {
+	var kept [][]byte
+	for i := 0; i < number(args[0]); i++ {
+		b := make([]byte, 1<<20)
+		for j := 0; j < len(b); j += 4096 {
+			b[j] = 1
+		}
+		kept = append(kept, b)
+	}
+	fmt.Println("ate", len(kept))
+	return 0
+}
+
+// burn keeps the processor busy for some milliseconds and says how many of them it had.
+func burn(args []string) int {
+	end := time.Now().Add(time.Duration(number(args[0])) * time.Millisecond)
+	for n := 0; time.Now().Before(end); n++ {
+	}
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	fmt.Println("cpu", (u.Utime.Nano()+u.Stime.Nano())/1e6)
+	return 0
+}
+
+// calls makes a system call that every kernel allows to everybody and Docker's default profile does not: personality
+// with a flag.
+func calls([]string) int {
+	runtime.LockOSThread()
+	const noRandomize = 0x0040000
+	_, _, e := syscall.RawSyscall(syscall.SYS_PERSONALITY, noRandomize, 0, 0)
+	if e != 0 {
+		fmt.Println("refused:", e)
+		return 0
+	}
+	fmt.Println("allowed")
+	return 0
+}
+
+// listen answers each line on a port with the same line and a word.
+func listen(args []string) int {
+	l, err := net.Listen("tcp4", ":"+args[0])
+	if err != nil {
+		return failed(err)
+	}
+	fmt.Println("ready")
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return failed(err)
+		}
+		go func() {
+			defer c.Close()
+			if line, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+				fmt.Fprintf(c, "heard %s", line)
+			}
+		}()
+	}
+}
+
+// dial sends a line to host:port and prints the answer.
+func dial(args []string) int {
+	c, err := net.DialTimeout("tcp", args[0], 5*time.Second)
+	if err != nil {
+		return failed(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintln(c, strings.Join(args[1:], " "))
+	line, err := bufio.NewReader(c).ReadString('\n')
+	fmt.Print(line)
+	return failed(err)
+}
+
+// ifaces prints the names of the network interfaces.
+func ifaces([]string) int {
+	is, err := net.Interfaces()
+	var names []string
+	for _, i := range is {
+		names = append(names, i.Name)
+	}
+	fmt.Println(strings.Join(names, " "))
+	return failed(err)
+}
+
+// count adds a line to a file, prints how many lines it has, and fails.
+func count(args []string) int {
+	f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
+	if err != nil {
+		return failed(err)
+	}
+	fmt.Fprintln(f, "run")
+	f.Close()
+	data, _ := ioutil.ReadFile(args[0])
+	fmt.Println("run", strings.Count(string(data), "\n"))
+	return 1
+}

@@ -1,0 +1,231 @@
+// Package smoke starts a built stack and uses it: dockerd with its containerd, the shim, runc, docker-proxy and
+// docker-init, in namespaces and on a root file system where there is nothing else, and holds what they do against a
+// table of checks. It knows not how they were built.
+package smoke
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Config says what is tried and where.
+type Config struct {
+	// Bin is the directory of the built files. They are all that is in the daemon's PATH but for Tools.
+	Bin string `json:"bin"`
+	// Tools are other programs for the daemon's PATH, by name: iptables, for one.
+	Tools map[string]string `json:"tools,omitempty"`
+	// Work is a directory of this run alone: data roots, logs, the guest. All but the logs is removed.
+	Work string `json:"work"`
+	// Guest is the static program for the containers; see CompileGuest.
+	Guest string `json:"guest"`
+	// Kernel imitates the system calls of an older kernel; empty for this one's.
+	Kernel string `json:"kernel,omitempty"`
+	// Files are the names that must be in Bin.
+	Files []string `json:"files"`
+	// Versions are what "docker version" must say: docker, containerd, runc, docker-init. Commits may be unknown: "".
+	Versions map[string]string `json:"versions"`
+	Commits  map[string]string `json:"commits,omitempty"`
+	// Daemon are dockerd's flags beyond those that every run needs. Nil for the ones that need no iptables.
+	Daemon []string `json:"daemon"`
+	// Only are the names of the checks that are run; nil for all.
+	Only []string `json:"only,omitempty"`
+	// Cgroup is the name of the cgroup below which the daemon makes its own. Run sets it.
+	Cgroup string `json:"cgroup"`
+}
+
+// Verdicts of a check.
+const (
+	Passed  = "passed"
+	Failed  = "failed"
+	Skipped = "skipped"
+)
+
+// Result is what one check found.
+type Result struct {
+	Name    string  `json:"name"`
+	Verdict string  `json:"verdict"`
+	Seconds float64 `json:"seconds"`
+	// Detail is why it failed or was skipped; for one that passed, what there is to say.
+	Detail string `json:"detail,omitempty"`
+	// Warnings are what dockerd and containerd logged meanwhile, as warning or error.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Refusal says that nothing could be tried on this machine, and why.
+type Refusal struct{ Why string }
+
+func (r *Refusal) Error() string { return "cannot run the stack here: " + r.Why }
+
+// message is one line from the inner process.
+type message struct {
+	Result  *Result `json:"result,omitempty"`
+	Refused string  `json:"refused,omitempty"`
+	Fatal   string  `json:"fatal,omitempty"`
+	Done    bool    `json:"done,omitempty"`
+}
+
+// longest is the whole run's time: more than the checks' own limits can add up to is a hang of our own.
+const longest = 20 * time.Minute
+
+// Run tries the stack and gives every check's result, to each as they come. The error is a *Refusal where nothing could
+// be tried; a check that fails is none.
+func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
+	if os.Geteuid() != 0 {
+		return nil, &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says what can be said without it"}
+	}
+	if c.Kernel != "" {
+		if _, err := absent(c.Kernel, "amd64"); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("the smoke test did not end in %s", longest))
+	defer cancel()
+	bin, err := filepath.EvalSymlinks(c.Bin)
+	if err != nil {
+		return nil, err
+	}
+	c.Bin = bin
+	c.Cgroup = fmt.Sprintf("drydock-smoke-%d", os.Getpid())
+	if why := cgroupsUsable(c.Cgroup); why != "" {
+		return nil, &Refusal{why}
+	}
+	defer removeCgroups(c.Cgroup)
+	for _, d := range []string{"root", "data"} {
+		if err := os.MkdirAll(filepath.Join(c.Work, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	results, err := inside(ctx, c, each)
+	return results, errors.Join(err, os.RemoveAll(filepath.Join(c.Work, "data")), os.RemoveAll(filepath.Join(c.Work, "root")))
+}
+
+// inside runs the checks in namespaces of their own, which end with the process that is the first in them.
+func inside(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
+	config, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	stderr, err := os.Create(filepath.Join(c.Work, "smoke.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	cmd := exec.Command("/proc/self/exe", string(config))
+	cmd.Args[0] = stageInit
+	cmd.Env, cmd.Dir = []string{}, "/"
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = stderr, stderr, []*os.File{w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
+	started := make(chan error)
+	ended := make(chan error, 1)
+	go func() { // Pdeathsig is tied to the thread that forks
+		lockThread()
+		err := cmd.Start()
+		w.Close()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, &Refusal{"the kernel refuses namespaces: " + err.Error()}
+	}
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() }) // the kernel ends all others in the namespace
+	defer stop()
+	var results []Result
+	var last message
+	for s := bufio.NewScanner(r); s.Scan(); {
+		last = message{}
+		if err := json.Unmarshal(s.Bytes(), &last); err != nil {
+			last.Fatal = fmt.Sprintf("%q: %v", s.Text(), err)
+			break
+		}
+		if last.Result != nil {
+			results = append(results, *last.Result)
+			each(*last.Result)
+		}
+	}
+	err = <-ended
+	switch {
+	case ctx.Err() != nil:
+		return results, context.Cause(ctx)
+	case last.Refused != "":
+		return results, &Refusal{last.Refused}
+	case last.Fatal != "":
+		return results, errors.New(last.Fatal)
+	case !last.Done:
+		return results, fmt.Errorf("the smoke test ended before its last check: %v: see %s", err, stderr.Name())
+	}
+	return results, nil
+}
+
+// controllers are the directories of the cgroup file systems: one for each version 1 hierarchy, or the one of version 2.
+func controllers() []string {
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	var dirs []string
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(f[2], "cgroup") && strings.HasPrefix(f[1], "/sys/fs/cgroup") {
+			dirs = append(dirs, f[1])
+		}
+	}
+	return dirs
+}
+
+// cgroupsUsable makes the cgroups below which the daemon will make its own, and says why it cannot.
+func cgroupsUsable(name string) string {
+	dirs := controllers()
+	if len(dirs) == 0 {
+		return "no cgroup file system is mounted below /sys/fs/cgroup"
+	}
+	for _, d := range dirs {
+		if err := os.Mkdir(filepath.Join(d, name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			removeCgroups(name)
+			return "cgroups cannot be made: " + err.Error()
+		}
+	}
+	return ""
+}
+
+// removeCgroups removes the run's cgroups; their processes ended with the namespace.
+func removeCgroups(name string) {
+	for _, d := range controllers() {
+		for range 50 {
+			if left := cgroupsBelow(filepath.Join(d, name)); len(left) > 0 {
+				for i := len(left) - 1; i >= 0; i-- {
+					syscall.Rmdir(left[i])
+				}
+			}
+			if err := syscall.Rmdir(filepath.Join(d, name)); err == nil || err == syscall.ENOENT {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// cgroupsBelow lists the cgroups in one, outer before inner.
+func cgroupsBelow(dir string) []string {
+	var all []string
+	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && p != dir {
+			all = append(all, p)
+		}
+		return nil
+	})
+	return all
+}

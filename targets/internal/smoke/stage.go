@@ -1,0 +1,226 @@
+package smoke
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The program runs itself again, twice, inside the namespaces: as their first process, which takes the status of every
+// orphan, and, when that has put itself under the kernel's filter, as the one that runs the checks. The name that it
+// is called by says which.
+const (
+	stageInit  = "drydock-smoke-init"
+	stageCheck = "drydock-smoke"
+)
+
+// reports is the file descriptor on which the inner process says what it finds.
+const reports = 3
+
+func init() {
+	if len(os.Args) != 2 {
+		return
+	}
+	switch os.Args[0] {
+	case stageInit:
+		os.Exit(first(os.Args[1]))
+	case stageCheck:
+		os.Exit(second(os.Args[1]))
+	}
+}
+
+func lockThread() { runtime.LockOSThread() }
+
+func say(m message) {
+	data, err := json.Marshal(m)
+	if err == nil {
+		_, err = unix.Write(reports, append(data, '\n'))
+	}
+	if err != nil { // nobody listens: the outer process is gone, or a defect
+		fmt.Fprintln(os.Stderr, "smoke:", err)
+		os.Exit(1)
+	}
+}
+
+// first is the process 1 of the namespace.
+func first(config string) int {
+	lockThread() // the filter is the thread's, and so is the death signal
+	var c Config
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		say(message{Fatal: err.Error()})
+		return 1
+	}
+	if c.Kernel != "" {
+		if err := imitate(c.Kernel); err != nil {
+			say(message{Refused: err.Error()})
+			return 1
+		}
+	}
+	// A plain fork and wait: nothing here may take the statuses that os/exec would wait for.
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{stageCheck, config},
+		&syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{0, 1, 2, reports}})
+	if err != nil {
+		say(message{Fatal: err.Error()})
+		return 1
+	}
+	for {
+		var st syscall.WaitStatus
+		got, err := syscall.Wait4(-1, &st, 0, nil)
+		if err == nil && got == pid {
+			return st.ExitStatus()
+		}
+		if err != nil && err != syscall.EINTR {
+			return 1
+		}
+	}
+}
+
+// second builds the root file system, goes there, and runs the checks.
+func second(config string) int {
+	var c Config
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		say(message{Fatal: err.Error()})
+		return 1
+	}
+	if err := enter(c); err != nil {
+		say(message{Refused: "a root file system of its own: " + err.Error()})
+		return 1
+	}
+	newLab(c).runAll(func(r Result) { say(message{Result: &r}) })
+	say(message{Done: true})
+	return 0
+}
+
+// Places in the inner root.
+const (
+	binDir  = "/bin"
+	workDir = "/work"
+	dataDir = "/var/lib/docker"
+	runDir  = "/run/docker"
+	socket  = "/run/docker.sock"
+)
+
+// enter makes a root file system in memory with the built files in /bin and next to nothing else, and makes it ours.
+func enter(c Config) error {
+	root := filepath.Join(c.Work, "root")
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount a tmpfs: %w", err)
+	}
+	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", workDir, dataDir} {
+		if err := os.MkdirAll(root+d, 0o755); err != nil {
+			return err
+		}
+	}
+	for name, data := range map[string]string{
+		"/etc/passwd": "root:x:0:0:root:/root:/bin/false\n", "/etc/group": "root:x:0:\n", "/etc/hostname": "smoke\n",
+		"/etc/hosts": "127.0.0.1 localhost smoke\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n",
+	} {
+		if err := os.WriteFile(root+name, []byte(data), 0o644); err != nil {
+			return err
+		}
+	}
+	binds := [][2]string{{c.Bin, binDir}, {c.Work, workDir}, {filepath.Join(c.Work, "data"), dataDir}}
+	for name, file := range c.Tools {
+		at := "/usr/sbin/" + name
+		if err := os.WriteFile(root+at, nil, 0o755); err != nil {
+			return err
+		}
+		binds = append(binds, [2]string{file, at})
+	}
+	for _, b := range binds {
+		if err := unix.Mount(b[0], root+b[1], "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind %s: %w", b[1], err)
+		}
+	}
+	if err := unix.Mount("", root+binDir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("make %s read-only: %w", binDir, err)
+	}
+	for _, d := range []string{"/sys", "/dev"} {
+		if err := unix.Mount(d, root+d, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("bind %s: %w", d, err)
+		}
+	}
+	if err := unix.Mount("proc", root+"/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount proc: %w", err)
+	}
+	if err := errors.Join(unix.Chdir(root), unix.PivotRoot(".", ".")); err != nil {
+		// The first root of a machine (an initramfs) cannot be put aside; it can be covered.
+		if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+			return fmt.Errorf("take %s as the root: %w", root, err)
+		}
+		if err := unix.Chroot("."); err != nil {
+			return err
+		}
+	} else if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("leave the old root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte("smoke")); err != nil {
+		return err
+	}
+	return loopback()
+}
+
+// loopback brings the namespace's own lo up.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+// bridges says why the kernel cannot bridge; nil when it can.
+func bridges() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	name := []byte("drydock0\x00")
+	if err := ioctl(fd, unix.SIOCBRADDBR, name); err != nil {
+		return err
+	}
+	return ioctl(fd, unix.SIOCBRDELBR, name)
+}
+
+// overlays says why the kernel has no overlay file system for the data root; nil when it has.
+func overlays() error {
+	base := filepath.Join(dataDir, "overlay-probe")
+	defer os.RemoveAll(base)
+	for _, d := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.MkdirAll(filepath.Join(base, d), 0o755); err != nil {
+			return err
+		}
+	}
+	err := unix.Mount("overlay", base+"/merged", "overlay", 0, "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work")
+	if err != nil {
+		return err
+	}
+	return unix.Unmount(base+"/merged", 0)
+}
+
+func ioctl(fd int, request uintptr, arg []byte) error {
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&arg[0]))); e != 0 {
+		return e
+	}
+	return nil
+}
