@@ -29,7 +29,11 @@ type check struct {
 	run    func(l *lab)
 }
 
-const startCheck = "daemon starts"
+// The checks that the others lean on, and the one that ends the daemon.
+const (
+	startCheck = "daemon starts"
+	lastCheck  = "dockerd stops: nothing left"
+)
 
 // checks are run in this order.
 var checks = []check{
@@ -88,7 +92,7 @@ var checks = []check{
 	{"20 containers at once", 2 * time.Minute, true, false, atOnce},
 	{"daemon restarts, containers live", 2 * time.Minute, true, false, liveRestore},
 	{"dockerd killed and started again", 2 * time.Minute, true, false, killed},
-	{"dockerd stops: nothing left", time.Minute, true, false, nothingLeft},
+	{lastCheck, time.Minute, true, false, nothingLeft},
 }
 
 func filesThere(l *lab) {

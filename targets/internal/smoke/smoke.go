@@ -84,7 +84,7 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 		return nil, &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says what can be said without it"}
 	}
 	if c.Kernel != "" {
-		if _, err := absent(c.Kernel, "amd64"); err != nil {
+		if _, _, err := absent(c.Kernel, "amd64"); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,101 @@
+package smoke
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// answers runs a filter on one call, as the kernel does: 0 lets it pass.
+func answers(t *testing.T, p []unix.SockFilter, arch, nr uint32, args ...uint32) unix.Errno {
+	t.Helper()
+	data := map[uint32]uint32{0: nr, 4: arch}
+	for i, a := range args {
+		data[uint32(16+8*i)] = a
+	}
+	var a uint32
+	jump := func(in unix.SockFilter, holds bool) int {
+		if holds {
+			return int(in.Jt)
+		}
+		return int(in.Jf)
+	}
+	for pc := 0; pc < len(p); pc++ {
+		switch in := p[pc]; in.Code {
+		case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
+			a = data[in.K]
+		case unix.BPF_ALU | unix.BPF_AND | unix.BPF_K:
+			a &= in.K
+		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K:
+			pc += jump(in, a == in.K)
+		case unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K:
+			pc += jump(in, a >= in.K)
+		case unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K:
+			pc += jump(in, a > in.K)
+		case unix.BPF_RET | unix.BPF_K:
+			if in.K == unix.SECCOMP_RET_ALLOW {
+				return 0
+			}
+			return unix.Errno(in.K & unix.SECCOMP_RET_DATA)
+		default:
+			t.Fatalf("instruction %d: code %#x is unknown", pc, in.Code)
+		}
+	}
+	t.Fatal("the filter has no end")
+	return 0
+}
+
+func TestTheFilterAnswersAsTheKernelWould(t *testing.T) {
+	const i386 = 0x40000003
+	for _, c := range []struct {
+		name, kernel string
+		arch, nr     uint32
+		args         []uint32
+		want         unix.Errno
+	}{
+		{"read", "3.2", auditX86, unix.SYS_READ, nil, 0},
+		{"kcmp on 3.2", "3.2", auditX86, unix.SYS_KCMP, nil, unix.ENOSYS},
+		{"kcmp on 3.10", "3.10", auditX86, unix.SYS_KCMP, nil, 0},
+		{"the last of 3.10", "3.10", auditX86, unix.SYS_FINIT_MODULE, nil, 0},
+		{"the first after 3.10", "3.10", auditX86, unix.SYS_SCHED_SETATTR, nil, unix.ENOSYS},
+		{"of today", "3.10", auditX86, unix.SYS_CLONE3, nil, unix.ENOSYS},
+		{"of the x32 table", "3.10", auditX86, 0x40000000, nil, unix.ENOSYS},
+		{"of another architecture", "3.10", i386, 435, nil, 0},
+		{"seccomp on 3.17.1", "3.17.1", auditX86, unix.SYS_SECCOMP, nil, 0},
+		{"a number that was never given", "6.18", auditX86, 400, nil, unix.ENOSYS},
+		{"close_range came after openat2", "5.6", auditX86, unix.SYS_CLOSE_RANGE, nil, unix.ENOSYS},
+		{"openat2 came before close_range", "5.6", auditX86, unix.SYS_OPENAT2, nil, 0},
+		{"both are there", "5.9", auditX86, unix.SYS_CLOSE_RANGE, nil, 0},
+		{"open a file", "3.10", auditX86, unix.SYS_OPENAT, []uint32{0, 0, unix.O_RDWR}, 0},
+		{"open a directory", "3.10", auditX86, unix.SYS_OPENAT, []uint32{0, 0, unix.O_DIRECTORY}, 0},
+		{"O_TMPFILE", "3.10", auditX86, unix.SYS_OPENAT, []uint32{0, 0, unix.O_TMPFILE | unix.O_RDWR}, unix.EISDIR},
+		{"O_TMPFILE on 3.11", "3.11", auditX86, unix.SYS_OPENAT, []uint32{0, 0, unix.O_TMPFILE | unix.O_RDWR}, 0},
+		{"fcntl", "3.10", auditX86, unix.SYS_FCNTL, []uint32{5, unix.F_GETFD}, 0},
+		{"seals", "3.10", auditX86, unix.SYS_FCNTL, []uint32{5, unix.F_GET_SEALS}, unix.EINVAL},
+		{"a cgroup namespace among others", "3.10", auditX86, unix.SYS_UNSHARE, []uint32{unix.CLONE_NEWCGROUP | unix.CLONE_NEWNS}, unix.EINVAL},
+	} {
+		missing, unknown, err := absent(c.kernel, "amd64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := answers(t, program(missing, unknown), c.arch, c.nr, c.args...); got != c.want {
+			t.Errorf("%s (kernel %s): got %v, want %v", c.name, c.kernel, got, c.want)
+		}
+	}
+}
+
+func TestKernelsThatAreNotKnownAreRefused(t *testing.T) {
+	for _, c := range [][2]string{{"2.6.32", "amd64"}, {"newest", "amd64"}, {"3.10", "arm64"}} {
+		if _, _, err := absent(c[0], c[1]); err == nil {
+			t.Errorf("kernel %s on %s: got no error", c[0], c[1])
+		}
+	}
+}
+
+func TestTheTableOfCallsIsInOrder(t *testing.T) {
+	for i := 1; i < len(calls); i++ {
+		if calls[i].first <= calls[i-1].last || calls[i].last < calls[i].first {
+			t.Errorf("row %d: got %v after %v", i, calls[i], calls[i-1])
+		}
+	}
+}
