@@ -90,8 +90,7 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 			f.UI.Line("%s", f.smokeLine(r))
 		}
 	}
-	c.Guest, err = f.guest(ctx, c.Work)
-	if err == nil {
+	if err = f.guest(ctx, c.Work); err == nil {
 		report.Checks, err = smoke.Run(ctx, c, each)
 	}
 	var refusal *smoke.Refusal
@@ -124,13 +123,13 @@ func (f *Forge) daemonFlags() []string {
 }
 
 // guest compiles what runs in the containers, with a Go that the stack is compiled with.
-func (f *Forge) guest(ctx context.Context, dir string) (string, error) {
+func (f *Forge) guest(ctx context.Context, dir string) error {
 	if err := f.look(ctx); err != nil {
-		return "", err
+		return err
 	}
 	_, g := f.tools(f.Stack.Component["docker-cli"])
 	if g == nil {
-		return "", fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", f.Stack.GoConstraint(f.Stack.Component["docker-cli"]))
+		return fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", f.Stack.GoConstraint(f.Stack.Component["docker-cli"]))
 	}
 	return smoke.CompileGuest(ctx, g.Path, dir, []string{"PATH=" + f.facts.PathDirs(), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C"})
 }

@@ -13,16 +13,16 @@ import (
 var guestSource []byte
 
 // CompileGuest makes the static program that runs inside the containers. env is the environment of the go command,
-// without what is said here; dir is a directory of this run.
-func CompileGuest(ctx context.Context, goTool, dir string, env []string) (string, error) {
+// without what is said here; dir is the run's Work directory.
+func CompileGuest(ctx context.Context, goTool, dir string, env []string) error {
 	file := filepath.Join(dir, "guest")
 	if err := os.WriteFile(filepath.Join(dir, "guest.go"), guestSource, 0o644); err != nil {
-		return "", err
+		return err
 	}
 	out, err := run.Cmd{Argv: []string{goTool, "build", "-trimpath", "-ldflags=-s -w", "-o", file, "guest.go"}, Dir: dir,
 		Env: append(env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off", "GOOS=linux")}.Output(ctx)
 	if err != nil {
-		return "", &failure{"compile the guest: " + err.Error() + "\n" + out}
+		return &failure{"compile the guest: " + err.Error() + "\n" + out}
 	}
-	return file, nil
+	return nil
 }

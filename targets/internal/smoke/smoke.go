@@ -24,10 +24,8 @@ type Config struct {
 	Bin string `json:"bin"`
 	// Tools are other programs for the daemon's PATH, by name: iptables, for one.
 	Tools map[string]string `json:"tools,omitempty"`
-	// Work is a directory of this run alone: data roots, logs, the guest. All but the logs is removed.
+	// Work is a directory of this run alone, with the guest in it (see CompileGuest). Data roots are removed, logs stay.
 	Work string `json:"work"`
-	// Guest is the static program for the containers; see CompileGuest.
-	Guest string `json:"guest"`
 	// Kernel imitates the system calls of an older kernel; empty for this one's.
 	Kernel string `json:"kernel,omitempty"`
 	// Files are the names that must be in Bin.

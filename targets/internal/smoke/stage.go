@@ -122,7 +122,7 @@ func enter(c Config) error {
 		}
 	}
 	for name, data := range map[string]string{
-		"/etc/passwd": "root:x:0:0:root:/root:/bin/false\n", "/etc/group": "root:x:0:\n", "/etc/hostname": "smoke\n",
+		"/etc/passwd": "root:x:0:0:root:/root:/bin/false\n", "/etc/group": "root:x:0:\ndocker:x:999:\n", "/etc/os-release": "NAME=smoke\nPRETTY_NAME=\"a root with nothing in it\"\n", "/etc/hostname": "smoke\n",
 		"/etc/hosts": "127.0.0.1 localhost smoke\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n",
 	} {
 		if err := os.WriteFile(root+name, []byte(data), 0o644); err != nil {
