@@ -19,3 +19,9 @@ func init() {
 func Smoke(ctx context.Context, kernel, bin *string, json *bool) error {
 	return forge.Smoke(ctx, in(kernel), in(bin), on(json))
 }
+
+// Reproduce builds the stack twice from empty caches in different surroundings and compares byte for byte; -component=runc for
+// one, -record notes the digests.
+func Reproduce(ctx context.Context, component *string, record *bool) error {
+	return forge.Reproduce(ctx, in(component), on(record))
+}

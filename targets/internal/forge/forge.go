@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -277,7 +278,7 @@ func closure(names []string) []string {
 // tools are what compiles a component, from the facts.
 func (f *Forge) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	t := recipe.Tools{CC: f.facts.CC.Path, AR: f.facts.AR, Make: f.facts.Make, Shell: f.facts.Shell,
-		StaticPIE: f.facts.CC.StaticPIE, Quota: f.facts.CC.Quota, Jobs: runtime.NumCPU()}
+		StaticPIE: f.facts.CC.StaticPIE, Quota: f.facts.CC.Quota, Jobs: jobs()}
 	if !recipe.UsesGo(c.Name) {
 		return t, nil
 	}
@@ -286,4 +287,12 @@ func (f *Forge) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 		t.Go, t.GoVersion = g.Path, g.Version
 	}
 	return t, g
+}
+
+// jobs is how many compilers one step may start: JOBS, or as many as there are cores.
+func jobs() int {
+	if n, err := strconv.Atoi(os.Getenv("JOBS")); err == nil && n > 0 {
+		return n
+	}
+	return runtime.NumCPU()
 }

@@ -1,0 +1,312 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/prove"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// variant is one of the two surroundings in which a stack is built to see whether they show in it.
+type variant struct {
+	dir   string
+	uid   int // where root may become another user
+	umask int
+	jobs  int
+	host  string // in a namespace, where root may have one
+	env   []string
+}
+
+func variants() []variant {
+	return []variant{
+		{dir: "a", umask: 0o022, jobs: runtime.NumCPU(), host: "alpha", env: []string{"TZ=UTC", "LC_ALL=C", "USER=root", "LOGNAME=root"}},
+		{dir: "b/a longer name", uid: 65534, umask: 0o077, jobs: runtime.NumCPU() + 3, host: "omega.example",
+			env: []string{"TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "USER=somebody", "LOGNAME=somebody", "GOFLAGS=-v", "CFLAGS=-O0"}},
+	}
+}
+
+// Reproduce builds the stack, or one component, twice from empty caches in different surroundings and compares every
+// output byte for byte; with record, the digests of an identical pair are noted beside the stack file.
+func Reproduce(ctx context.Context, component string, record bool) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	return f.end(f.reproduce(ctx, component, record))
+}
+
+func (f *Forge) reproduce(ctx context.Context, component string, record bool) error {
+	target, components := "all", stack.Components
+	if component != "" {
+		if !slices.Contains(stack.Components, component) {
+			return fail(CodeOther, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(stack.Components, ", ")))
+		}
+		target, components = targetOf(component), closure([]string{component})
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	if err := f.fit(components); err != nil {
+		return err
+	}
+	if _, err := f.sources(ctx, components, false); err != nil {
+		return fail(CodeSources, err)
+	}
+	base := f.build("reproduce")
+	unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	defer unlock()
+	var roots []string
+	for _, v := range variants() {
+		root := filepath.Join(base, v.dir)
+		roots = append(roots, root)
+		if err := f.buildAs(ctx, v, root, base, target); err != nil {
+			return fail(CodeFailed, fmt.Errorf("reproduce in %s: %w", f.rel(root), err))
+		}
+	}
+	parts := components
+	if component == "" {
+		parts = append(slices.Clone(components), packageNode)
+	}
+	rows, same, err := f.compare(roots, parts)
+	if err != nil {
+		return fail(CodeFailed, err)
+	}
+	f.UI.Text("\n" + ui.Table(rows))
+	if !same {
+		return fail(CodeFailed, fmt.Errorf("%s is not the same twice: see the table; both builds are kept in %s", f.Stack.Name, f.rel(base)))
+	}
+	if record {
+		if err := f.recordDigests(roots[0], components); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	for _, v := range variants() {
+		if err := source.RemoveAll(filepath.Join(base, v.dir[:1])); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	what := "the whole stack"
+	if component != "" {
+		what = strings.Join(parts, ", ")
+	}
+	f.UI.Line("drydock: %s: identical: %s came out the same twice, %s", f.Stack.Name, what, ui.Duration(time.Since(f.start)))
+	return nil
+}
+
+// buildAs runs ourselves in a repository made of links to this one, in the variant's surroundings.
+func (f *Forge) buildAs(ctx context.Context, v variant, root, base, target string) error {
+	if err := errors.Join(source.RemoveAll(root), os.MkdirAll(filepath.Join(root, "home"), 0o755)); err != nil {
+		return err
+	}
+	for _, n := range []string{"vendor-sources", "patches", "mage"} {
+		if err := os.Symlink(filepath.Join(f.Root, n), filepath.Join(root, n)); err != nil {
+			return err
+		}
+	}
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	user := "the same user"
+	if v.uid != 0 && os.Geteuid() == 0 && readableByAll(f.Root) {
+		attr.Credential = &syscall.Credential{Uid: uint32(v.uid), Gid: uint32(v.uid)}
+		user = fmt.Sprintf("user %d", v.uid)
+		for d := root; d != base; d = filepath.Dir(d) {
+			if err := os.Chown(d, v.uid, v.uid); err != nil {
+				return err
+			}
+		}
+		if err := os.Chown(filepath.Join(root, "home"), v.uid, v.uid); err != nil {
+			return err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	logFile := filepath.Join(base, v.dir[:1]+".log")
+	log, err := os.Create(logFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, self, target)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = root, log, log, attr
+	cmd.Env = append(slices.Clone(v.env), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(root, "home"), "DRYDOCK_ROOT="+root, "STACK="+f.Stack.Name,
+		"OFFLINE=1", fmt.Sprintf("JOBS=%d", v.jobs))
+	for _, k := range []string{"GO", "CC", "KERNEL_HEADERS", "GOROOT"} {
+		if x, ok := os.LookupEnv(k); ok {
+			cmd.Env = append(cmd.Env, k+"="+x)
+		}
+	}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	host := "the same host name"
+	start := time.Now()
+	ended := make(chan error, 1)
+	go func() {
+		// The name and the umask are set for a thread of our own, which ends with this function: the child gets them.
+		runtime.LockOSThread()
+		if syscall.Unshare(syscall.CLONE_NEWUTS|syscall.CLONE_FS) == nil && syscall.Sethostname([]byte(v.host)) == nil {
+			host = "host " + v.host
+		}
+		if syscall.Unshare(syscall.CLONE_FS) == nil {
+			syscall.Umask(v.umask)
+		}
+		f.UI.Line("build     %s: %s, %s, umask %03o, -j%d, %s", f.rel(root), user, host, v.umask, v.jobs, strings.Join(v.env, " "))
+		ended <- cmd.Run()
+	}()
+	if err := <-ended; err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("%w: see %s", err, f.rel(logFile))
+	}
+	f.UI.Line("built     %s in %s", f.rel(root), ui.Duration(time.Since(start)))
+	return nil
+}
+
+// readableByAll says whether another user may get to a directory.
+func readableByAll(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		if fi, err := os.Stat(dir); err != nil || fi.Mode()&0o005 != 0o005 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
+}
+
+// compare holds every output of the parts in one repository against the other's.
+func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same bool, err error) {
+	rows, same = [][]string{{"COMPONENT", "FILE", "SHA-256", "VERDICT"}}, true
+	for _, n := range parts {
+		var recs []*graph.Record
+		for _, r := range roots {
+			rec := (&graph.Graph{Root: r, Records: filepath.Join(r, "build", f.Stack.Name, "record")}).Load(n)
+			if rec == nil {
+				return nil, false, fmt.Errorf("%s was not built in %s", n, f.rel(r))
+			}
+			recs = append(recs, rec)
+		}
+		if recs[0].Key != recs[1].Key {
+			for i, in := range recs[0].Inputs {
+				if i < len(recs[1].Inputs) && in != recs[1].Inputs[i] {
+					return nil, false, fmt.Errorf("%s: the surroundings are part of its key: %s: %q, then %q", n, in.Name, in.Value, recs[1].Inputs[i].Value)
+				}
+			}
+		}
+		for i, o := range recs[0].Outputs {
+			if strings.Contains(o.Path, "/store/") && slices.ContainsFunc(recs[0].Outputs, func(p graph.Output) bool {
+				return p.Path != o.Path && filepath.Base(p.Path) == filepath.Base(o.Path)
+			}) {
+				continue // the same file is published under its name
+			}
+			d, err := prove.Difference(filepath.Join(roots[0], o.Path), filepath.Join(roots[1], recs[1].Outputs[i].Path))
+			if err != nil {
+				return nil, false, err
+			}
+			verdict := f.UI.Good("identical")
+			if d != "" {
+				verdict, same = f.UI.Bad("DIFFERS")+": "+d, false
+			}
+			rows = append(rows, []string{n, filepath.Base(o.Path), o.SHA256[:16], verdict})
+		}
+	}
+	return rows, same, nil
+}
+
+// digestsFile is where the stack's recorded digests stand.
+func (f *Forge) digestsFile() string { return strings.TrimSuffix(f.Stack.File, ".toml") + ".digests" }
+
+// recorded makes of a record what is noted of it.
+func recorded(rec *graph.Record) *stack.RecordedBuild {
+	b := &stack.RecordedBuild{Component: rec.Name, Key: rec.Key, Files: map[string]string{}}
+	for _, in := range rec.Inputs {
+		switch in.Name {
+		case "go":
+			b.Go = in.Value
+		case "cc":
+			b.CC = in.Value
+		}
+	}
+	for _, o := range rec.Outputs {
+		b.Files[filepath.Base(o.Path)] = o.SHA256
+	}
+	return b
+}
+
+func (f *Forge) recordDigests(root string, components []string) error {
+	all, err := stack.LoadRecorded(f.digestsFile())
+	if err != nil {
+		return err
+	}
+	g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", f.Stack.Name, "record")}
+	for _, n := range components { // the package follows from them, whatever compiled them
+		all.Put(recorded(g.Load(n)))
+	}
+	data := all.Encode()
+	f.UI.Line("recorded  digests in %s", f.rel(f.digestsFile()))
+	return archive.WriteFile(f.digestsFile(), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// heldAgainst says of one component how it compares with the recorded builds; wrong says that it is not what the same
+// inputs made elsewhere.
+func heldAgainst(all *stack.Recorded, rec *graph.Record) (text string, wrong bool) {
+	mine := recorded(rec)
+	b := all.Find(mine.Component, mine.Go, mine.CC)
+	if b == nil {
+		others := all.Of(mine.Component)
+		if len(others) == 0 {
+			return "no build of it is recorded", false
+		}
+		o := others[len(others)-1]
+		switch {
+		case o.Go != mine.Go && o.CC != mine.CC:
+			return "recorded with another Go and C compiler: " + nameOf(o.Go) + ", gcc " + nameOf(o.CC), false
+		case o.Go != mine.Go:
+			return fmt.Sprintf("recorded with another Go: %s, this one %s", nameOf(o.Go), nameOf(mine.Go)), false
+		default:
+			return fmt.Sprintf("recorded with another C compiler or library: gcc %s, this one %s", nameOf(o.CC), nameOf(mine.CC)), false
+		}
+	}
+	var differ []string
+	for name, sum := range mine.Files {
+		if b.Files[name] != sum {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	switch {
+	case differ == nil:
+		return "bit-identical to the recorded build", false
+	case b.Key == mine.Key:
+		return fmt.Sprintf("%s differs from the recorded build, which had the same inputs", strings.Join(differ, ", ")), true
+	default:
+		return "recorded with other sources or commands", false
+	}
+}
+
+// nameOf is a toolchain's version with the beginning of its digest.
+func nameOf(id string) string {
+	v, d, _ := strings.Cut(id, " ")
+	return strings.TrimSpace(v + " " + d[:min(8, len(d))])
+}
