@@ -35,7 +35,7 @@ type variant struct {
 func variants() []variant {
 	return []variant{
 		{dir: "a", umask: 0o022, jobs: runtime.NumCPU(), host: "alpha", env: []string{"TZ=UTC", "LC_ALL=C", "USER=root", "LOGNAME=root"}},
-		{dir: "b/a longer name", uid: 65534, umask: 0o077, jobs: runtime.NumCPU() + 3, host: "omega.example",
+		{dir: "b/a-longer-name", uid: 65534, umask: 0o077, jobs: runtime.NumCPU() + 3, host: "omega.example",
 			env: []string{"TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "USER=somebody", "LOGNAME=somebody", "GOFLAGS=-v", "CFLAGS=-O0"}},
 	}
 }

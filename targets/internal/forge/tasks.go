@@ -209,8 +209,12 @@ func Verify(ctx context.Context, full bool) error {
 		return err
 	}
 	g := f.records()
-	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT"}}
+	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT", "REPRODUCED"}}
 	var errs []error
+	known, err := stack.LoadRecorded(f.digestsFile())
+	if err != nil {
+		return fail(CodeOther, err)
+	}
 	for _, n := range stack.Components {
 		rec := g.Load(n)
 		if rec == nil {
@@ -219,6 +223,10 @@ func Verify(ctx context.Context, full bool) error {
 		}
 		if d := g.Damage(rec, full); d != "" {
 			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: run \"mage %s\" to restore it", n, d, targetOf(n)))
+		}
+		again, wrong := heldAgainst(known, rec)
+		if wrong {
+			errs = append(errs, fmt.Errorf("%s: %s: it cannot be reproduced, or the record is wrong: run \"mage reproduce -component=%s\"", n, again, n))
 		}
 		for _, o := range f.outputs(n) {
 			if !o.Bin {
@@ -234,7 +242,7 @@ func Verify(ctx context.Context, full bool) error {
 			if abi == "" {
 				abi = "any"
 			}
-			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), r.Kind, abi, r.Says, verdict})
+			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), r.Kind, abi, r.Says, verdict, again})
 		}
 	}
 	if full {
