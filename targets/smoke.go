@@ -25,3 +25,6 @@ func Smoke(ctx context.Context, kernel, bin *string, json *bool) error {
 func Reproduce(ctx context.Context, component *string, record *bool) error {
 	return forge.Reproduce(ctx, in(component), on(record))
 }
+
+// Features lists what is built into the files and what of it the release's record misses; -record writes that down.
+func Features(ctx context.Context, record *bool) error { return forge.Features(ctx, on(record)) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -242,7 +243,7 @@ func Verify(ctx context.Context, full bool) error {
 			if abi == "" {
 				abi = "any"
 			}
-			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), r.Kind, abi, r.Says, verdict, again})
+			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi, r.Says, verdict, again})
 		}
 	}
 	if full {
@@ -260,6 +261,9 @@ func Verify(ctx context.Context, full bool) error {
 		errs = append(errs, f.store.Digests.Save())
 	}
 	f.UI.Text(ui.Table(rows))
+	if !slices.ContainsFunc(stack.Components, func(n string) bool { return g.Load(n) == nil }) {
+		errs = append(errs, f.parity(ctx))
+	}
 	return fail(CodeFailed, errors.Join(errs...))
 }
 

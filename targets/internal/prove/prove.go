@@ -43,9 +43,10 @@ type Check struct {
 type Report struct {
 	File   string  `json:"file"`
 	Size   int64   `json:"size"`
-	Kind   string  `json:"kind"` // "static" or "static-pie"
-	ABI    string  `json:"abi"`  // oldest kernel of the ABI note; empty without one
-	Says   string  `json:"says"` // first line of its version
+	Kind   string  `json:"kind"`             // "static" or "static-pie"
+	ABI    string  `json:"abi"`              // oldest kernel of the ABI note; empty without one
+	Says   string  `json:"says"`             // first line of its version
+	Guards string  `json:"guards,omitempty"` // what of RELRO and stack protector its C parts have
 	Checks []Check `json:"checks"`
 }
 
@@ -104,12 +105,22 @@ func File(ctx context.Context, path string, w Want) *Report {
 	if f.Type == elf.ET_DYN {
 		r.Kind = "static-pie"
 	}
+	stack, relro := protection(f)
+	add("stack", "not executable", stack, stack == "not executable")
 	r.ABI = abiNote(f)
 	if r.ABI != "" {
 		have, err := version.NewVersion(r.ABI)
 		limit, err2 := version.NewVersion(w.Kernel)
 		add("kernel of the ABI note", "<= "+w.Kernel, r.ABI, err == nil && err2 == nil && have.LessThanOrEqual(limit))
+		add("relocations", "read-only after the start", relro, relro == "read-only after the start")
+		// A static glibc that looks users or hosts up loads libraries of the host's for it, of that very version.
+		s, err := find(path, []string{"_nss_%s_%s", "libnss_%s"})
+		add("name service switch of the C library", "none", orNone(cmpOr(err, s)), err == nil && s == "")
 	}
+	if s := betrayed(f); s != "" {
+		add("symbols", "none that load libraries at run time", s, false)
+	}
+	r.Guards = guards(path, relro)
 	if s, err := find(path, w.Forbidden); err != nil || s != "" {
 		add("paths of the build host", "none", cmpOr(err, s), false)
 	} else {
@@ -150,6 +161,48 @@ func says(ctx context.Context, path string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
 	defer cancel()
 	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}}.Output(ctx)
+}
+
+// protection says whether the stack can be executed, and whether what the loader relocates is read-only afterwards.
+func protection(f *elf.File) (stack, relro string) {
+	stack, relro = "not said: executable on old kernels", "writable"
+	for _, p := range f.Progs {
+		switch p.Type {
+		case elf.PT_GNU_STACK:
+			stack = "not executable"
+			if p.Flags&elf.PF_X != 0 {
+				stack = "executable"
+			}
+		case elf.PT_GNU_RELRO:
+			relro = "read-only after the start"
+		}
+	}
+	return stack, relro
+}
+
+// betrayed names the symbols, where a file has kept them, by which a static program loads libraries of the host's.
+func betrayed(f *elf.File) string {
+	syms, _ := f.Symbols()
+	var bad []string
+	for _, s := range syms {
+		if slices.Contains([]string{"getaddrinfo", "getpwnam_r", "getpwnam", "getgrnam_r", "gethostbyname_r", "__nss_module_load"}, s.Name) && s.Section != elf.SHN_UNDEF {
+			bad = append(bad, s.Name)
+		}
+	}
+	slices.Sort(bad)
+	return strings.Join(bad, " ")
+}
+
+// guards tells of a file with C in it how that is guarded.
+func guards(path, relro string) string {
+	var all []string
+	if relro != "writable" {
+		all = append(all, "relro")
+	}
+	if s, err := find(path, []string{"stack smashing detected"}); err == nil && s != "" {
+		all = append(all, "stack protector")
+	}
+	return strings.Join(all, ", ")
 }
 
 // abiNote reads .note.ABI-tag: the oldest kernel that the C library in the file supports.

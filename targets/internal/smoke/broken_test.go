@@ -10,15 +10,11 @@ import (
 	"testing"
 )
 
-// built is a built stack, the default one's where SMOKE_BIN does not name another; CI names one, so that it cannot be
-// skipped there unseen.
+// built is the directory of a built stack that SMOKE_BIN names, as CI does.
 func built(t *testing.T) string {
 	dir := os.Getenv("SMOKE_BIN")
 	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "output", "docker-26.1", "bin")
-		if _, err := os.Stat(dir); err != nil {
-			t.Skip("no stack is built: mage all")
-		}
+		t.Skip("SMOKE_BIN names no built stack, such as output/docker-26.1/bin: this takes a minute")
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

@@ -49,6 +49,8 @@ var checks = []check{
 	{"info: storage driver", 20 * time.Second, true, false, infoStorage},
 	{"info: seccomp", 20 * time.Second, true, false, infoSeccomp},
 	{"info: cgroups", 20 * time.Second, true, false, infoCgroups},
+	{"info: plugins", 20 * time.Second, true, false, infoPlugins},
+	{"containerd: plugins", 20 * time.Second, true, false, containerdPlugins},
 	{"import an image", 30 * time.Second, true, true, importImage},
 	{"run", 30 * time.Second, true, false, func(l *lab) { l.is("output", l.run("--", "print", "hello"), "hello") }},
 	{"exit codes", time.Minute, true, false, exitCodes},
@@ -199,6 +201,43 @@ func infoCgroups(l *lab) {
 		l.is("cgroup version", a.out, want)
 	}
 	l.note = "version " + want + ", driver " + l.docker("info", "-f", "{{.CgroupDriver}}")
+}
+
+// infoPlugins wants the drivers that every release since 18.09 has.
+func infoPlugins(l *lab) {
+	for kind, want := range map[string][]string{
+		"Log":     {"awslogs", "fluentd", "gcplogs", "gelf", "journald", "json-file", "local", "splunk", "syslog"},
+		"Network": {"bridge", "host", "ipvlan", "macvlan", "null", "overlay"},
+		"Volume":  {"local"},
+	} {
+		got := strings.Fields(strings.Trim(l.docker("info", "-f", "{{.Plugins."+kind+"}}"), "[]"))
+		for _, w := range want {
+			if !slices.Contains(got, w) {
+				l.failf("%s drivers: got %s, want %s among them", kind, strings.Join(got, " "), w)
+			}
+		}
+	}
+}
+
+// containerdPlugins wants no plugin of the running containerd to have failed, but for those that this machine has no use for.
+func containerdPlugins(l *lab) {
+	a := l.command("", "ctr", "-a", runDir+"/containerd/containerd.sock", "plugins", "ls")
+	l.is("exit code", a.code, 0)
+	n := map[string]int{}
+	for i, line := range strings.Split(a.out, "\n") {
+		f := strings.Fields(line)
+		if i == 0 || len(f) < 2 {
+			continue
+		}
+		n[f[len(f)-1]]++
+		if f[len(f)-1] == "error" {
+			l.failf("%s %s: error", f[0], f[1])
+		}
+	}
+	if n["ok"] == 0 {
+		l.failf("no plugin is ok: %s", a.out)
+	}
+	l.note = fmt.Sprintf("%d ok, %d skipped by themselves", n["ok"], n["skip"])
 }
 
 // importImage makes the image: the guest, a file for each user, and a place to write.
