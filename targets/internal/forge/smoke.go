@@ -47,6 +47,9 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 	if kernel == "target" {
 		kernel = f.Stack.Target.Kernel
 	}
+	if err := smoke.Known(kernel, f.Stack.Target.Arch); err != nil {
+		return fail(CodeOther, err)
+	}
 	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: f.daemonFlags(),
 		Versions: map[string]string{"docker": f.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
 	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
@@ -106,6 +109,9 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 	}
 	if refusal != nil {
 		return fail(CodeSkipped, refusal)
+	}
+	if ctx.Err() != nil {
+		return fail(CodeStopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
 	}
 	if err != nil {
 		return fail(CodeFailed, fmt.Errorf("smoke: %w", err))

@@ -109,6 +109,15 @@ func absent(kernel, arch string) ([]span, []flag, error) {
 	return append(missing, span{end, 1<<32 - 1}), unknown, nil
 }
 
+// Known says why that kernel cannot be imitated on that architecture; nil for this one's own ("") and those of the table.
+func Known(kernel, arch string) error {
+	if kernel == "" {
+		return nil
+	}
+	_, _, err := absent(kernel, arch)
+	return err
+}
+
 // auditX86 is AUDIT_ARCH_X86_64, little endian and 64 bits.
 const auditX86 = unix.EM_X86_64 | 0x80000000 | 0x40000000
 

@@ -13,6 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -81,10 +84,8 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 	if os.Geteuid() != 0 {
 		return nil, &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says what can be said without it"}
 	}
-	if c.Kernel != "" {
-		if _, _, err := absent(c.Kernel, "amd64"); err != nil {
-			return nil, err
-		}
+	if err := Known(c.Kernel, runtime.GOARCH); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("the smoke test did not end in %s", longest))
 	defer cancel()
@@ -93,11 +94,12 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 		return nil, err
 	}
 	c.Bin = bin
-	c.Cgroup = fmt.Sprintf("drydock-smoke-%d", os.Getpid())
+	sweep()
+	c.Cgroup = cgroupPrefix + strconv.Itoa(os.Getpid())
 	if why := cgroupsUsable(c.Cgroup); why != "" {
 		return nil, &Refusal{why}
 	}
-	defer removeCgroups(c.Cgroup)
+	defer RemoveCgroups(c.Cgroup)
 	for _, d := range []string{"root", "data"} {
 		if err := os.MkdirAll(filepath.Join(c.Work, d), 0o755); err != nil {
 			return nil, err
@@ -192,15 +194,55 @@ func cgroupsUsable(name string) string {
 	}
 	for _, d := range dirs {
 		if err := os.Mkdir(filepath.Join(d, name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			removeCgroups(name)
+			RemoveCgroups(name)
 			return "cgroups cannot be made: " + err.Error()
+		}
+		if err := delegate(d); err != nil {
+			RemoveCgroups(name)
+			return "this cgroup of version 2 cannot hand its controllers on, as the daemon's containers need (in a container, because processes live in the same cgroup): " + err.Error()
 		}
 	}
 	return ""
 }
 
-// removeCgroups removes the run's cgroups; their processes ended with the namespace.
-func removeCgroups(name string) {
+// delegate lets the cgroups in one of version 2 have its controllers. Those of version 1 need nothing.
+func delegate(dir string) error {
+	all, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	given, err2 := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	for _, c := range strings.Fields(string(all)) {
+		if !slices.Contains(strings.Fields(string(given)), c) && slices.Contains([]string{"cpu", "memory", "pids"}, c) {
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cgroupPrefix begins the names of the runs' cgroups; the process's number follows.
+const cgroupPrefix = "drydock-smoke-"
+
+// sweep removes the cgroups of runs that were killed.
+func sweep() {
+	for _, d := range controllers() {
+		left, _ := filepath.Glob(filepath.Join(d, cgroupPrefix+"*"))
+		for _, dir := range left {
+			pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), cgroupPrefix))
+			if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+				RemoveCgroups(filepath.Base(dir))
+			}
+		}
+	}
+}
+
+// RemoveCgroups removes the cgroups of that name and all below them, once their processes have ended.
+func RemoveCgroups(name string) {
 	for _, d := range controllers() {
 		for range 50 {
 			if left := cgroupsBelow(filepath.Join(d, name)); len(left) > 0 {

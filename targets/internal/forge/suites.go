@@ -1,0 +1,507 @@
+package forge
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/ui"
+
+	"golang.org/x/sys/unix"
+)
+
+// suite is what upstream's own tests said of one component.
+type suite struct {
+	component, name         string
+	passed, failed, skipped int
+	took                    time.Duration
+	// why says why it was not run at all.
+	why string
+	// cases are the tests that did not pass: what they say, and what that means.
+	cases []suiteCase
+}
+
+type suiteCase struct {
+	name, verdict, reason string
+	// known says that the failure has a reason outside of what was built.
+	known bool
+}
+
+// knownReasons are failures that say nothing of what was built, by what the test prints.
+var knownReasons = []struct {
+	pattern *regexp.Regexp
+	why     string
+}{
+	{regexp.MustCompile(`ldconfig: not found`), "needs the Debian image that upstream downloads; here the image is a busybox"},
+	{regexp.MustCompile(`prlimit: failed to set .*: Operation not permitted`), "this machine does not let root raise that limit"},
+	{regexp.MustCompile(`unable to access 'https://|Could not resolve host`), "clones a repository from the network, which is denied"},
+	{regexp.MustCompile(`cannot set hugetlb limit`), "no hugetlb cgroup is mounted on this machine"},
+}
+
+// suiteLimit is the time that one suite has.
+const suiteLimit = 15 * time.Minute
+
+// Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's
+// integration tests on our runc; write puts the table into docs/proof.md.
+func Suites(ctx context.Context, write bool) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	return f.end(f.suites(ctx, write))
+}
+
+func (f *Forge) suites(ctx context.Context, write bool) error {
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	parts := []string{"libseccomp", "runc"}
+	for _, n := range parts {
+		if f.records().Load(n) == nil {
+			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage %s\"", n, n))
+		}
+	}
+	if err := f.lock(ctx, false); err != nil {
+		return err
+	}
+	inputs, err := f.sources(ctx, parts, false)
+	if err != nil {
+		return fail(CodeSources, err)
+	}
+	var all []*suite
+	for _, s := range []struct {
+		component, name string
+		run             func(context.Context, *suite, *testTree) error
+	}{{"libseccomp", "regression (make check)", f.libseccompSuite}, {"runc", "integration (bats)", f.runcSuite}} {
+		x := &suite{component: s.component, name: s.name}
+		all = append(all, x)
+		t, err := f.testTree(s.component, inputs[s.component])
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		f.UI.Line("suite     %s %s: %s", s.component, f.versionOf(s.component), s.name)
+		limited, cancel := context.WithTimeoutCause(ctx, suiteLimit, fmt.Errorf("the suite did not end in %s", suiteLimit))
+		start := time.Now()
+		err = s.run(limited, x, t)
+		cancel()
+		x.took = time.Since(start)
+		if ctx.Err() != nil {
+			return fail(CodeStopped, context.Cause(ctx))
+		}
+		if err != nil {
+			return fail(CodeFailed, fmt.Errorf("%s: %w: see %s", s.component, err, f.rel(t.log.Name())))
+		}
+		t.log.Close()
+		if err := source.RemoveAll(t.base); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	text, bad := f.suitesText(all)
+	f.UI.Text("\n" + text)
+	if write {
+		file := filepath.Join(f.Root, "docs/proof.md")
+		if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	if bad > 0 {
+		return fail(CodeFailed, fmt.Errorf("%d of upstream's tests failed without a known reason: see the table; logs in %s", bad, f.rel(f.build("suites"))))
+	}
+	f.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", f.Stack.Name, ui.Duration(time.Since(f.start)))
+	return nil
+}
+
+// testTree is a component's source, prepared as for a build, with the plan that would build it.
+type testTree struct {
+	base string
+	p    recipe.Paths
+	plan recipe.Plan
+	host *host.Go
+	log  *os.File
+}
+
+func (f *Forge) testTree(name string, in *input) (*testTree, error) {
+	c := f.Stack.Component[name]
+	tools, g := f.tools(c)
+	base := f.build("suites", name)
+	if err := source.RemoveAll(base); err != nil {
+		return nil, err
+	}
+	p := recipe.Paths{Work: base + "/src", Shims: base + "/shims", Stage: base + "/stage", Home: base + "/home", Tmp: base + "/tmp",
+		Cache: f.goCache(g), Path: f.facts.PathDirs(), Deps: map[string]string{}}
+	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range recipe.Needs(name) {
+		p.Deps[d] = f.storeDir(d, f.records().Load(d).Key)
+	}
+	if err := f.store.Prepare(c, f.Stack.Lock, in.found, p.Work); err != nil {
+		return nil, err
+	}
+	if err := source.Apply(p.Work, in.patches); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(f.build("suites", name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	t := &testTree{base, p, recipe.Of(f.Stack, name, tools, p), g, log}
+	for _, file := range t.plan.Files {
+		if err := writeFile(file); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// do runs one command in the tree, with the recipe's environment.
+func (t *testTree) do(ctx context.Context, dir string, argv ...string) error {
+	fmt.Fprintf(t.log, "# in %s\n%s\n", dir, run.Quote(argv))
+	return run.Cmd{Argv: argv, Dir: dir, Env: t.plan.Steps[0].Env, Out: t.log}.Run(ctx)
+}
+
+// libseccompSuite compiles the tests, links them with the archive that runc is linked with, and runs them.
+func (f *Forge) libseccompSuite(ctx context.Context, s *suite, t *testTree) error {
+	for _, step := range t.plan.Steps[:2] { // configure, make
+		if err := t.do(ctx, step.Dir, step.Argv...); err != nil {
+			return err
+		}
+	}
+	ours := filepath.Join(f.storeDir(s.component, f.records().Load(s.component).Key), "lib/libseccomp.a")
+	if err := copyFile(ours, t.p.Work+"/src/.libs/libseccomp.a", false); err != nil {
+		return err
+	}
+	j := "-j" + strconv.Itoa(jobs())
+	for _, dir := range []string{"tools", "tests"} {
+		argv := []string{f.facts.Make, j, "-C", dir}
+		if dir == "tests" {
+			argv = append(argv, "check-build")
+		}
+		if err := t.do(ctx, t.p.Work, argv...); err != nil {
+			return err
+		}
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		s.why = "needs bash"
+		return nil
+	}
+	var out bytes.Buffer
+	for _, more := range [][]string{nil, {"-T", "live"}} { // simulated, then on this kernel
+		err = run.Cmd{Argv: append([]string{bash, "./regression", j}, more...), Dir: t.p.Work + "/tests", Env: t.plan.Steps[0].Env,
+			Out: io.MultiWriter(&out, t.log)}.Run(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	if perr := s.regression(out.String()); perr != nil { // a test that fails is an exit code too, and told there
+		return errors.Join(err, perr)
+	}
+	return nil
+}
+
+// asLive is why the first run leaves the tests of the second out.
+const asLive = "must specify live tests"
+
+var regressionCount = regexp.MustCompile(`(?m)^ tests (skipped|passed|failed|errored): (\d+)$`)
+var regressionCase = regexp.MustCompile(`(?m)^Test (\S+) result: +(FAILURE|ERROR|SKIPPED)(.*)$`)
+
+// regression reads what libseccomp's suite printed.
+func (s *suite) regression(out string) error {
+	counts := regressionCount.FindAllStringSubmatch(out, -1)
+	if len(counts) < 4 || len(counts)%4 != 0 {
+		return fmt.Errorf("the suite printed no summary")
+	}
+	for _, m := range counts {
+		n, err := strconv.Atoi(m[2])
+		if err != nil {
+			return err
+		}
+		switch m[1] {
+		case "skipped":
+			s.skipped += n
+		case "passed":
+			s.passed += n
+		default:
+			s.failed += n
+		}
+	}
+	for _, m := range regressionCase.FindAllStringSubmatch(out, -1) {
+		verdict, why := "failed", strings.Trim(strings.TrimSpace(m[3]), "()")
+		if m[2] == "SKIPPED" {
+			verdict = "skipped"
+		}
+		if why == asLive {
+			s.skipped--
+			continue
+		}
+		s.cases = append(s.cases, suiteCase{m[1], verdict, why, false})
+	}
+	return nil
+}
+
+// runcSuite runs upstream's bats files on our runc, in namespaces. They want a busybox for an image and some tools.
+func (f *Forge) runcSuite(ctx context.Context, s *suite, t *testTree) error {
+	tests := t.p.Work + "/tests/integration"
+	if _, err := os.Stat(tests); err != nil {
+		s.why = "these sources do not carry it"
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		s.why = "needs root"
+		return nil
+	}
+	var missing []string
+	for _, p := range []string{"bats", "bash", "jq", "gawk", "busybox", "unshare", "tar"} {
+		if _, err := exec.LookPath(p); err != nil {
+			missing = append(missing, p)
+		}
+	}
+	if missing != nil {
+		s.why = "not installed: " + strings.Join(missing, ", ") + " (Debian: bats jq gawk busybox-static)"
+		return nil
+	}
+	namespaces := []string{"--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"}
+	if out, err := exec.CommandContext(ctx, "unshare", append(slices.Clone(namespaces), "true")...).CombinedOutput(); err != nil {
+		s.why = fmt.Sprintf("the kernel refuses namespaces: %v: %s", err, bytes.TrimSpace(out))
+		return nil
+	}
+	// The suite's own helpers: a terminal's other end, a seccomp agent.
+	helpers, _ := filepath.Glob(t.p.Work + "/contrib/cmd/*/*.go")
+	more, _ := filepath.Glob(t.p.Work + "/tests/cmd/*/*.go")
+	var dirs []string
+	for _, h := range append(helpers, more...) {
+		dirs = append(dirs, filepath.Dir(h))
+	}
+	for _, d := range slices.Compact(dirs) {
+		pkg, err := filepath.Rel(t.p.Work, d)
+		if err != nil {
+			return err
+		}
+		if err := t.do(ctx, t.p.Work, t.host.Path, "build", "-mod=vendor", "-buildvcs=false", "-tags", "seccomp", "-o", d+"/"+filepath.Base(d), "./"+pkg); err != nil {
+			return fmt.Errorf("helper %s: %w", pkg, err)
+		}
+	}
+	for _, image := range []string{"busybox", "debian"} {
+		if err := busyboxImage(ctx, filepath.Join(tests, "testdata", image+"-"+f.Stack.Target.Arch+".tar.xz")); err != nil {
+			return err
+		}
+	}
+	bin, err := filepath.EvalSymlinks(f.output("bin"))
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, "unshare", append(namespaces, "bats", "--tap", ".")...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = tests, io.MultiWriter(&out, t.log), t.log
+	cmd.Env = []string{"PATH=" + filepath.Dir(t.host.Path) + ":" + os.Getenv("PATH"), "HOME=" + t.p.Home, "RUNC=" + bin + "/runc", "LC_ALL=C", "TERM=dumb"}
+	cmd.WaitDelay = 5 * time.Second
+	terminal, err := pty()
+	if err != nil {
+		return err
+	}
+	defer terminal.Close()
+	slave, err := os.OpenFile(ptsName(terminal), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	defer slave.Close()
+	// Some tests open /dev/tty: the session needs a terminal, which nobody looks at.
+	cmd.Stdin = slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	go io.Copy(io.Discard, terminal)
+	err = cmd.Run()
+	smoke.RemoveCgroups("runc-cgroups-integration-test")
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if perr := s.tap(out.String()); perr != nil {
+		return errors.Join(err, perr)
+	}
+	return nil
+}
+
+// pty makes a terminal and gives its master.
+func pty() (*os.File, error) {
+	m, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.IoctlSetPointerInt(int(m.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func ptsName(m *os.File) string {
+	n, err := unix.IoctlGetInt(int(m.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("/dev/pts/%d", n)
+}
+
+// busyboxImage writes a root file system with nothing but a static busybox under all its names.
+func busyboxImage(ctx context.Context, file string) error {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return err
+	}
+	names, err := run.Cmd{Argv: []string{path, "--list"}, Dir: "/", Env: []string{"PATH=/nonexistent"}}.Output(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	var errs []error
+	put := func(name string, kind byte, mode int64, link string, data []byte) {
+		errs = append(errs, w.WriteHeader(&tar.Header{Name: name, Typeflag: kind, Mode: mode, Linkname: link, Size: int64(len(data))}))
+		_, err := w.Write(data)
+		errs = append(errs, err)
+	}
+	// No proc and sys: two tests put links there.
+	for _, d := range []string{"bin", "dev", "etc", "home", "lib", "root", "usr", "usr/bin", "var"} {
+		put(d+"/", tar.TypeDir, 0o755, "", nil)
+	}
+	put("tmp/", tar.TypeDir, 0o1777, "", nil)
+	put("bin/busybox", tar.TypeReg, 0o755, "", data)
+	for _, n := range strings.Fields(names) {
+		if n != "busybox" {
+			put("bin/"+n, tar.TypeSymlink, 0o777, "busybox", nil)
+		}
+	}
+	put("usr/bin/env", tar.TypeSymlink, 0o777, "../../bin/busybox", nil)
+	put("etc/passwd", tar.TypeReg, 0o644, "", []byte("root:x:0:0:root:/root:/bin/sh\n"))
+	put("etc/group", tar.TypeReg, 0o644, "", []byte("root:x:0:\n"))
+	errs = append(errs, w.Close())
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+var tapLine = regexp.MustCompile(`^(ok|not ok) \d+ (.*?)(?: # skip ?(.*?))?\r?$`)
+var tapPlan = regexp.MustCompile(`(?m)^1\.\.(\d+)\r?$`)
+
+// tap reads what bats printed.
+func (s *suite) tap(out string) error {
+	var said strings.Builder
+	last := -1 // the failed case whose output is being read
+	end := func() {
+		if last >= 0 {
+			for _, k := range knownReasons {
+				if k.pattern.MatchString(said.String()) {
+					s.cases[last].reason, s.cases[last].known = k.why, true
+				}
+			}
+		}
+		last = -1
+		said.Reset()
+	}
+	for line := range strings.Lines(out) {
+		line = strings.TrimSuffix(line, "\n")
+		m := tapLine.FindStringSubmatch(line)
+		switch {
+		case m == nil:
+			said.WriteString(line + "\n")
+			continue
+		case m[1] == "not ok":
+			end()
+			s.failed++
+			s.cases = append(s.cases, suiteCase{m[2], "failed", "", false})
+			last = len(s.cases) - 1
+		case strings.Contains(line, "# skip"):
+			end()
+			s.skipped++
+			s.cases = append(s.cases, suiteCase{m[2], "skipped", m[3], false})
+		default:
+			end()
+			s.passed++
+		}
+	}
+	end()
+	plan := tapPlan.FindStringSubmatch(out)
+	if plan == nil {
+		return fmt.Errorf("the suite printed no plan")
+	}
+	if n, _ := strconv.Atoi(plan[1]); n != s.passed+s.failed+s.skipped {
+		return fmt.Errorf("the suite wanted to run %s tests and told of %d", plan[1], s.passed+s.failed+s.skipped)
+	}
+	return nil
+}
+
+// suitesText is the table, and how many tests failed without a known reason.
+func (f *Forge) suitesText(all []*suite) (text string, bad int) {
+	var b strings.Builder
+	var release unix.Utsname
+	kernel := ""
+	if unix.Uname(&release) == nil {
+		kernel, _, _ = strings.Cut(unix.ByteSliceToString(release.Release[:]), "-")
+	}
+	b.WriteString("# Upstream's own tests, on what was built\n\nMade by `./mage suites -write`; never edited by hand.\n\n")
+	fmt.Fprintf(&b, "%s, %s, Linux %s, gcc %s.\n\n", f.Stack.Name, time.Now().UTC().Format(time.DateOnly), kernel, f.facts.CC.Version)
+	b.WriteString("| component | suite | passed | failed | skipped | time |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, s := range all {
+		name := s.name
+		if s.why != "" {
+			name += ": not run: " + s.why
+		}
+		fmt.Fprintf(&b, "| %s %s | %s | %d | %d | %d | %s |\n", s.component, f.versionOf(s.component), name, s.passed, s.failed, s.skipped, ui.Duration(s.took))
+	}
+	for _, s := range all {
+		groups := map[string][]string{}
+		var order []string
+		for _, c := range s.cases {
+			if c.verdict == "failed" && !c.known {
+				bad++
+				c.reason = strings.TrimSpace("NOT EXPLAINED " + c.reason)
+			}
+			key := c.verdict + " | " + strings.ReplaceAll(c.reason, "|", "\\|")
+			if groups[key] == nil {
+				order = append(order, key)
+			}
+			groups[key] = append(groups[key], strings.ReplaceAll(c.name, "|", "\\|"))
+		}
+		if order == nil {
+			continue
+		}
+		slices.Sort(order)
+		fmt.Fprintf(&b, "\n## %s\n\n| verdict | why | tests |\n| --- | --- | --- |\n", s.component)
+		for _, key := range order {
+			names := groups[key]
+			list := strings.Join(names[:min(len(names), 8)], "; ")
+			if len(names) > 8 {
+				list += fmt.Sprintf("; and %d more", len(names)-8)
+			}
+			fmt.Fprintf(&b, "| %s | %s |\n", key, list)
+		}
+	}
+	return b.String(), bad
+}
