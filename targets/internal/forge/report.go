@@ -75,8 +75,11 @@ func (f *Forge) end(err error) error {
 		fmt.Fprintln(os.Stderr, x.Err)
 	}
 	word := "FAILED"
-	if x.Code == CodeStopped {
+	switch x.Code {
+	case CodeStopped:
 		word = "STOPPED"
+	case CodeSkipped:
+		word = "SKIPPED"
 	}
 	x.line = fmt.Sprintf("drydock: %s: %s: %s", f.Stack.Name, word, strings.TrimSuffix(first, ":"))
 	if f.outcome != "" {

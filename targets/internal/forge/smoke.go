@@ -68,34 +68,17 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
 		}
 	}
-	base := f.build("smoke")
-	unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	defer unlock()
-	c.Work = filepath.Join(base, "native")
-	if kernel != "" {
-		c.Work = filepath.Join(base, "linux-"+filepath.Base(kernel))
-	}
-	if err := source.RemoveAll(c.Work); err != nil {
-		return fail(CodeOther, err)
-	}
-	if err := os.MkdirAll(c.Work, 0o755); err != nil {
-		return fail(CodeOther, err)
-	}
+	c.Work = f.build("smoke", "native")
 	report := smokeReport{Stack: f.Stack.Name, Kernel: kernel}
 	if kernel != "" {
-		report.Shows = smoke.Shows(kernel)
+		c.Work, report.Shows = f.build("smoke", "linux-"+filepath.Base(kernel)), smoke.Shows(kernel)
 	}
-	each := func(r smoke.Result) {
+	var err error
+	report.Checks, err = f.trySmoke(ctx, c, func(r smoke.Result) {
 		if !asJSON {
 			f.UI.Line("%s", f.smokeLine(r))
 		}
-	}
-	if err = f.guest(ctx, c.Work); err == nil {
-		report.Checks, err = smoke.Run(ctx, c, each)
-	}
+	})
 	var refusal *smoke.Refusal
 	if errors.As(err, &refusal) {
 		report.Skipped = refusal.Why
@@ -117,6 +100,25 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 		return fail(CodeFailed, fmt.Errorf("smoke: %w", err))
 	}
 	return f.smokeVerdict(report, asJSON, c.Work)
+}
+
+// trySmoke prepares the run's directory and runs the checks. One run at a time for each stack.
+func (f *Forge) trySmoke(ctx context.Context, c smoke.Config, each func(smoke.Result)) ([]smoke.Result, error) {
+	if err := smoke.Allowed(); err != nil {
+		return nil, err
+	}
+	unlock, err := graph.Lock(ctx, f.build("smoke"), strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := errors.Join(source.RemoveAll(c.Work), os.MkdirAll(c.Work, 0o755)); err != nil {
+		return nil, err
+	}
+	if err := f.guest(ctx, c.Work); err != nil {
+		return nil, err
+	}
+	return smoke.Run(ctx, c, each)
 }
 
 // daemonFlags are dockerd's without iptables, by what its version knows.

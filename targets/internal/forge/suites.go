@@ -116,6 +116,9 @@ func (f *Forge) suites(ctx context.Context, write bool) error {
 			return fail(CodeOther, err)
 		}
 	}
+	for _, n := range []string{"containerd", "dockerd"} {
+		all = append(all, &suite{component: n, name: "integration", why: "its tests pull their images from registries; \"mage smoke\" is what runs these here"})
+	}
 	text, bad := f.suitesText(all)
 	f.UI.Text("\n" + text)
 	if write {

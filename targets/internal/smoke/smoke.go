@@ -67,6 +67,14 @@ type Refusal struct{ Why string }
 
 func (r *Refusal) Error() string { return "cannot run the stack here: " + r.Why }
 
+// Allowed gives a *Refusal to who is not root.
+func Allowed() error {
+	if os.Geteuid() != 0 {
+		return &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says what can be said without it"}
+	}
+	return nil
+}
+
 // message is one line from the inner process.
 type message struct {
 	Result  *Result `json:"result,omitempty"`
@@ -81,8 +89,8 @@ const longest = 20 * time.Minute
 // Run tries the stack and gives every check's result, to each as they come. The error is a *Refusal where nothing could
 // be tried; a check that fails is none.
 func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
-	if os.Geteuid() != 0 {
-		return nil, &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says what can be said without it"}
+	if err := Allowed(); err != nil {
+		return nil, err
 	}
 	if err := Known(c.Kernel, runtime.GOARCH); err != nil {
 		return nil, err

@@ -116,24 +116,44 @@ func deaf([]string) int {
 func orphan(args []string) int {
 	if len(args) > 0 { // the child
 		cmd := exec.Command("/guest", "exit", "0")
-		return failed(cmd.Start())
+		err := cmd.Start()
+		if err == nil {
+			fmt.Println(cmd.Process.Pid)
+		}
+		return failed(err)
 	}
 	cmd := exec.Command("/guest", "orphan", "child")
 	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
+	pid, err := cmd.Output()
+	if err != nil {
 		return failed(err)
 	}
-	time.Sleep(500 * time.Millisecond)
+	for i := 0; i < 200; i++ {
+		if s := state("/proc/" + strings.TrimSpace(string(pid)) + "/stat"); s == "" || s == "Z" {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	time.Sleep(300 * time.Millisecond)
 	zombies := 0
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, s := range stats {
-		data, _ := ioutil.ReadFile(s)
-		if i := strings.LastIndex(string(data), ") "); i > 0 && strings.HasPrefix(string(data)[i+2:], "Z") {
+		if state(s) == "Z" {
 			zombies++
 		}
 	}
 	fmt.Println("zombies", zombies)
 	return 0
+}
+
+// state is the letter that says what a process does; empty when it is gone.
+func state(file string) string {
+	data, err := ioutil.ReadFile(file)
+	i := strings.LastIndex(string(data), ") ")
+	if err != nil || i < 0 || i+3 > len(data) {
+		return ""
+	}
+	return string(data[i+2 : i+3])
 }
 
 // forks makes processes until it has as many as asked or the kernel refuses, and says how many there were.

@@ -1,0 +1,71 @@
+package smoke
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestWhoIsNotRootIsRefusedWithTheReason(t *testing.T) {
+	if os.Geteuid() == 0 {
+		try(t, syscall.Seteuid(65534))
+		defer syscall.Seteuid(0)
+	}
+	results, err := Run(t.Context(), Config{Bin: t.TempDir(), Work: t.TempDir()}, func(Result) {})
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Why, "needs root") || results != nil {
+		t.Errorf("got %v, %v, want a refusal that names root", results, err)
+	}
+}
+
+// A check says how it went by what it does, and cannot hold up the run.
+func TestAChecksVerdict(t *testing.T) {
+	l := newLab(Config{})
+	for _, c := range []struct {
+		name, verdict, detail string
+		run                   func(l *lab)
+	}{
+		{"that ends", Passed, "a note", func(l *lab) { l.note = "a note" }},
+		{"that fails", Failed, `answer: got "1", want "2"`, func(l *lab) { l.is("answer", 1, 2) }},
+		{"that cannot be tried", Skipped, "no bridge", func(l *lab) { l.skipf("no bridge") }},
+		{"with a defect", Failed, "a defect of this check", func(l *lab) { l.daemon.Process.Kill() }},
+		{"that waits in vain", Failed, "never: not after", func(l *lab) { l.until("never", time.Hour, func() bool { return false }) }},
+	} {
+		r, hangs := l.one(check{name: c.name, limit: 200 * time.Millisecond, run: c.run})
+		if r.Verdict != c.verdict || !strings.Contains(r.Detail, c.detail) || hangs {
+			t.Errorf("a check %s: got %+v, want %s, %q", c.name, r, c.verdict, c.detail)
+		}
+	}
+}
+
+func TestTheNamesOfChecksAreTheirOwn(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range checks {
+		if seen[k.name] || k.limit == 0 || k.run == nil {
+			t.Errorf("check %q: twice, or without a limit, or empty", k.name)
+		}
+		seen[k.name] = true
+	}
+	if checks[len(checks)-1].name != lastCheck || !seen[startCheck] {
+		t.Errorf("the table does not end with %q, or lacks %q", lastCheck, startCheck)
+	}
+}
+
+func TestWarningsOfTheDaemonsAreReadOnce(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "log")
+	try(t, err)
+	l := newLab(Config{})
+	l.log = f
+	_, err = f.WriteString("time=\"x\" level=info msg=\"fine\"\ntime=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=1\n" +
+		"time=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=2\ntime=\"x\" level=error msg=short\n")
+	try(t, err)
+	if got := strings.Join(l.warnings(), "|"); !strings.Contains(got, `cleanup "a": gone`) || !strings.Contains(got, "short") || strings.Contains(got, "fine") {
+		t.Errorf("got %q", got)
+	}
+	if got := l.warnings(); got != nil {
+		t.Errorf("the second time: got %q, want none", got)
+	}
+}
