@@ -96,7 +96,7 @@ func (f *Forge) parity(ctx context.Context) error {
 		f.UI.Line("notice    features that are not recorded: %s", strings.Join(gained, ", "))
 	}
 	if len(lost) > 0 {
-		return fmt.Errorf("features that the record of %s has and these files have not: %s", f.Stack.Name, strings.Join(lost, ", "))
+		return fmt.Errorf("features that the record of %s has and these files have not: %s; if that is meant, \"mage features -record\"", f.Stack.Name, strings.Join(lost, ", "))
 	}
 	if len(recorded) > 0 {
 		f.UI.Line("features  all %d recorded features are there (\"mage features\" lists them)", len(have)-len(gained))
