@@ -79,9 +79,9 @@ func Package(ctx context.Context) error {
 	return forge.Build(ctx, options, "package")
 }
 
-// Fetch gets the sources that are missing, checked by digest; -record notes digests that the lock lacks.
-func Fetch(ctx context.Context, record *bool) error {
-	return forge.Fetch(ctx, on(record))
+// Fetch gets missing sources, and a Go where none fits, checked by digest; -record notes new digests, -toolchain brings Go in any case.
+func Fetch(ctx context.Context, record, toolchain *bool) error {
+	return forge.Fetch(ctx, on(record), on(toolchain))
 }
 
 // Check tells whether this host can build the stack, and what to do if not; -json for machines.

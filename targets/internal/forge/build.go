@@ -174,6 +174,9 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 	t, g := f.tools(c)
 	sym := t
 	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0
+	if sym.Headers != "" {
+		sym.Headers = "<headers>"
+	}
 	plan := recipe.Of(f.Stack, name, sym, recipe.Symbolic(recipe.Needs(name)))
 
 	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}

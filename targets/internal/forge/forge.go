@@ -227,6 +227,9 @@ func (f *Forge) look(ctx context.Context) error {
 	if f.facts != nil {
 		return nil
 	}
+	if err := f.unpackToolchain(); err != nil {
+		return fail(CodeSources, err)
+	}
 	facts, err := host.Look(ctx, host.FromEnv(f.store.Dir), filepath.Join(f.Root, ".cache/host.json"))
 	if err != nil {
 		return fail(CodeOther, err)
@@ -237,7 +240,8 @@ func (f *Forge) look(ctx context.Context) error {
 
 // asks are what the named components need of the host.
 func (f *Forge) asks(names []string) host.Asks {
-	a := host.Asks{Go: map[string]string{}, Kernel: f.Stack.Target.Kernel, Dir: filepath.Join(f.Root, "build"), Disk: buildSpace}
+	a := host.Asks{Go: map[string]string{}, Kernel: f.Stack.Target.Kernel, Dir: filepath.Join(f.Root, "build"), Disk: buildSpace, Memory: linkMemory,
+		Epoch: f.Stack.Epoch, Fetch: f.Stack.Toolchain, Writable: []string{filepath.Join(f.Root, "build"), filepath.Join(f.Root, "output"), filepath.Join(f.Root, ".cache")}}
 	if _, err := os.Stat(f.build("store")); err == nil {
 		a.Disk = buildSpace / 3 // the caches are there already
 	}
@@ -250,6 +254,7 @@ func (f *Forge) asks(names []string) host.Asks {
 			a.Go[n] = f.Stack.GoConstraint(c)
 		}
 		a.C = a.C || recipe.UsesC(c)
+		a.Libc, a.Setns = a.C, a.Setns || n == "runc"
 		a.Make = a.Make || n == "libseccomp"
 		a.Quota = a.Quota || n == "dockerd" && c.WantsQuota()
 	}
@@ -278,7 +283,7 @@ func closure(names []string) []string {
 // tools are what compiles a component, from the facts.
 func (f *Forge) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	t := recipe.Tools{CC: f.facts.CC.Path, AR: f.facts.AR, Make: f.facts.Make, Shell: f.facts.Shell,
-		StaticPIE: f.facts.CC.StaticPIE, Quota: f.facts.CC.Quota, Jobs: jobs()}
+		StaticPIE: f.facts.CC.Does(host.StaticPIE), Quota: f.facts.CC.Does(host.QuotaHeaders), Headers: f.facts.CC.Headers, Jobs: jobs()}
 	if !recipe.UsesGo(c.Name) {
 		return t, nil
 	}

@@ -105,26 +105,21 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 	if g == nil {
 		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", f.Stack.GoConstraint(c))
 	}
-	env, err := host.GoEnv(ctx, g.Path)
-	if err != nil {
-		return err
-	}
-	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
-		if v, ok := os.LookupEnv(k); ok {
-			env = append(env, k+"="+v)
-		}
-	}
 	scratch := filepath.Join(f.Root, "build/tmp")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
 	}
 	f.UI.Line("restore   vendor/ of %s", filepath.Base(found.Path))
-	env = append(env, "PATH="+f.facts.PathDirs(), "HOME="+scratch, "LC_ALL=C")
+	_, env, err := f.online(ctx, scratch)
+	if err != nil {
+		return err
+	}
 	return f.store.Restore(ctx, c, f.Stack.Lock, found, g.Path, env, scratch, record)
 }
 
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
-func Fetch(ctx context.Context, record bool) error {
+// A Go comes along where none fits, or where toolchain asks for it.
+func Fetch(ctx context.Context, record, toolchain bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
 	f, err := Open()
@@ -135,7 +130,9 @@ func Fetch(ctx context.Context, record bool) error {
 		return err
 	}
 	before := string(f.Stack.Lock.Encode())
-	_, err = f.sources(ctx, stack.Components, record)
+	if err = f.Toolchain(ctx, toolchain, record); err == nil {
+		_, err = f.sources(ctx, stack.Components, record)
+	}
 	if after := f.Stack.Lock.Encode(); record && string(after) != before {
 		file := strings.TrimSuffix(f.Stack.File, ".toml") + ".lock"
 		werr := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(after); return err })

@@ -49,22 +49,29 @@ func pose(t *testing.T, dir, name, script string) {
 }
 
 func TestEachOldToolGetsItsOwnLine(t *testing.T) {
-	everything := Asks{Go: map[string]string{"runc": ">= 1.21"}, C: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1}
+	everything := Asks{Go: map[string]string{"runc": ">= 1.21"}, C: true, Libc: true, Setns: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1}
 	cases := []struct {
 		name, tool, script, finding, found string
 	}{
 		{"gcc 4.1", "gcc", `case "$1" in -dump*) echo 4.1.2;; esac`, "gcc", "4.1.2"},
-		{"make 3.78", "make", `echo "GNU Make version 3.78.1"`, "make", "3.78.1"},
+		{"make 3.79", "make", `echo "GNU Make version 3.79.1"`, "make", "3.79.1"},
 		{"go 1.4", "go", `echo "go version go1.4.3 linux/amd64"`, "go (runc)", "1.4.3"},
-		{"broken linker", "gcc", `case "$1" in -static) echo "ld: cannot find -lc"; exit 1;; esac; exec /usr/bin/gcc "$@"`, "static C library", "ld: cannot find -lc"},
+		{"broken linker", "gcc", `case "$*" in *-static*) echo "ld: cannot find -lc"; exit 1;; esac; exec /usr/bin/gcc "$@"`, "static C library", "ld: cannot find -lc"},
+		{"no threads", "gcc", `case "$*" in *-pthread*) echo "ld: cannot find -lpthread"; exit 1;; esac; exec /usr/bin/gcc "$@"`, "static libpthread", "-lpthread"},
+		{"old headers", "gcc", `for a; do case $a in *.c) grep -q __NR_setns $a && echo "error: __NR_setns undeclared" && exit 1;; esac; done; exec /usr/bin/gcc "$@"`, "__NR_setns", "undeclared"},
+		{"no ssp", "gcc", `case "$*" in *stack-protector*) echo "ld: undefined reference to __stack_chk_fail"; exit 1;; esac; exec /usr/bin/gcc "$@"`, "-fstack-protector", "__stack_chk_fail"},
+		{"ar that does not run", "ar", `exit 1`, "ar", "none"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			pose(t, dir, c.tool, c.script)
 			a := Asked{Path: dir + ":/usr/bin:/bin"}
-			if c.tool == "go" {
+			switch c.tool { // for these, another one that fits would be taken
+			case "go":
 				a.Go = filepath.Join(dir, "go")
+			case "gcc":
+				a.CC = filepath.Join(dir, "gcc")
 			}
 			f, err := Look(context.Background(), a, filepath.Join(t.TempDir(), "host.json"))
 			if err != nil {
@@ -80,6 +87,57 @@ func TestEachOldToolGetsItsOwnLine(t *testing.T) {
 			}
 			t.Errorf("no finding %q", c.finding)
 		})
+	}
+}
+
+func TestACompilerThatLinksDynamicallyWithoutAWordIsFound(t *testing.T) {
+	dir := t.TempDir()
+	pose(t, dir, "cc", `for a; do case $a in -static-pie) ;; *) set -- "$@" "$a";; esac; shift; done; exec /usr/bin/gcc "$@"`)
+	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", CC: filepath.Join(dir, "cc")}, filepath.Join(t.TempDir(), "host.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.CC.Does(StaticPIE) || !f.CC.Does(StaticLibc) || !strings.Contains(f.CC.Fails[StaticPIE], "dynamically") {
+		t.Errorf("got %+v, want static-pie refused as dynamic", f.CC)
+	}
+}
+
+func TestTheNewestCompilerThatPassesIsTakenAndTheOthersAreExplained(t *testing.T) {
+	dir := t.TempDir()
+	pose(t, dir, "gcc", `case "$1" in -dump*) echo 4.1.2;; *) exit 1;; esac`)
+	pose(t, dir, "gcc-99", `case "$1" in -dump*) echo 99.1;; *) echo "error: no licence"; exit 1;; esac`)
+	f, err := Look(context.Background(), Asked{Path: dir + ":/usr/bin:/bin"}, filepath.Join(t.TempDir(), "host.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := strings.Join(f.CC.Passed, "\n")
+	if filepath.Dir(f.CC.Path) != "/usr/bin" || !strings.Contains(passed, "gcc-99 99.1: static C library: error: no licence") || !strings.Contains(passed, "gcc 4.1.2: ") {
+		t.Errorf("got %s, passed over:\n%s\nwant the real one, and why not gcc-99 and gcc", f.CC.Path, passed)
+	}
+}
+
+func TestKernelHeadersOfTheUserComeFirst(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "include/linux"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	look := func() *Facts {
+		f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	before := look()
+	if err := os.WriteFile(filepath.Join(dir, "include/linux/quota.h"), []byte("#error not a quota.h\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	after := look()
+	if !before.CC.Does(QuotaHeaders) || after.CC.Does(QuotaHeaders) || after.CC.Headers != filepath.Join(dir, "include") {
+		t.Errorf("got %v before and %v after in %s, want the user's header to be seen", before.CC.Does(QuotaHeaders), after.CC.Does(QuotaHeaders), after.CC.Headers)
+	}
+	if before.CC.ID == after.CC.ID {
+		t.Error("the identity did not change with the header")
 	}
 }
 

@@ -34,6 +34,7 @@ func tini(r request) Plan {
 		// Headers older than Linux 3.4 lack these; the numbers are the kernel's ABI.
 		"-DPR_SET_CHILD_SUBREAPER=36", "-DPR_GET_CHILD_SUBREAPER=37",
 		"-ffile-prefix-map=" + r.p.Work + "=.", "-Wl,--build-id=none", "-I", "gen", "-o", r.p.Stage + "/docker-init", "src/tini.c"}
+	argv = append(argv, r.include()...)
 	return Plan{
 		Files: []File{{r.p.Work + "/gen/tiniConfig.h", fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git), false}},
 		Steps: []Step{{Name: "compile", Dir: r.p.Work, Env: r.env(), Argv: argv}},

@@ -1,13 +1,18 @@
 package recipe
 
-import "strings"
+import (
+	"strings"
+
+	version "github.com/hashicorp/go-version"
+)
 
 // runc cannot do without cgo: its first stage (nsexec) is C, and libseccomp is linked into it.
 func runc(r request) Plan {
 	lib := r.p.Deps["libseccomp"]
 	// The path of the library is part of these two variables, and carries its key: Go does not see that a .a changed,
 	// but it does see another flag. The stand-in for pkg-config then only names the library.
-	env := []string{"CGO_CFLAGS=-O2 -I" + lib + "/include", "CGO_LDFLAGS=-L" + lib + "/lib"}
+	cflags := strings.Join(append([]string{"-O2", "-I" + lib + "/include"}, r.include()...), " ")
+	env := []string{"CGO_CFLAGS=" + cflags, "CGO_LDFLAGS=-L" + lib + "/lib"}
 	pkgConfig := "#!/bin/sh\ncase \"$*\" in *--libs*) echo -lseccomp;; *) echo;; esac\n"
 	commit := r.c.Commit
 	if commit != "" { // as git describe --long writes it, which is what upstream's Makefile passes
@@ -25,12 +30,22 @@ func runc(r request) Plan {
 		ld = append(ld, "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'")
 	}
 	tags := "seccomp netgo osusergo urfave_cli_no_docs"
+	if r.leaksKernelMemory() {
+		tags += " nokmem"
+	}
 	return Plan{
 		Files: []File{{r.p.Shims + "/pkg-config", pkgConfig, true}},
 		Steps: r.goBuild("runc", true, r.p.Work, tags, ld, flags, env, "."),
 		Outputs: []Output{{Name: "runc", Bin: true, Ask: []string{"--version"},
 			Want: append([]string{"runc version " + r.c.Version, "libseccomp: " + r.s.Component["libseccomp"].Version}, nonEmpty(commit)...)}},
 	}
+}
+
+// leaksKernelMemory says that kernel memory accounting, which leaks on a 3.10 kernel, must be left out: runc up to
+// 1.0.0-rc93 has it and knows the tag nokmem (runc#1725, #1921); later ones have none.
+func (r request) leaksKernelMemory() bool {
+	v, kernel := version.Must(version.NewVersion(r.c.Version)), version.Must(version.NewVersion(r.s.Target.Kernel))
+	return v.LessThanOrEqual(version.Must(version.NewVersion("1.0.0-rc93"))) && kernel.LessThan(version.Must(version.NewVersion("4.0")))
 }
 
 func containerd(r request) Plan {
@@ -58,7 +73,11 @@ func dockerd(r request) Plan {
 	tags := "netgo osusergo static_build exclude_graphdriver_btrfs"
 	var p Plan
 	daemon := func(cgo bool, tags string, ld []string) []Step {
-		return r.goBuild("dockerd", cgo, r.p.Work, tags, ld, nil, nil, "./cmd/dockerd")
+		var env []string
+		if i := r.include(); cgo && len(i) > 0 {
+			env = []string{"CGO_CFLAGS=-O2 " + strings.Join(i, " ")}
+		}
+		return r.goBuild("dockerd", cgo, r.p.Work, tags, ld, nil, env, "./cmd/dockerd")
 	}
 	if r.c.WantsQuota() && r.t.Quota {
 		p.Steps = daemon(true, tags, append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'"))

@@ -23,7 +23,9 @@ type Tools struct {
 	Shell     string
 	StaticPIE bool // the C library has rcrt1.o
 	Quota     bool // linux/quota.h and linux/dqblk_xfs.h are there
-	Jobs      int  // how many compilers one step may start
+	// Headers is a directory of kernel headers that come before the compiler's own; empty for none.
+	Headers string
+	Jobs    int // how many compilers one step may start
 }
 
 // Paths are where a component is built; all absolute, or all symbolic.
@@ -131,6 +133,14 @@ func (r request) env() []string {
 		"LC_ALL=C", "TZ=UTC", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.s.Epoch),
 		"CC=" + r.t.CC, "AR=" + r.t.AR,
 	}
+}
+
+// include names the directories of headers, for a C compiler.
+func (r request) include() []string {
+	if r.t.Headers == "" {
+		return nil
+	}
+	return []string{"-I" + r.t.Headers}
 }
 
 // goEnv is the whole environment of a Go step.

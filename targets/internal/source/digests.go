@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"drydock/targets/internal/archive"
+
+	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // Digests remembers files' SHA-256 by size, time and inode, so that a run with nothing to do reads no archive.
@@ -52,6 +54,11 @@ func (d *Digests) OfTar(path string) (string, error) {
 		defer r.Close()
 		return archive.SHA256(r)
 	})
+}
+
+// OfModule gives the h1: sum of a module's zip.
+func (d *Digests) OfModule(path string) (string, error) {
+	return d.of(path+" h1", path, func(p string) (string, error) { return dirhash.HashZip(p, dirhash.Hash1) })
 }
 
 func (d *Digests) of(key, path string, hash func(string) (string, error)) (string, error) {

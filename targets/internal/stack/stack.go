@@ -29,6 +29,8 @@ type Stack struct {
 	Version string `toml:"version"`
 	// Go constrains the toolchain that compiles the Go components, in hashicorp/go-version's syntax.
 	Go string `toml:"go"`
+	// Toolchain is the Go release that "mage fetch" brings to a machine where none fits; empty for none.
+	Toolchain string `toml:"toolchain"`
 	// Epoch is SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date.
 	Epoch int64 `toml:"epoch"`
 	// Target is the machine that will run the outputs.
@@ -46,6 +48,10 @@ type Stack struct {
 type Target struct {
 	// Kernel is the oldest kernel release that the outputs must start on.
 	Kernel string `toml:"kernel"`
+	// Init is what starts services there: "sysv" or "systemd"; empty for both.
+	Init string `toml:"init"`
+	// Cgroup is the layout of control groups there: "v1" or "v2"; empty for either.
+	Cgroup string `toml:"cgroup"`
 	// Arch is a GOARCH. Only amd64 has recipes.
 	Arch string `toml:"arch"`
 }
@@ -152,6 +158,16 @@ type LockedVendor struct {
 type LockedGo struct {
 	Version string `toml:"version"`
 	Sum     string `toml:"h1"`
+}
+
+// GoFor gives the lock's line for a Go release, or nil.
+func (l *Lock) GoFor(release string) *LockedGo {
+	for _, g := range l.Go {
+		if g.Version == release {
+			return g
+		}
+	}
+	return nil
 }
 
 // FileFor gives the lock's line for a file of a component, or nil.
@@ -352,6 +368,22 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		bad(0, "go: missing, want a constraint such as \">= 1.21\"")
 	}
 	wantConstraint(s.Go, "go")
+	if s.Toolchain != "" {
+		wantVersion(s.Toolchain, "toolchain", "")
+		if c, err := version.NewConstraint(s.Go); err == nil {
+			if v, err := version.NewVersion(s.Toolchain); err == nil && !c.Check(v) {
+				bad(at("toolchain"), "toolchain: got %q, want a release that meets go = %q", s.Toolchain, s.Go)
+			}
+		}
+	}
+	for _, k := range []struct {
+		key, got string
+		want     []string
+	}{{"init", s.Target.Init, []string{"", "sysv", "systemd"}}, {"cgroup", s.Target.Cgroup, []string{"", "v1", "v2"}}} {
+		if !slices.Contains(k.want, k.got) {
+			bad(at("target."+k.key), "target.%s: got %q, want %q or %q", k.key, k.got, k.want[1], k.want[2])
+		}
+	}
 	if s.Epoch <= 0 {
 		bad(at("epoch"), "epoch: got %d, want the release's date in seconds since 1970", s.Epoch)
 	}

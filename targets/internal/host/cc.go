@@ -1,0 +1,382 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/run"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// CC is a C compiler and what it was seen to do.
+type CC struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	// ID is the digest over "cc -v", the assembler, the linker, the static C library and the headers of KERNEL_HEADERS.
+	ID string `json:"id"`
+	// Fails says of each probe that failed what the compiler or the program answered.
+	Fails map[string]string `json:"fails"`
+	// Headers is the directory that KERNEL_HEADERS names, as the compiler wants it; empty without.
+	Headers string `json:"headers,omitempty"`
+	// Passed are the compilers that were not taken, each with the reason.
+	Passed []string `json:"passed,omitempty"`
+	// Problem says why it cannot be used at all; empty when it can.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Does says whether the probe of that name compiled, linked and, where it is a program to run, ran.
+func (c CC) Does(probe string) bool {
+	_, failed := c.Fails[probe]
+	return c.Problem == "" && c.ID != "" && !failed
+}
+
+// The probes that others ask for by name.
+const (
+	StaticLibc   = "static C library"
+	StaticPIE    = "static-pie"
+	QuotaHeaders = "kernel headers"
+	SetnsNumber  = "__NR_setns"
+)
+
+// probe is a program that the compiler must be able to make.
+type probe struct {
+	name, need string
+	src        string
+	flags      []string
+	run        bool   // and which must run, without an interpreter
+	lacking    string // what happens without it, for one that is not required; empty for one that is
+	fix        string
+	ask        func(Asks) bool // when it matters; nil is always
+}
+
+var probes = []probe{
+	{name: StaticLibc, need: "libc.a that links and runs", run: true, flags: []string{"-static"},
+		src: "#include <stdio.h>\n#include <stdlib.h>\nint main(void){return puts(\"hello\")<0;}\n",
+		fix: "install the C library's static archive (Debian: libc6-dev, Red Hat: glibc-static), or fix what the linker says"},
+	{name: "static libpthread", need: "threads in a static program", run: true, flags: []string{"-static", "-pthread"},
+		src: "#include <pthread.h>\nstatic void *f(void *p){return p;}\nint main(void){pthread_t t;return pthread_create(&t,0,f,0)||pthread_join(t,0);}\n",
+		fix: "install the C library's static archive: libpthread.a is missing"},
+	{name: "static libdl", need: "libdl.a", run: true, flags: []string{"-static"},
+		src:     "#include <dlfcn.h>\nint main(void){return dlerror()!=0;}\n//-ldl",
+		lacking: "no component is linked with it"},
+	{name: StaticPIE, need: "rcrt1.o", run: true, flags: []string{"-static-pie", "-fPIE"},
+		src:     "#include <stdio.h>\nint main(void){return puts(\"hello\")<0;}\n",
+		lacking: "runc is linked plain static (glibc before 2.26 has no rcrt1.o)"},
+	{name: "setns", need: "setns() in the C library",
+		src:     "#define _GNU_SOURCE\n#include <sched.h>\nint main(void){return setns(-1,0)!=-1;}\n",
+		lacking: "runc calls it by its number"},
+	{name: SetnsNumber, need: "sys/syscall.h knows it", src: "#include <sys/syscall.h>\nint n[__NR_setns];int main(void){return 0;}\n",
+		fix: "install newer kernel headers (3.0), or name others with KERNEL_HEADERS=<dir>", ask: func(a Asks) bool { return a.Setns }},
+	{name: "SYS_memfd_create", need: "sys/syscall.h knows it", src: "#include <sys/syscall.h>\nint n[SYS_memfd_create];int main(void){return 0;}\n",
+		lacking: "runc copies itself into a file, not into memory"},
+	{name: "PR_SET_CHILD_SUBREAPER", need: "sys/prctl.h knows it", src: "#include <sys/prctl.h>\nint n[PR_SET_CHILD_SUBREAPER];int main(void){return 0;}\n",
+		lacking: "docker-init is told the number"},
+	{name: QuotaHeaders, need: "linux/quota.h, linux/dqblk_xfs.h",
+		src:     "#include <linux/types.h>\n#include <linux/quota.h>\n#include <linux/dqblk_xfs.h>\nint main(void){return sizeof(struct fs_disk_quota)==0;}\n",
+		lacking: "dockerd is built without XFS project quotas; install the kernel's headers to keep them, or name some with KERNEL_HEADERS=<dir>",
+		ask:     func(a Asks) bool { return a.Quota }},
+	{name: "-fstack-protector", need: "compiles and links", run: true, flags: []string{"-static", "-fstack-protector", "-O2"},
+		src: "#include <string.h>\nint main(int c,char**v){char b[64];strncpy(b,v[0],63);return b[0]==0&&c>9;}\n",
+		fix: "install a gcc with libssp, or a C library that has __stack_chk_fail"},
+}
+
+var (
+	versionRE = regexp.MustCompile(`\d+(\.\d+)+|\d+`)
+	gccName   = regexp.MustCompile(`^gcc(-\d+(\.\d+)*)?$`)
+)
+
+// compilers lists the C compilers of this machine: just CC= where that is set.
+func (f *Facts) compilers() ([]string, error) {
+	if name := f.Asked.CC; name != "" {
+		if strings.Contains(name, "/") {
+			return []string{name}, nil
+		}
+		if p := f.lookPath(name); p != "" {
+			return []string{p}, nil
+		}
+		return nil, fmt.Errorf("CC=%s: not found in PATH=%s", name, f.Asked.Path)
+	}
+	var found []string
+	if p := f.lookPath("gcc"); p != "" {
+		found = append(found, p)
+	}
+	for d := range strings.SplitSeq(f.Asked.Path, ":") {
+		f.stamp(d)
+		ms, _ := filepath.Glob(filepath.Join(d, "gcc-*"))
+		found = append(found, ms...)
+	}
+	f.stamp("/opt")
+	ms, _ := filepath.Glob("/opt/*/bin/gcc")
+	found = append(found, ms...)
+	seen := map[string]bool{}
+	found = slices.DeleteFunc(found, func(p string) bool {
+		real, err := filepath.EvalSymlinks(p)
+		drop := err != nil || seen[real] || !gccName.MatchString(filepath.Base(p))
+		seen[real] = true
+		return drop
+	})
+	if len(found) == 0 {
+		return nil, errors.New("gcc: none in PATH=" + f.Asked.Path + " or /opt/*/bin")
+	}
+	return found, nil
+}
+
+// findC takes the newest compiler that passes the required probes; when none does, the newest.
+func (f *Facts) findC(ctx context.Context) {
+	paths, err := f.compilers()
+	if err != nil {
+		f.CC = CC{Problem: err.Error()}
+		return
+	}
+	ccs := make([]CC, len(paths))
+	var wg sync.WaitGroup
+	for i, p := range paths {
+		wg.Go(func() { ccs[i] = f.askVersion(ctx, p) })
+	}
+	wg.Wait()
+	slices.SortStableFunc(ccs, func(a, b CC) int { return compareVersions(b.Version, a.Version) })
+	for i := range ccs {
+		c := &ccs[i]
+		if c.Problem == "" {
+			f.probeAll(ctx, c)
+		}
+		if why := c.unfit(); why == "" {
+			f.CC = *c
+			break
+		}
+	}
+	if f.CC.Path == "" {
+		f.CC = ccs[0]
+	}
+	for _, c := range ccs {
+		if c.Path == f.CC.Path {
+			continue
+		}
+		why := cmp.Or(c.unfit(), "an older one")
+		f.CC.Passed = append(f.CC.Passed, fmt.Sprintf("%s %s: %s", c.Path, c.Version, why))
+	}
+}
+
+// unfit says why a compiler cannot be taken; empty for one that can, or that was not tried.
+func (c *CC) unfit() string {
+	if c.Problem != "" {
+		return c.Problem
+	}
+	if tooOld(c.Version, minGCC) {
+		return "older than " + minGCC
+	}
+	for _, p := range probes {
+		if why, failed := c.Fails[p.name]; failed && p.lacking == "" {
+			return p.name + ": " + why
+		}
+	}
+	return ""
+}
+
+func compareVersions(a, b string) int {
+	va, erra := version.NewVersion(a)
+	vb, errb := version.NewVersion(b)
+	switch {
+	case erra != nil && errb != nil:
+		return 0
+	case erra != nil:
+		return -1
+	case errb != nil:
+		return 1
+	}
+	return va.Compare(vb)
+}
+
+func tooOld(v, least string) bool { return compareVersions(v, least) < 0 }
+
+// ask runs a program from the place / and gives what it said.
+func (f *Facts) ask(ctx context.Context, argv ...string) (string, error) {
+	out, err := run.Cmd{Argv: argv, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	return strings.TrimSpace(out), err
+}
+
+func (f *Facts) askVersion(ctx context.Context, path string) CC {
+	c := CC{Path: path}
+	f.stamp(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		f.stamp(real)
+	}
+	v, err := f.ask(ctx, path, "-dumpfullversion", "-dumpversion")
+	if err != nil { // gcc before 7 knows the second only
+		v, err = f.ask(ctx, path, "-dumpversion")
+	}
+	if c.Version = versionRE.FindString(v); err != nil || c.Version == "" {
+		c.Problem = fmt.Sprintf("does not say its version (%q, %v)", v, err)
+	}
+	return c
+}
+
+// probeAll makes every probe's program, side by side, and takes the compiler's identity.
+func (f *Facts) probeAll(ctx context.Context, c *CC) {
+	c.Fails = map[string]string{}
+	tmp, err := os.MkdirTemp("", "drydock-probe-")
+	if err != nil {
+		c.Problem = err.Error()
+		return
+	}
+	defer os.RemoveAll(tmp)
+	var include []string
+	if d := f.Asked.KernelHeaders; d != "" {
+		if c.Headers = filepath.Join(d, "include"); !isDir(c.Headers) {
+			c.Headers = d
+		}
+		f.stamp(c.Headers, filepath.Join(c.Headers, "linux/quota.h"), filepath.Join(c.Headers, "linux/dqblk_xfs.h"))
+		include = []string{"-I" + c.Headers}
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for i, p := range probes {
+		wg.Go(func() {
+			if why := f.try(ctx, c.Path, filepath.Join(tmp, fmt.Sprint(i)), p, include); why != "" {
+				mu.Lock()
+				c.Fails[p.name] = why
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Go(func() { c.ID = f.identity(ctx, c, include) })
+	wg.Wait()
+}
+
+// try makes one program and runs it where it is to be run; it gives the first line of what went wrong.
+func (f *Facts) try(ctx context.Context, cc, bin string, p probe, include []string) string {
+	src, lib, _ := strings.Cut(p.src, "//")
+	if err := os.WriteFile(bin+".c", []byte(src), 0o644); err != nil {
+		return err.Error()
+	}
+	argv := slices.Concat([]string{cc}, include, p.flags, []string{"-o", bin, bin + ".c"})
+	if lib != "" {
+		argv = append(argv, lib)
+	}
+	out, err := f.ask(ctx, argv...)
+	if err != nil {
+		return firstError(out, err)
+	}
+	if !p.run {
+		return ""
+	}
+	if e, err := elf.Open(bin); err != nil {
+		return "it made no program: " + err.Error()
+	} else {
+		defer e.Close()
+		for _, s := range e.Progs {
+			if s.Type == elf.PT_INTERP {
+				return "it linked dynamically without a word"
+			}
+		}
+	}
+	if out, err := f.ask(ctx, bin); err != nil {
+		return "the program does not run: " + firstError(out, err)
+	}
+	return ""
+}
+
+func firstError(out string, err error) string {
+	lines := strings.Split(out, "\n")
+	for _, word := range []string{"error", "cannot", "undefined"} {
+		for _, l := range lines {
+			if strings.Contains(l, word) {
+				return strings.TrimSpace(l)
+			}
+		}
+	}
+	var re *run.Error
+	if errors.As(err, &re) {
+		err = re.Err
+	}
+	return cmp.Or(lines[0], err.Error())
+}
+
+// identity is the digest over all of a compiler that can show in what it makes.
+func (f *Facts) identity(ctx context.Context, c *CC, include []string) string {
+	asked := []string{"-v"}
+	files := []string{"libc.a", "libpthread.a", "rcrt1.o", "crt1.o", "libgcc.a"}
+	for _, n := range files {
+		asked = append(asked, "-print-file-name="+n)
+	}
+	for _, n := range []string{"as", "ld"} {
+		asked = append(asked, "-print-prog-name="+n)
+	}
+	ids := make([]string, len(asked))
+	var wg sync.WaitGroup
+	for i, a := range asked {
+		wg.Go(func() {
+			s, err := f.ask(ctx, c.Path, a)
+			if err != nil {
+				return
+			}
+			name, isTool := strings.CutPrefix(a, "-print-prog-name=")
+			switch {
+			case a == "-v":
+				ids[i] = s
+				return
+			case isTool && !filepath.IsAbs(s):
+				s = f.lookPath(s)
+			case !isTool:
+				name = strings.TrimPrefix(a, "-print-file-name=")
+			}
+			if filepath.IsAbs(s) {
+				f.stamp(s)
+				sum, _ := archive.SHA256File(s)
+				ids[i] = name + " " + sum
+			}
+		})
+	}
+	wg.Wait()
+	ids = append(slices.DeleteFunc(ids, func(s string) bool { return s == "" }), c.Version)
+	if len(include) > 0 {
+		for _, h := range []string{"linux/quota.h", "linux/dqblk_xfs.h", "linux/version.h", "asm/unistd_64.h", "linux/prctl.h"} {
+			sum, _ := archive.SHA256File(filepath.Join(c.Headers, h))
+			ids = append(ids, h+" "+sum)
+		}
+	}
+	return digest(ids...)
+}
+
+func isDir(p string) bool {
+	fi, err := os.Stat(p)
+	return err == nil && fi.IsDir()
+}
+
+// shellAsks is the part of the shell language that upstream's configure leans on.
+const shellAsks = "f() { echo \"$1\"; }\nx=`f 1`\ncase $x in 1) ;; *) exit 1 ;; esac\ny=${x:-2}\ntest \"$y\" = 1 && (exit 0) && cat >/dev/null <<e\n$x\ne\n"
+
+// findTools looks for ar, make and a shell.
+func (f *Facts) findTools(ctx context.Context) {
+	f.AR, f.Make = f.lookPath("ar"), f.lookPath("make")
+	if f.AR != "" {
+		if _, err := f.ask(ctx, f.AR, "--version"); err != nil {
+			f.AR = ""
+		}
+	}
+	if f.Make != "" {
+		out, _ := f.ask(ctx, f.Make, "--version")
+		f.MakeV = versionRE.FindString(out)
+	}
+	for _, sh := range []string{"/bin/sh", f.lookPath("bash"), f.lookPath("dash"), f.lookPath("ksh")} {
+		f.stamp(sh)
+		if sh == "" {
+			continue
+		}
+		if _, err := f.ask(ctx, sh, "-c", shellAsks); err == nil {
+			f.Shell = sh
+			return
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package host
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/run"
+
+	version "github.com/hashicorp/go-version"
+	"golang.org/x/sys/unix"
+)
+
+// Finding is one requirement held against the facts.
+type Finding struct {
+	Name  string `json:"name"`
+	Need  string `json:"need"`
+	Found string `json:"found"`
+	OK    bool   `json:"ok"`
+	// Fix says what to do; set when not OK, or as a remark.
+	Fix string `json:"fix,omitempty"`
+}
+
+// Asks are what a set of components needs of the host.
+type Asks struct {
+	// Go are constraints by component, and Fetch the release of the toolchain that "mage fetch" would bring; or empty.
+	Go    map[string]string
+	Fetch string
+	// C asks for a compiler, an assembler and a linker; Libc for one whose own static C library and headers serve.
+	C, Libc bool
+	// Make asks for what libseccomp's configure needs: make and a shell.
+	Make bool
+	// Quota says that project quotas are wanted, Setns that runc's first stage is compiled.
+	Quota, Setns bool
+	// Kernel is the oldest that may build.
+	Kernel string
+	// Disk is needed bytes below Dir, Memory needed bytes of memory.
+	Dir          string
+	Disk, Memory int64
+	// Epoch is a time that has passed, in seconds since 1970: the release's date.
+	Epoch int64
+	// Writable are directories that must take files, made or not.
+	Writable []string
+}
+
+// Floors of the tools. gcc 4 built a runc that did not run; the recipe that drydock replaces asks for gcc 8.
+const (
+	minGCC  = "8"
+	minMake = "3.80"
+)
+
+// Check holds the facts against what is asked. Everything is checked, not just up to the first failure.
+func (f *Facts) Check(a Asks) []Finding {
+	fs := f.checkGo(a)
+	if a.C {
+		fs = append(fs, f.checkC(a)...)
+	}
+	if a.Make {
+		fs = append(fs, f.checkMake()...)
+	}
+	fs = append(fs, f.checkKernel(a.Kernel))
+	return append(fs, checkMachine(a)...)
+}
+
+// held makes a finding; the remedy shows only when it does not hold.
+func held(name, need, found string, ok bool, fix string) Finding {
+	if ok {
+		fix = ""
+	}
+	return Finding{name, need, cmp.Or(found, "none"), ok, fix}
+}
+
+func (f *Facts) checkGo(a Asks) []Finding {
+	constraints := map[string][]string{}
+	for c, k := range a.Go {
+		constraints[k] = append(constraints[k], c)
+	}
+	var fs []Finding
+	for _, k := range slices.Sorted(maps.Keys(constraints)) {
+		cs := slices.Sorted(slices.Values(constraints[k]))
+		fd := Finding{Name: "go (" + strings.Join(cs, ", ") + ")", Need: k, Found: "none"}
+		g, passed := f.Pick(k)
+		if g != nil {
+			fd.Found, fd.OK = g.Version+" "+g.Path, true
+		} else {
+			fd.Found = cmp.Or(strings.Join(passed, "; "), "none")
+			fd.Fix = "install a Go " + k + ", or name one with GO=<path of the go command>"
+			if a.Fetch != "" && meets(a.Fetch, k) {
+				fd.Fix = "\"mage fetch\" on a connected machine brings Go " + a.Fetch + " into vendor-sources/; or name a Go " + k + " with GO=<path of the go command>"
+			}
+		}
+		fs = append(fs, fd)
+	}
+	return fs
+}
+
+func (f *Facts) checkC(a Asks) []Finding {
+	cc := f.CC
+	found := strings.TrimSpace(cc.Version + " " + cc.Path)
+	if cc.Problem != "" {
+		found = strings.TrimSpace(found + " " + cc.Problem)
+	}
+	fix := "install gcc " + minGCC + " or newer, or name one with CC=<path>"
+	if len(cc.Passed) > 0 {
+		fix += "; passed over: " + strings.Join(cc.Passed, "; ")
+	}
+	fs := []Finding{held("gcc", ">= "+minGCC, found, cc.Problem == "" && !tooOld(cc.Version, minGCC), fix)}
+	if cc.Problem == "" && a.Libc {
+		for _, p := range probes {
+			if p.ask != nil && !p.ask(a) {
+				continue
+			}
+			why, failed := cc.Fails[p.name]
+			fd := held(p.name, p.need, "yes", !failed, p.fix)
+			if failed {
+				fd.Found = why
+			}
+			if p.lacking != "" {
+				fd.Need += " (optional)"
+				if failed {
+					fd.OK, fd.Fix = true, p.lacking
+				}
+			}
+			fs = append(fs, fd)
+		}
+	}
+	return append(fs, held("ar", "found and runs", f.AR, f.AR != "", "install binutils"))
+}
+
+func (f *Facts) checkMake() []Finding {
+	return []Finding{
+		held("make", ">= "+minMake, strings.TrimSpace(f.MakeV+" "+f.Make), f.MakeV != "" && !tooOld(f.MakeV, minMake), "install GNU make "+minMake+" or newer, first in PATH"),
+		held("shell", "can run configure", f.Shell, f.Shell != "", "install a POSIX shell: /bin/sh, bash, dash or ksh"),
+	}
+}
+
+func (f *Facts) checkKernel(least string) Finding {
+	kv, err := KernelVersion(f.Kernel)
+	min, err2 := version.NewVersion(least)
+	return held("kernel", ">= "+least, f.Kernel, err == nil && err2 == nil && kv.GreaterThanOrEqual(min.Core()),
+		"the outputs could not be run and proved here: build on a host with the stack's kernel or a newer one")
+}
+
+// checkMachine asks what changes from run to run, so nothing of it is cached.
+func checkMachine(a Asks) []Finding {
+	free := freeBytes(a.Dir)
+	fs := []Finding{held("disk", gib(a.Disk), gib(free)+" free", free >= a.Disk, "make room in "+a.Dir+" (\"mage clean\" removes what can be made again)")}
+	if a.Memory > 0 {
+		m := FreeMemory()
+		fs = append(fs, held("memory", gib(a.Memory)+" (optional)", gib(m)+" free", true, ""))
+		if m < a.Memory {
+			fs[len(fs)-1].Fix = "a link needs that much: it will swap, or the kernel will end it; stop what else runs here"
+		}
+	}
+	now := time.Now()
+	fs = append(fs, held("clock", "after "+time.Unix(a.Epoch, 0).UTC().Format(time.DateOnly), now.UTC().Format(time.DateTime), now.Unix() >= a.Epoch,
+		"set the clock: make and the compile cache believe file times"))
+	for _, d := range a.Writable {
+		near := nearest(d)
+		err := unix.Access(near, unix.W_OK|unix.X_OK)
+		found := "yes"
+		if err != nil {
+			found = near + ": " + err.Error()
+		}
+		fs = append(fs, held("writable "+filepath.Base(d), "files can be made", found, err == nil, "give this user "+near+", or copy drydock to a directory that is yours"))
+	}
+	fs = append(fs, checkFiles(a.Writable)...)
+	iso := run.Isolated()
+	fd := Finding{Name: "network denied", Need: "a network namespace (optional)", Found: "yes", OK: true}
+	if !iso.Network {
+		fd.Found, fd.Fix = "no", "compilers run with this machine's network ("+iso.Why+"); GOPROXY=off still holds for Go"
+	}
+	return append(fs, fd)
+}
+
+// checkFiles makes a few files in the last of the directories, which is there, and looks what became of them.
+func checkFiles(dirs []string) []Finding {
+	if len(dirs) == 0 {
+		return nil
+	}
+	mode, mcase := "no file could be made", "no file could be made"
+	if tmp, err := os.MkdirTemp(nearest(dirs[len(dirs)-1]), ".probe-"); err == nil {
+		defer os.RemoveAll(tmp)
+		err := errors.Join(os.WriteFile(tmp+"/a", nil, 0o755), os.WriteFile(tmp+"/A", []byte("A"), 0o644))
+		a, erra := os.Stat(tmp + "/a")
+		if err = errors.Join(err, erra); err != nil {
+			mode, mcase = err.Error(), err.Error()
+		} else {
+			mode = fmt.Sprintf("%04o", a.Mode().Perm())
+			if mcase = "yes"; a.Size() != 0 {
+				mcase = "no: a and A are one file"
+			}
+		}
+	}
+	return []Finding{
+		held("file modes", "0755 stays (umask, mount options)", mode, mode == "0755", "work on a file system that keeps modes (not vfat or a share that forces them)"),
+		held("case-sensitive files", "a is not A", mcase, mcase == "yes", "work on a case-sensitive file system: upstream trees have names that differ in case only"),
+	}
+}
+
+// nearest is the directory itself, or the first above it that is there.
+func nearest(dir string) string {
+	for !isDir(dir) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+// gib writes bytes as a person reads them.
+func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
+
+// freeBytes asks the nearest directory that exists.
+func freeBytes(dir string) int64 {
+	for {
+		var st syscall.Statfs_t
+		err := syscall.Statfs(dir, &st)
+		if err == nil {
+			return int64(st.Bavail) * st.Bsize
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return 0
+		}
+		dir = up
+	}
+}
+
+// FreeMemory is what the kernel says is available, in bytes; very much where it does not say (before Linux 3.14).
+func FreeMemory() int64 {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err == nil {
+		for line := range strings.Lines(string(data)) {
+			var kb int64
+			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
+				return kb << 10
+			}
+		}
+	}
+	return 1 << 62
+}

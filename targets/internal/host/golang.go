@@ -1,0 +1,149 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/run"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// Go is one Go toolchain.
+type Go struct {
+	Path    string `json:"path"`
+	Version string `json:"version"` // 1.26.8
+	// ID is the digest over the go command, the compiler and the linker.
+	ID string `json:"id"`
+	// Problem says why it cannot be used at all; empty when it can.
+	Problem string `json:"problem,omitempty"`
+}
+
+// findGo lists every toolchain in the usual places. GO= leaves just that one.
+func (f *Facts) findGo(ctx context.Context) {
+	var paths []string
+	if f.Asked.Go != "" {
+		paths = []string{f.Asked.Go}
+	} else {
+		if p := f.lookPath("go"); p != "" {
+			paths = append(paths, p)
+		}
+		if f.Asked.Goroot != "" {
+			paths = append(paths, filepath.Join(f.Asked.Goroot, "bin/go"))
+		}
+		for _, g := range []string{"/usr/local/go*", "/usr/lib/go-*", filepath.Join(f.Asked.Home, "sdk/go*"), filepath.Join(f.Asked.Sources, "go*")} {
+			f.stamp(filepath.Dir(g))
+			ms, _ := filepath.Glob(g + "/bin/go")
+			paths = append(paths, ms...)
+		}
+	}
+	seen := map[string]bool{}
+	paths = slices.DeleteFunc(paths, func(p string) bool {
+		real, err := filepath.EvalSymlinks(p)
+		if err != nil {
+			real = p
+		}
+		drop := seen[real]
+		seen[real] = true
+		return drop
+	})
+	f.Gos = make([]Go, len(paths))
+	var wg sync.WaitGroup
+	for i, p := range paths {
+		wg.Go(func() { f.Gos[i] = f.askGo(ctx, p) })
+	}
+	wg.Wait()
+}
+
+var goVersionRE = regexp.MustCompile(`go version go(\d+(?:\.\d+)*)(\S*) linux/(\S+)`)
+
+func (f *Facts) askGo(ctx context.Context, path string) Go {
+	g := Go{Path: path}
+	f.stamp(path)
+	out, err := run.Cmd{Argv: []string{path, "version"}, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	m := goVersionRE.FindStringSubmatch(out)
+	switch {
+	case err != nil:
+		g.Problem = "does not run: " + err.Error()
+		return g
+	case m == nil:
+		g.Problem = fmt.Sprintf("says %q, want \"go version go1.…\"", strings.TrimSpace(out))
+		return g
+	}
+	g.Version = m[1]
+	root, err := run.Cmd{Argv: []string{path, "env", "GOROOT"}, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	if err != nil {
+		g.Problem = "has no GOROOT: " + err.Error()
+		return g
+	}
+	tools := filepath.Join(strings.TrimSpace(root), "pkg/tool/linux_"+m[3])
+	files := []string{path, filepath.Join(tools, "compile"), filepath.Join(tools, "link")}
+	ids, errs := make([]string, len(files)), make([]error, len(files))
+	var wg sync.WaitGroup
+	for i, p := range files {
+		f.stamp(p)
+		wg.Go(func() { ids[i], errs[i] = archive.SHA256File(p) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		g.Problem = "is not whole: " + err.Error()
+		return g
+	}
+	g.ID = digest(ids...)
+	return g
+}
+
+// Pick takes the newest toolchain that meets the constraint, and says why the others were passed over.
+func (f *Facts) Pick(constraint string) (*Go, []string) {
+	c, err := version.NewConstraint(constraint)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	var best *Go
+	var bestV *version.Version
+	var passed []string
+	for i, g := range f.Gos {
+		if g.Problem != "" {
+			passed = append(passed, g.Path+" "+g.Problem)
+			continue
+		}
+		v, err := version.NewVersion(g.Version)
+		if err != nil || !c.Check(v) {
+			passed = append(passed, fmt.Sprintf("%s is %s", g.Path, g.Version))
+			continue
+		}
+		if best == nil || v.GreaterThan(bestV) {
+			best, bestV = &f.Gos[i], v
+		}
+	}
+	return best, passed
+}
+
+// meets says whether a release fits a constraint.
+func meets(release, constraint string) bool {
+	v, err := version.NewVersion(release)
+	c, err2 := version.NewConstraint(constraint)
+	return err == nil && err2 == nil && c.Check(v)
+}
+
+// GoEnv asks a go command for the settings that this machine uses to reach modules.
+func GoEnv(ctx context.Context, goTool string) ([]string, error) {
+	var env []string
+	for _, k := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"} {
+		cmd := exec.CommandContext(ctx, goTool, "env", k)
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s env %s: %w", goTool, k, err)
+		}
+		env = append(env, k+"="+strings.TrimSpace(string(out)))
+	}
+	return env, nil
+}

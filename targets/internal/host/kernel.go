@@ -1,0 +1,33 @@
+package host
+
+import (
+	"fmt"
+	"regexp"
+
+	version "github.com/hashicorp/go-version"
+	"golang.org/x/sys/unix"
+)
+
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+var leadingDigits = regexp.MustCompile(`^\d+(\.\d+)*`)
+
+// KernelVersion reads the version in a kernel's release string, such as 3.10.0-1160.el7.x86_64. go-version refuses
+// these, or takes their tail for a pre-release, so just the leading numbers count.
+func KernelVersion(release string) (*version.Version, error) {
+	m := leadingDigits.FindString(release)
+	if m == "" {
+		return nil, fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64", release)
+	}
+	v, err := version.NewVersion(m)
+	if err != nil {
+		return nil, err
+	}
+	return v.Core(), nil
+}
