@@ -198,6 +198,13 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"posed": posed, "twogos": twogos, "servego": servego,
+			// toolchain RELEASE makes the stack name a release to fetch.
+			"toolchain": func(ts *testscript.TestScript, neg bool, args []string) {
+				p := ts.MkAbs("repo/vendor-sources/fake.toml")
+				data := ts.ReadFile(p)
+				ts.Check(os.WriteFile(p, []byte("toolchain = \""+args[0]+"\"\n"+data), 0o644))
+			},
 			// replace FILE OLD NEW changes a text in a file; OLD must be there.
 			"replace": func(ts *testscript.TestScript, neg bool, args []string) {
 				p := ts.MkAbs(args[0])

@@ -339,7 +339,7 @@ func (f *Facts) identity(ctx context.Context, c *CC, include []string) string {
 		})
 	}
 	wg.Wait()
-	ids = append(slices.DeleteFunc(ids, func(s string) bool { return s == "" }), c.Version)
+	ids = append([]string{c.Version}, slices.DeleteFunc(ids, func(s string) bool { return s == "" })...)
 	if len(include) > 0 {
 		for _, h := range []string{"linux/quota.h", "linux/dqblk_xfs.h", "linux/version.h", "asm/unistd_64.h", "linux/prctl.h"} {
 			sum, _ := archive.SHA256File(filepath.Join(c.Headers, h))

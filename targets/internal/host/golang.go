@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -93,9 +92,11 @@ func (f *Facts) askGo(ctx context.Context, path string) Go {
 		wg.Go(func() { ids[i], errs[i] = archive.SHA256File(p) })
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		g.Problem = "is not whole: " + err.Error()
-		return g
+	for _, err := range errs {
+		if err != nil {
+			g.Problem = "is not whole: " + err.Error()
+			return g
+		}
 	}
 	g.ID = digest(ids...)
 	return g
@@ -111,13 +112,13 @@ func (f *Facts) Pick(constraint string) (*Go, []string) {
 	var bestV *version.Version
 	var passed []string
 	for i, g := range f.Gos {
-		if g.Problem != "" {
-			passed = append(passed, g.Path+" "+g.Problem)
-			continue
-		}
 		v, err := version.NewVersion(g.Version)
-		if err != nil || !c.Check(v) {
+		switch {
+		case err == nil && !c.Check(v):
 			passed = append(passed, fmt.Sprintf("%s is %s", g.Path, g.Version))
+			continue
+		case err != nil || g.Problem != "":
+			passed = append(passed, g.Path+" "+g.Problem)
 			continue
 		}
 		if best == nil || v.GreaterThan(bestV) {

@@ -1,0 +1,80 @@
+package targets
+
+import (
+	"archive/zip"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// posingGo is a go command that says it is another release, and compiles as the real one does.
+func posingGo(real, root, release string) map[string]string {
+	go1 := fmt.Sprintf("#!/bin/sh\ncase \"$1 $2\" in 'version ') echo go version go%s linux/amd64;; 'env GOROOT') echo ${0%%/bin/go};; *) GOROOT=%s exec %s \"$@\";; esac\n", release, root, real)
+	return map[string]string{"bin/go": go1, "pkg/tool/linux_amd64/compile": "compile " + release, "pkg/tool/linux_amd64/link": "link " + release}
+}
+
+// realGo gives the go command of the tests and its root.
+func realGo(ts *testscript.TestScript) (string, string) {
+	real := ts.Getenv("REAL")
+	out, err := exec.Command(real, "env", "GOROOT").Output()
+	ts.Check(err)
+	return real, strings.TrimSpace(string(out))
+}
+
+// posed COMMAND: all building commands are refused on this host, with lines that match, and touch nothing.
+func posed(ts *testscript.TestScript, neg bool, args []string) {
+	for _, command := range []string{"check", "all"} {
+		err := ts.Exec("drydock", command)
+		ee, ok := err.(*exec.ExitError)
+		if !ok || ee.ExitCode() != 3 {
+			ts.Fatalf("%s: got %v, want exit code 3", command, err)
+		}
+		out := ts.ReadFile("stdout")
+		for _, want := range args {
+			if !regexp.MustCompile(want).MatchString(out) {
+				ts.Fatalf("%s: nothing matches %q in:\n%s", command, want, out)
+			}
+		}
+	}
+	before := ts.ReadFile("before")
+	ts.Check(ts.Exec("find", "repo/build", "-mindepth", "1"))
+	if after := ts.ReadFile("stdout"); after != before {
+		ts.Fatalf("build/: got\n%s\nwant\n%s", after, before)
+	}
+}
+
+// twogos makes toolchains that pose as two releases in HOME/sdk, and a PATH directory without a go command.
+func twogos(ts *testscript.TestScript, neg bool, args []string) {
+	real, root := realGo(ts)
+	for _, r := range []string{"1.19.13", "1.26.99"} {
+		for name, data := range posingGo(real, root, r) {
+			p := ts.MkAbs(filepath.Join("sdk/go"+r, name))
+			ts.Check(os.MkdirAll(filepath.Dir(p), 0o755))
+			ts.Check(os.WriteFile(p, []byte(data), 0o755))
+		}
+	}
+}
+
+// servego RELEASE puts a toolchain's module zip where a module proxy would serve it.
+func servego(ts *testscript.TestScript, neg bool, args []string) {
+	real, root := realGo(ts)
+	version := "v0.0.1-go" + args[0] + ".linux-amd64"
+	p := ts.MkAbs("served/golang.org/toolchain/@v/" + version + ".zip")
+	ts.Check(os.MkdirAll(filepath.Dir(p), 0o755))
+	f, err := os.Create(p)
+	ts.Check(err)
+	defer f.Close()
+	z := zip.NewWriter(f)
+	for name, data := range posingGo(real, root, args[0]) {
+		w, err := z.Create("golang.org/toolchain@" + version + "/" + name)
+		ts.Check(err)
+		_, err = w.Write([]byte(data))
+		ts.Check(err)
+	}
+	ts.Check(z.Close())
+}
