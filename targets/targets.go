@@ -87,6 +87,11 @@ func Fetch(ctx context.Context, record, toolchain *bool) error {
 // Check tells whether this host can build the stack, and what to do if not; -json for machines.
 func Check(ctx context.Context, json *bool) error { return forge.Check(ctx, on(json)) }
 
+// Kernel tells whether the stack can run on this kernel, or on another's -config=FILE [-release=R]; -json for machines.
+func Kernel(ctx context.Context, config, release *string, json *bool) error {
+	return forge.Kernel(ctx, in(config), in(release), on(json))
+}
+
 // Verify examines the built files: static, kernel, versions; -full hashes sources and outputs again.
 func Verify(ctx context.Context, full *bool) error { return forge.Verify(ctx, on(full)) }
 

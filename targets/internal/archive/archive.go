@@ -402,3 +402,30 @@ func SHA256(r io.Reader) (string, error) {
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
+
+// maxMember is the size, in bytes, up to which Member reads.
+const maxMember = 1 << 20
+
+// Member gives the content of the one file in an archive whose name is name below any leading directories.
+func Member(file, format, name string) ([]byte, error) {
+	r, err := Open(file, format)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil, fmt.Errorf("%s: no %s in it: %w", file, name, fs.ErrNotExist)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if h.Typeflag == tar.TypeReg && strings.HasSuffix("/"+path.Clean(h.Name), "/"+name) {
+			if h.Size > maxMember {
+				return nil, fmt.Errorf("%s: %s: got %d bytes, want at most %d", file, name, h.Size, maxMember)
+			}
+			return io.ReadAll(tr)
+		}
+	}
+}
