@@ -78,3 +78,25 @@ func servego(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(z.Close())
 }
+
+// withscript puts a check-config.sh of fifty options into dockerd's archive, and configurations beside the repository: one
+// that has the first forty-nine, and one of an old kernel, for which the script asks for one more.
+func withscript(ts *testscript.TestScript, neg bool, args []string) {
+	var script, config strings.Builder
+	script.WriteString("echo 'Generally Necessary:'\nif [ \"$kernelMajor\" -lt 4 ]; then\n\tcheck_flags OLD\nfi\ncheck_flags \\\n")
+	for i := 1; i < 50; i++ {
+		fmt.Fprintf(&script, "\tOPT_%d", i)
+		fmt.Fprintf(&config, "CONFIG_OPT_%d=y\n", i)
+	}
+	script.WriteString("\necho 'Optional Features:'\necho '- Storage Drivers:'\necho \"  - \\\"$(wrap_color 'overlay' blue)\\\":\"\ncheck_flags OPT_50 | sed 's/^/    /'\n")
+	s, l, err := writeFakes(ts.MkAbs("served"), ts.Getenv("URL"), func(c string, files map[string]string) {
+		if c == "dockerd" {
+			files["contrib/check-config.sh"] = script.String()
+		}
+	})
+	ts.Check(err)
+	for name, data := range map[string]string{"repo/vendor-sources/fake.toml": s, "repo/vendor-sources/fake.lock": l, "good": config.String(),
+		"old": "# Linux/x86_64 3.10.0-1160.el7.x86_64 Kernel Configuration\n" + config.String()} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(data), 0o644))
+	}
+}

@@ -123,3 +123,32 @@ func TestALostFeatureIsSaid(t *testing.T) {
 		t.Errorf("quota = false: got %q, want no note", notes)
 	}
 }
+
+func TestKernelMemoryAccountingIsLeftOutForOldKernelsWhereRuncKnowsTheTag(t *testing.T) {
+	for _, c := range []struct {
+		runc, kernel string
+		want         bool
+	}{{"1.0.0-rc8", "3.10", true}, {"1.0.0-rc93", "3.10", true}, {"1.0.0-rc95", "3.10", false}, {"1.1.15", "3.10", false}, {"1.0.0-rc10", "4.14", false}} {
+		s := load(t, "docker-26.1")
+		s.Component["runc"].Version, s.Target.Kernel = c.runc, c.kernel
+		got := strings.Contains(command(Of(s, "runc", full, Symbolic(Needs("runc"))), "compile runc"), "nokmem")
+		if got != c.want {
+			t.Errorf("runc %s for kernel %s: got nokmem %v, want %v", c.runc, c.kernel, got, c.want)
+		}
+	}
+}
+
+func TestKernelHeadersOfTheUserReachEveryCompiler(t *testing.T) {
+	tools := full
+	tools.Headers = "/kernel/include"
+	for c, step := range map[string]string{"runc": "compile runc", "dockerd": "compile dockerd", "tini": "compile"} {
+		p := plan(t, "docker-26.1", c, tools)
+		all := command(p, step)
+		for _, s := range p.Steps {
+			all += "\n" + strings.Join(s.Env, "\n")
+		}
+		if !strings.Contains(all, "-I/kernel/include") {
+			t.Errorf("%s: no -I/kernel/include in:\n%s", c, all)
+		}
+	}
+}
