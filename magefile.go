@@ -11,3 +11,6 @@ import (
 
 // Default is what a bare mage does.
 var Default = targets.All
+
+// Aliases are short forms of commands in a namespace.
+var Aliases = map[string]any{"patches": targets.Patches.List}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"drydock/targets/internal/forge"
+
+	"github.com/magefile/mage/mg"
 )
 
 // on is what an optional flag says.
@@ -112,6 +114,15 @@ func Times(ctx context.Context, format *string) error { return forge.Times(ctx, 
 
 // Stacks lists the sets of versions that can be built.
 func Stacks(ctx context.Context) error { return forge.Stacks(ctx) }
+
+// Patches are the commands for patches/, the edits to upstream sources.
+type Patches mg.Namespace
+
+// List tells which patches apply to which component, and why the others do not; "mage patches" for short.
+func (Patches) List(ctx context.Context) error { return forge.Patches(ctx) }
+
+// Check tries all patches that apply against the sources, without building.
+func (Patches) Check(ctx context.Context) error { return forge.CheckPatches(ctx) }
 
 // Clean removes the stack's build and output directories and the compile caches; sources are kept.
 func Clean(ctx context.Context) error { return forge.Clean(ctx) }

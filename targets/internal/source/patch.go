@@ -3,15 +3,18 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"drydock/targets/internal/archive"
 
@@ -29,9 +32,15 @@ type Patch struct {
 	SHA256 string
 }
 
-// Series gives the patches below dir (patches/) that apply to a component at a version: of every constraint directory
-// that the version meets, in the order of the directories' names, the lines of its series file.
-func Series(dir, component, ver string) ([]Patch, error) {
+// Group is a constraint directory of a component: its patches, and whether a version meets it.
+type Group struct {
+	Constraint string
+	Applies    bool
+	Patches    []Patch
+}
+
+// Groups gives the constraint directories below dir (patches/) of a component, in the order of their names.
+func Groups(dir, component, ver string) ([]Group, error) {
 	v, err := version.NewVersion(ver)
 	if err != nil {
 		return nil, err
@@ -42,7 +51,7 @@ func Series(dir, component, ver string) ([]Patch, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	var ps []Patch
+	var gs []Group
 	for _, c := range cs {
 		if !c.IsDir() {
 			continue
@@ -52,16 +61,25 @@ func Series(dir, component, ver string) ([]Patch, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: the directory's name is no version constraint, want one such as \">= 20.10, < 23\"", d)
 		}
-		if !constraint.Check(v.Core()) {
-			continue
-		}
-		more, err := readSeries(d, c.Name())
-		if err != nil {
+		g := Group{Constraint: c.Name(), Applies: constraint.Check(v.Core())}
+		if g.Patches, err = readSeries(d, c.Name()); err != nil {
 			return nil, err
 		}
-		ps = append(ps, more...)
+		gs = append(gs, g)
 	}
-	return ps, nil
+	return gs, nil
+}
+
+// Series gives the patches that apply to a component at a version: those of every constraint directory that it meets.
+func Series(dir, component, ver string) ([]Patch, error) {
+	gs, err := Groups(dir, component, ver)
+	var ps []Patch
+	for _, g := range gs {
+		if g.Applies {
+			ps = append(ps, g.Patches...)
+		}
+	}
+	return ps, err
 }
 
 func readSeries(dir, label string) ([]Patch, error) {
@@ -97,26 +115,89 @@ func readSeries(dir, label string) ([]Patch, error) {
 	return ps, sc.Err()
 }
 
-// Apply applies a series to the tree, in order, with no fuzz and no offset. After an error the tree is not to be used.
+// Apply applies a series to the tree, in order, with no fuzz and no offset. Everything is worked out in memory first: a
+// patch that does not fit leaves the tree as it was. Only a failing disk can leave a part.
 func Apply(tree string, ps []Patch) error {
 	root, err := os.OpenRoot(tree)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+	o := &overlay{root: root, files: map[string]*patched{}}
 	for _, p := range ps {
-		if err := applyOne(root, p); err != nil {
+		data, err := os.ReadFile(p.File)
+		if err == nil {
+			err = o.apply(data, p.Strip)
+		}
+		if err != nil {
 			return fmt.Errorf("patch %s: %w", p.Name, err)
+		}
+	}
+	return o.write()
+}
+
+// patched is a file as a series leaves it; without data it is gone.
+type patched struct {
+	data []byte
+	mode fs.FileMode
+	gone bool
+}
+
+// overlay is a tree with changes that are not written yet.
+type overlay struct {
+	root  *os.Root
+	files map[string]*patched
+}
+
+// read gives a file as it stands, or nil if there is none.
+func (o *overlay) read(name string) (*patched, error) {
+	if f := o.files[name]; f != nil {
+		if f.gone {
+			return nil, nil
+		}
+		return f, nil
+	}
+	fi, err := o.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !fi.Mode().IsRegular():
+		return nil, fmt.Errorf("got a %s, want a file", fi.Mode().Type())
+	}
+	data, err := o.root.ReadFile(name)
+	return &patched{data: data, mode: fi.Mode().Perm()}, err
+}
+
+func (o *overlay) write() error {
+	names := slices.Sorted(maps.Keys(o.files))
+	for _, n := range names {
+		if o.files[n].gone {
+			if err := o.root.Remove(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	for _, n := range names {
+		f := o.files[n]
+		if f.gone {
+			continue
+		}
+		if err := o.root.MkdirAll(path.Dir(n), 0o755); err != nil {
+			return err
+		}
+		if err := o.root.WriteFile(n, f.data, f.mode); err != nil {
+			return err
+		}
+		if err := o.root.Chmod(n, f.mode); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func applyOne(root *os.Root, p Patch) error {
-	data, err := os.ReadFile(p.File)
-	if err != nil {
-		return err
-	}
+func (o *overlay) apply(data []byte, strip int) error {
 	files, _, err := gitdiff.Parse(bytes.NewReader(data))
 	if err != nil {
 		return err
@@ -125,85 +206,179 @@ func applyOne(root *os.Root, p Patch) error {
 		return errors.New("no file is changed by it: want a unified diff")
 	}
 	for _, f := range files {
-		oldName, err := patchName(f.OldName, p.Strip)
+		oldName, err := patchName(data, "--- ", f.OldName, strip)
 		if err != nil {
 			return err
 		}
-		newName, err := patchName(f.NewName, p.Strip)
+		newName, err := patchName(data, "+++ ", f.NewName, strip)
 		if err != nil {
 			return err
 		}
-		if err := applyFile(root, f, oldName, newName); err != nil {
-			return fmt.Errorf("%s: %w", newName+strings.Repeat(oldName, b2i(newName == "")), err)
+		if err := o.file(f, oldName, newName); err != nil {
+			return fmt.Errorf("%s: %w", cmp.Or(newName, oldName), err)
 		}
 	}
 	return nil
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// patchName drops the leading directories of a name in a patch. gitdiff has taken git's own a/ and b/ off already.
-func patchName(name string, strip int) (string, error) {
+// patchName drops the leading directories of a name in a patch. gitdiff has taken one off already where git's own
+// header names the file; a plain header's name stands in the patch as it is.
+func patchName(patch []byte, header, name string, strip int) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	parts := strings.Split(name, "/")
-	if strip > 0 && (parts[0] == "a" || parts[0] == "b") {
-		parts = parts[1:]
+	plain := false
+	for line := range bytes.Lines(patch) {
+		if rest, ok := bytes.CutPrefix(line, []byte(header+name)); ok && (len(rest) == 0 || rest[0] <= ' ') {
+			plain = true
+			break
+		}
 	}
-	if strip == 2 && len(parts) > 1 {
-		parts = parts[1:]
+	if !plain {
+		if strip == 0 {
+			return "", fmt.Errorf("%s: git's header has a directory before the name: want -p1 in the series", name)
+		}
+		strip--
 	}
-	name = strings.Join(parts, "/")
-	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%q leaves the tree", name)
+	was := name
+	for range strip {
+		_, rest, ok := strings.Cut(name, "/")
+		if !ok {
+			return "", fmt.Errorf("%q has fewer directories than the series' -pN takes off", was)
+		}
+		name = strings.TrimLeft(rest, "/")
+	}
+	if name = path.Clean(name); name == "." || !filepath.IsLocal(name) {
+		return "", fmt.Errorf("%q leaves the tree", was)
 	}
 	return name, nil
 }
 
-func applyFile(root *os.Root, f *gitdiff.File, oldName, newName string) error {
-	var src []byte
-	mode := fs.FileMode(0o644)
+func (o *overlay) file(f *gitdiff.File, oldName, newName string) error {
+	for _, m := range []fs.FileMode{f.OldMode, f.NewMode} {
+		if kind := uint32(m) & 0o170000; kind != 0 && kind != 0o100000 {
+			return fmt.Errorf("mode %o: only plain files can be patched", uint32(m))
+		}
+	}
+	// A plain header may name a copy (x.orig) as the old file: what is there is meant, as in GNU patch.
+	if !f.IsNew && !f.IsDelete && !f.IsRename && !f.IsCopy && oldName != newName {
+		switch there, err := o.read(newName); {
+		case err != nil:
+			return err
+		case there != nil:
+			oldName = newName
+		default:
+			newName = oldName
+		}
+	}
+	src := &patched{mode: 0o644}
 	if !f.IsNew {
 		var err error
-		if src, err = root.ReadFile(oldName); err != nil {
+		if src, err = o.read(oldName); err != nil {
 			return err
 		}
-		fi, err := root.Stat(oldName)
+		if src == nil && f.IsDelete {
+			return fmt.Errorf("%s, which it removes, is not there: already applied?", oldName)
+		} else if src == nil {
+			return fmt.Errorf("%s is not there", oldName)
+		}
+	}
+	if !f.IsDelete && (f.IsNew || oldName != newName) {
+		there, err := o.read(newName)
 		if err != nil {
 			return err
 		}
-		mode = fi.Mode().Perm()
-	} else if _, err := root.Lstat(newName); err == nil {
-		return errors.New("the patch makes this file, but it is there: already applied?")
+		if there != nil {
+			return errors.New("the patch makes this file, but it is there: already applied?")
+		}
+		for d := path.Dir(newName); d != "."; d = path.Dir(d) {
+			if fi, err := o.root.Stat(d); err == nil && !fi.IsDir() && (o.files[d] == nil || !o.files[d].gone) || o.files[d] != nil && !o.files[d].gone {
+				return fmt.Errorf("%s is no directory", d)
+			}
+		}
 	}
+	mode := src.mode
 	if f.NewMode != 0 {
 		mode = f.NewMode.Perm()
 	}
+	dst, err := applied(src.data, f)
+	if err != nil {
+		return explainHunk(err, src.data, f)
+	}
+	if f.IsDelete && len(dst) > 0 {
+		return errors.New("the patch removes this file, but it has lines that the patch does not know")
+	}
+	if f.IsDelete || f.IsRename && oldName != newName {
+		o.files[oldName] = &patched{gone: true}
+	}
+	if !f.IsDelete {
+		o.files[newName] = &patched{data: dst, mode: mode}
+	}
+	return nil
+}
+
+// applied is the file after the patch. With no context, "-3,0" means after line 3, where gitdiff means before it, and
+// "+0,0" need not empty the file.
+func applied(src []byte, f *gitdiff.File) ([]byte, error) {
+	g := *f
+	g.TextFragments = nil
+	for _, t := range f.TextFragments {
+		u := *t
+		if u.OldLines == 0 && u.OldPosition > 0 {
+			u.OldPosition++
+		}
+		if u.NewLines == 0 && u.NewPosition == 0 && !f.IsDelete {
+			u.NewPosition = 1
+		}
+		g.TextFragments = append(g.TextFragments, &u)
+	}
+	slices.SortStableFunc(g.TextFragments, func(a, b *gitdiff.TextFragment) int { return cmp.Compare(a.OldPosition, b.OldPosition) })
 	var dst bytes.Buffer
-	if err := gitdiff.Apply(&dst, bytes.NewReader(src), f); err != nil {
+	err := gitdiff.Apply(&dst, bytes.NewReader(src), &g)
+	return dst.Bytes(), err
+}
+
+// explainHunk adds to gitdiff's error which hunk and line it is, what the patch expects there and what the file has.
+func explainHunk(err error, src []byte, f *gitdiff.File) error {
+	var e *gitdiff.ApplyError
+	if !errors.As(err, &e) || e.Fragment < 1 || e.Fragment > len(f.TextFragments) {
 		return err
 	}
-	if f.IsDelete || (f.IsRename && oldName != newName) {
-		if err := root.Remove(oldName); err != nil {
-			return err
+	frags := slices.SortedStableFunc(slices.Values(f.TextFragments), func(a, b *gitdiff.TextFragment) int { return cmp.Compare(a.OldPosition, b.OldPosition) })
+	h := frags[e.Fragment-1]
+	text := fmt.Sprintf("hunk %d (%s): %v", e.Fragment, strings.TrimSpace(h.Header()), err)
+	if i := e.FragmentLine - 1; i >= 0 && i < len(h.Lines) {
+		have := "the end of the file"
+		if lines := bytes.SplitAfter(src, []byte("\n")); e.Line >= 1 && e.Line <= int64(len(lines)) {
+			have = fmt.Sprintf("%q", lines[e.Line-1])
 		}
-		if f.IsDelete {
-			return nil
+		text += fmt.Sprintf(": line %d: got %s, want %q", e.Line, have, h.Lines[i].Line)
+	}
+	if _, err := applied(src, reversed(f)); err == nil {
+		text += ": it fits backwards: already applied, or reversed?"
+	}
+	return errors.New(text)
+}
+
+// reversed is the text change that takes f back.
+func reversed(f *gitdiff.File) *gitdiff.File {
+	r := &gitdiff.File{}
+	for _, t := range f.TextFragments {
+		u := *t
+		u.OldPosition, u.OldLines, u.NewPosition, u.NewLines = t.NewPosition, t.NewLines, t.OldPosition, t.OldLines
+		u.LinesAdded, u.LinesDeleted, u.Lines = t.LinesDeleted, t.LinesAdded, nil
+		for _, l := range t.Lines {
+			switch l.Op {
+			case gitdiff.OpAdd:
+				l.Op = gitdiff.OpDelete
+			case gitdiff.OpDelete:
+				l.Op = gitdiff.OpAdd
+			}
+			u.Lines = append(u.Lines, l)
 		}
+		r.TextFragments = append(r.TextFragments, &u)
 	}
-	if err := root.MkdirAll(path.Dir(newName), 0o755); err != nil {
-		return err
-	}
-	if err := root.WriteFile(newName, dst.Bytes(), mode); err != nil {
-		return err
-	}
-	return root.Chmod(newName, mode)
+	return r
 }
 
 func copyFrom(r io.Reader) func(io.Writer) error {

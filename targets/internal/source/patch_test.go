@@ -1,0 +1,185 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tryPatch applies one patch to a tree of these files and gives the tree afterwards.
+func tryPatch(t *testing.T, files map[string]string, patch string, strip int) (map[string]string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "tree")
+	for n, data := range files {
+		put(t, filepath.Join(tree, n), data)
+	}
+	put(t, filepath.Join(tree, "keep"), "keep\n")
+	p := filepath.Join(dir, "p.patch")
+	put(t, p, patch)
+	err := Apply(tree, []Patch{{File: p, Name: "p.patch", Strip: strip}})
+	got := map[string]string{}
+	filepath.WalkDir(tree, func(n string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			data, _ := os.ReadFile(n)
+			rel, _ := filepath.Rel(tree, n)
+			got[rel] = string(data)
+		}
+		return err
+	})
+	delete(got, "keep")
+	return got, err
+}
+
+func put(t *testing.T, file, data string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(data), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPatchesOfEveryKindApply(t *testing.T) {
+	for name, c := range map[string]struct {
+		files, want map[string]string
+		patch       string
+		strip       int
+	}{
+		"change":        {map[string]string{"d/f": "a\nb\n"}, map[string]string{"d/f": "a\nc\n"}, "--- x.orig/d/f\n+++ x/d/f\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n", 1},
+		"p0":            {map[string]string{"d/f": "a\n"}, map[string]string{"d/f": "b\n"}, "--- d/f\n+++ d/f\n@@ -1 +1 @@\n-a\n+b\n", 0},
+		"p2":            {map[string]string{"f": "a\n"}, map[string]string{"f": "b\n"}, "--- a/d/f\n+++ b/d/f\n@@ -1 +1 @@\n-a\n+b\n", 2},
+		"new":           {nil, map[string]string{"n/f": "a\n"}, "--- /dev/null\n+++ b/n/f\n@@ -0,0 +1 @@\n+a\n", 1},
+		"deleted":       {map[string]string{"f": "a\n"}, map[string]string{}, "--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n", 1},
+		"renamed":       {map[string]string{"f": "a\n"}, map[string]string{"g": "a\n"}, "diff --git a/f b/g\nsimilarity index 100%\nrename from f\nrename to g\n", 1},
+		"CRLF":          {map[string]string{"f": "a\r\nb\r\n"}, map[string]string{"f": "a\r\nc\r\n"}, "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\r\n-b\r\n+c\r\n", 1},
+		"no newline":    {map[string]string{"f": "a"}, map[string]string{"f": "b"}, "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n\\ No newline at end of file\n", 1},
+		"no context":    {map[string]string{"f": "a\nb\n"}, map[string]string{"f": "a\nx\nb\n"}, "--- a/f\n+++ b/f\n@@ -1,0 +2 @@\n+x\n", 1},
+		"old name .old": {map[string]string{"f": "a\n"}, map[string]string{"f": "b\n"}, "--- a/f.old\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n", 1},
+	} {
+		got, err := tryPatch(t, c.files, c.patch, c.strip)
+		if err != nil || fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+}
+
+func TestAPatchThatDoesNotFitSaysWhyAndChangesNothing(t *testing.T) {
+	first := "--- a/g\n+++ b/g\n@@ -1 +1 @@\n-g\n+h\n"
+	for name, c := range map[string]struct{ patch, want string }{
+		"lines":   {"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-x\n+y\n", `f: hunk 1 (@@ -1,2 +1,2 @@): conflict: fragment line does not match src line: line 2: got "b\n", want "x\n"`},
+		"applied": {"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-x\n+b\n", "already applied, or reversed?"},
+		"made":    {"--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+a\n", "it is there: already applied?"},
+		"gone":    {"--- a/n\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n", "not there: already applied?"},
+		"leaves":  {"--- a/../../f\n+++ b/../../f\n@@ -1 +1 @@\n-a\n+b\n", "leaves the tree"},
+		"link":    {"diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc\n\\ No newline at end of file\n", "only plain files"},
+		"below":   {"--- /dev/null\n+++ b/f/n\n@@ -0,0 +1 @@\n+a\n", "f is no directory"},
+	} {
+		files := map[string]string{"f": "a\nb\n", "g": "g\n"}
+		got, err := tryPatch(t, files, first+c.patch, 1)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(files) {
+			t.Errorf("%s: the tree was changed: got %q", name, got)
+		}
+	}
+}
+
+func TestPatchesApplyAsInGNUPatch(t *testing.T) {
+	for _, tool := range []string{"patch", "diff"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no GNU %s here to compare with", tool)
+		}
+	}
+	dir := t.TempDir()
+	rnd := rand.New(rand.NewSource(1))
+	text := func(lines []string, end bool) string {
+		s := strings.Join(lines, "\n")
+		if end && s != "" {
+			s += "\n"
+		}
+		return s
+	}
+	compared := 0
+	for i := range 300 {
+		var was, is []string
+		for range 1 + rnd.Intn(30) {
+			was = append(was, strings.Repeat("x", 1+rnd.Intn(4))+[]string{"", "\r"}[rnd.Intn(2)])
+		}
+		for _, l := range was {
+			switch rnd.Intn(8) {
+			case 0:
+			case 1:
+				is = append(is, l, fmt.Sprint("new", rnd.Intn(9)))
+			case 2:
+				is = append(is, fmt.Sprint("other", rnd.Intn(9)))
+			default:
+				is = append(is, l)
+			}
+		}
+		if len(is) == 0 {
+			continue
+		}
+		old, now := text(was, rnd.Intn(4) > 0), text(is, rnd.Intn(4) > 0)
+		put(t, filepath.Join(dir, "a/f"), old)
+		put(t, filepath.Join(dir, "b/f"), now)
+		cmd := exec.Command("diff", "-a", fmt.Sprintf("-U%d", 1+rnd.Intn(3)), "a/f", "b/f")
+		cmd.Dir = dir
+		diff, _ := cmd.Output()
+		if len(diff) == 0 {
+			continue
+		}
+		if rnd.Intn(4) == 0 { // a file that is not quite the patch's
+			old = strings.Replace(old, "xx", "y", 1)
+		}
+		put(t, filepath.Join(dir, "gnu/f"), old)
+		gnu := exec.Command("patch", "-p1", "-F0", "--binary", "--batch", "--forward", "-r", "-", "--no-backup-if-mismatch")
+		gnu.Dir, gnu.Stdin = filepath.Join(dir, "gnu"), strings.NewReader(string(diff))
+		out, gnuErr := gnu.CombinedOutput()
+		want, _ := os.ReadFile(filepath.Join(dir, "gnu/f"))
+		got, err := tryPatch(t, map[string]string{"f": old}, string(diff), 1)
+		if gnuErr != nil || strings.Contains(string(out), "offset") {
+			if err == nil {
+				t.Errorf("%d: GNU patch refuses or moves what was applied: %s\n%s", i, out, diff)
+			} else if got["f"] != old {
+				t.Errorf("%d: a refused patch changed the file", i)
+			}
+		} else if err != nil || got["f"] != string(want) {
+			t.Errorf("%d: got %q, %v, want %q\n%s", i, got["f"], err, want, diff)
+		}
+		compared++
+	}
+	if compared < 200 {
+		t.Errorf("compared %d cases, want 200 at least", compared)
+	}
+}
+
+func FuzzApply(f *testing.F) {
+	f.Add("--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n", "a\nb\n", 1)
+	f.Add("diff --git a/f b/../g\nrename from f\nrename to ../g\n", "a\n", 1)
+	f.Add("--- /dev/null\n+++ b/../n\n@@ -0,0 +1 @@\n+a\n", "", 0)
+	f.Fuzz(func(t *testing.T, patch, data string, strip int) {
+		if strip < 0 || strip > 2 {
+			return
+		}
+		dir := t.TempDir()
+		put(t, filepath.Join(dir, "in/tree/f"), data)
+		put(t, filepath.Join(dir, "p.patch"), patch)
+		err := Apply(filepath.Join(dir, "in/tree"), []Patch{{File: filepath.Join(dir, "p.patch"), Name: "p", Strip: strip}})
+		if err != nil {
+			if got, _ := os.ReadFile(filepath.Join(dir, "in/tree/f")); string(got) != data {
+				t.Errorf("a refused patch changed the file: %v", err)
+			}
+		}
+		for d, want := range map[string]int{dir: 2, filepath.Join(dir, "in"): 1} {
+			if es, _ := os.ReadDir(d); len(es) != want {
+				t.Errorf("%s: got %d entries, want %d: something was written outside the tree", d, len(es), want)
+			}
+		}
+	})
+}
