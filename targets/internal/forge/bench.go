@@ -17,7 +17,6 @@ import (
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 )
 
@@ -42,7 +41,7 @@ func Bench(ctx context.Context) error {
 		return err
 	}
 	b := &bench{f: f, dir: filepath.Join(f.Root, "build/bench")}
-	if b.inputs, err = f.sources(ctx, stack.Components, false); err != nil {
+	if b.inputs, err = f.sources(ctx, f.Stack.Parts(), false); err != nil {
 		return f.end(fail(CodeSources, err))
 	}
 	defer source.RemoveAll(b.dir)
@@ -124,9 +123,9 @@ func (b *bench) run(ctx context.Context) error {
 // jobs are the steps as the records have them.
 func (f *Forge) jobs() []graph.Job {
 	var jobs []graph.Job
-	for _, n := range append(slices.Clone(stack.Components), packageNode) {
+	for _, n := range append(f.Stack.Parts(), packageNode) {
 		if r := f.records().Load(n); r != nil {
-			jobs = append(jobs, graph.Job{Name: n, Needs: needsOf(n), Steps: r.Steps})
+			jobs = append(jobs, graph.Job{Name: n, Needs: f.needs(n), Steps: r.Steps})
 		}
 	}
 	return jobs
@@ -144,13 +143,13 @@ type manual struct {
 // cache: the link commands, which compile what they need, without drydock's split and without its -dwarf=false.
 func (b *bench) byHand(ctx context.Context) (*manual, error) {
 	m := &manual{b: b, trees: map[string]string{}, plans: map[string]recipe.Plan{}}
-	for _, n := range stack.Components {
+	for _, n := range b.f.Stack.Parts() {
 		c := b.f.Stack.Component[n]
 		work := filepath.Join(b.dir, "hand", n)
 		t, _ := b.f.tools(c)
 		p := recipe.Paths{Work: work + "/src", Shims: work + "/shims", Stage: work + "/stage", Home: work + "/home", Tmp: work + "/tmp",
 			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.f.facts.PathDirs(), Deps: map[string]string{}}
-		for _, d := range recipe.Needs(n) {
+		for _, d := range b.f.needs(n) {
 			p.Deps[d] = filepath.Join(b.dir, "hand", d, "stage")
 		}
 		for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
@@ -170,7 +169,7 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 		m.trees[n], m.plans[n] = p.Work, plan
 	}
 	start := time.Now()
-	for _, n := range stack.Components {
+	for _, n := range b.f.Stack.Parts() {
 		if _, err := m.again(ctx, n); err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func Build(ctx context.Context, opt Options, names ...string) error {
 
 // Build brings components up to date.
 func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
-	parts := partsOf(names)
+	parts := f.partsOf(names)
 	if err := f.look(ctx); err != nil {
 		return err
 	}
@@ -97,18 +97,18 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 }
 
 // partsOf gives the components that the names stand for, with all that they need.
-func partsOf(names []string) []string {
+func (f *Forge) partsOf(names []string) []string {
 	if len(names) == 1 && names[0] == packageNode {
-		names = stack.Components
+		names = f.Stack.Parts()
 	}
-	return closure(names)
+	return f.closure(names)
 }
 
 // graph makes the nodes that the names stand for.
 func (f *Forge) graph(names []string, found map[string]*input) (*graph.Graph, error) {
 	g := f.records()
 	g.Width = f.width()
-	for _, n := range partsOf(names) {
+	for _, n := range f.partsOf(names) {
 		node, err := f.node(n, found[n])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n, err)
@@ -177,7 +177,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 	if sym.Headers != "" {
 		sym.Headers = "<headers>"
 	}
-	plan := recipe.Of(f.Stack, name, sym, recipe.Symbolic(recipe.Needs(name)))
+	plan := recipe.Of(f.Stack, name, sym, recipe.Symbolic(f.needs(name)))
 
 	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
@@ -204,7 +204,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 		add("output "+o.Name, fmt.Sprintf("%v %q", o.Bin, o.Want))
 	}
 	return &graph.Node{
-		Name: name, Needs: recipe.Needs(name), Inputs: inputs,
+		Name: name, Needs: f.needs(name), Inputs: inputs,
 		Do:      func(ctx context.Context, key string) (graph.Made, error) { return f.make(ctx, c, in, key) },
 		Restore: func(r *graph.Record) error { return f.publish(name, plan.Outputs, f.storeDir(name, r.Key)) },
 	}, nil
@@ -243,7 +243,7 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	if err := writeFile(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
 		return made, err
 	}
-	for _, d := range recipe.Needs(c.Name) {
+	for _, d := range f.needs(c.Name) {
 		rec := f.records().Load(d)
 		if rec == nil {
 			return made, fmt.Errorf("no record of %s", d)
@@ -472,11 +472,11 @@ func (f *Forge) packageFile() string {
 
 func (f *Forge) packNode() *graph.Node {
 	return &graph.Node{
-		Name: packageNode, Needs: stack.Components,
+		Name: packageNode, Needs: f.needs(packageNode),
 		Inputs: []graph.Input{{Name: "format", Value: "1"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}},
 		Do: func(ctx context.Context, key string) (graph.Made, error) {
 			var files []string
-			for _, n := range stack.Components {
+			for _, n := range f.Stack.Parts() {
 				for _, o := range f.outputs(n) {
 					if o.Bin {
 						files = append(files, f.output("bin", o.Name))
@@ -492,15 +492,15 @@ func (f *Forge) packNode() *graph.Node {
 	}
 }
 
-// needsOf gives what a node needs.
-func needsOf(name string) []string {
+// needs gives what a node needs.
+func (f *Forge) needs(name string) []string {
 	if name == packageNode {
-		return stack.Components
+		return f.Stack.Parts()
 	}
-	return recipe.Needs(name)
+	return recipe.Needs(f.Stack, name)
 }
 
 // outputs are what a component's recipe makes.
 func (f *Forge) outputs(name string) []recipe.Output {
-	return recipe.Of(f.Stack, name, recipe.Tools{}, recipe.Symbolic(recipe.Needs(name))).Outputs
+	return recipe.Of(f.Stack, name, recipe.Tools{}, recipe.Symbolic(f.needs(name))).Outputs
 }

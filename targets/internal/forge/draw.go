@@ -15,12 +15,12 @@ import (
 )
 
 // dot writes the graph for Graphviz.
-func dot(plan []graph.Planned) string {
+func dot(f *Forge, plan []graph.Planned) string {
 	var b strings.Builder
 	b.WriteString("digraph drydock {\n\trankdir=LR;\n\tnode [shape=box];\n")
 	for _, p := range plan {
 		fmt.Fprintf(&b, "\t%q [label=\"%s\\n%s\"];\n", p.Name, p.Name, p.Status)
-		for _, n := range needsOf(p.Name) {
+		for _, n := range f.needs(p.Name) {
 			fmt.Fprintf(&b, "\t%q -> %q;\n", n, p.Name)
 		}
 	}
@@ -45,7 +45,7 @@ func graphSVG(f *Forge, plan []graph.Planned) string {
 	wide, rows := 0, 0
 	for _, p := range plan { // needs come first in a plan
 		r := 0
-		for i, n := range needsOf(p.Name) {
+		for i, n := range f.needs(p.Name) {
 			level[p.Name] = max(level[p.Name], level[n]+1)
 			if i == 0 {
 				r = row[n]
@@ -69,13 +69,13 @@ func graphSVG(f *Forge, plan []graph.Planned) string {
 		at[packageNode] = last
 	}
 	implied := func(n, p string) bool {
-		return slices.ContainsFunc(needsOf(p), func(m string) bool { return slices.Contains(needsOf(m), n) })
+		return slices.ContainsFunc(f.needs(p), func(m string) bool { return slices.Contains(f.needs(m), n) })
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", wide+20, high+30, wide+20, high+30, style)
 	for _, p := range plan {
 		to := at[p.Name]
-		for _, n := range needsOf(p.Name) {
+		for _, n := range f.needs(p.Name) {
 			if implied(n, p.Name) {
 				continue
 			}

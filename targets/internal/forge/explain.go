@@ -22,16 +22,16 @@ var aliases = map[string][]string{
 }
 
 // named gives the nodes that a name on the command line stands for; "" is everything.
-func named(name string) ([]string, error) {
+func (f *Forge) named(name string) ([]string, error) {
 	switch {
 	case name == "":
 		return []string{packageNode}, nil
 	case aliases[name] != nil:
 		return aliases[name], nil
-	case name == packageNode || slices.Contains(stack.Components, name):
+	case name == packageNode || f.Stack.Component[name] != nil:
 		return []string{name}, nil
 	}
-	return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(stack.Components, ", ")))
+	return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(f.Stack.Parts(), ", ")))
 }
 
 // survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
@@ -41,7 +41,7 @@ func (f *Forge) survey(ctx context.Context, names []string) (*graph.Graph, map[s
 		return nil, nil, err
 	}
 	found, lacks := map[string]*input{}, map[string]string{}
-	for _, n := range partsOf(names) {
+	for _, n := range f.partsOf(names) {
 		c := f.Stack.Component[n]
 		patches, err := source.Series(filepath.Join(f.Root, "patches"), n, c.Version)
 		if err != nil {
@@ -118,7 +118,7 @@ func Plan(ctx context.Context, name string) error {
 				if work++; p.Record == nil {
 					unknown++
 				} else {
-					jobs = append(jobs, graph.Job{Name: p.Name, Needs: needsOf(p.Name), Steps: p.Record.Steps})
+					jobs = append(jobs, graph.Job{Name: p.Name, Needs: f.needs(p.Name), Steps: p.Record.Steps})
 				}
 			}
 			rows = append(rows, []string{p.Name, verbs[p.Status], took, why})
@@ -139,7 +139,7 @@ func Plan(ctx context.Context, name string) error {
 // Why prints every input of a component that is not what it was when it was built, the first one in full.
 func Why(ctx context.Context, name string) error {
 	return explain(ctx, name, func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
-		want, _ := named(name)
+		want, _ := f.named(name)
 		for _, p := range plan {
 			if !slices.Contains(want, p.Name) {
 				continue
@@ -214,7 +214,7 @@ func Graph(ctx context.Context, format string) error {
 		case "", "text":
 			f.UI.Text(tree(f, plan))
 		case "dot":
-			fmt.Print(dot(plan))
+			fmt.Print(dot(f, plan))
 		case "svg":
 			fmt.Print(graphSVG(f, plan))
 		default:
@@ -232,7 +232,7 @@ func explain(ctx context.Context, name string, show func(*Forge, []graph.Planned
 	if err != nil {
 		return err
 	}
-	names, err := named(name)
+	names, err := f.named(name)
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func tree(f *Forge, plan []graph.Planned) string {
 				indent += "│  "
 			}
 		}
-		needs := needsOf(name)
+		needs := f.needs(name)
 		for i, n := range needs {
 			branch := "├─ "
 			if i == len(needs)-1 {

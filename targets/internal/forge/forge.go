@@ -262,14 +262,14 @@ func (f *Forge) asks(names []string) host.Asks {
 }
 
 // closure gives the components that the named ones need, and these, needs first.
-func closure(names []string) []string {
+func (f *Forge) closure(names []string) []string {
 	var all []string
 	var add func(n string)
 	add = func(n string) {
 		if slices.Contains(all, n) {
 			return
 		}
-		for _, d := range recipe.Needs(n) {
+		for _, d := range f.needs(n) {
 			add(d)
 		}
 		all = append(all, n)

@@ -48,7 +48,7 @@ func (f *Forge) remember(results []graph.Result, busy []float64) {
 	r := ran{Start: f.progress.start.UTC(), Seconds: time.Since(f.progress.start).Seconds(), Command: strings.Join(append([]string{"mage"}, os.Args[1:]...), " "),
 		Cores: f.cores(), Busy: busy, Interval: sampleEvery.Seconds()}
 	for _, x := range results {
-		p := part{Name: x.Name, Needs: needsOf(x.Name), Status: x.Status, Why: x.Why, Seconds: x.Seconds, Steps: x.Steps}
+		p := part{Name: x.Name, Needs: f.needs(x.Name), Status: x.Status, Why: x.Why, Seconds: x.Seconds, Steps: x.Steps}
 		r.Parts = append(r.Parts, p)
 	}
 	data, err := json.Marshal(r)

@@ -71,11 +71,8 @@ func CheckPatches(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for _, n := range stack.Components {
+	for _, n := range f.Stack.Parts() {
 		c := f.Stack.Component[n]
-		if c == nil {
-			continue
-		}
 		ps, err := source.Series(filepath.Join(f.Root, "patches"), n, c.Version)
 		if err == nil && len(ps) > 0 {
 			err = f.tryPatches(c, ps)

@@ -53,12 +53,12 @@ func Reproduce(ctx context.Context, component string, record bool) error {
 }
 
 func (f *Forge) reproduce(ctx context.Context, component string, record bool) error {
-	target, components := "all", stack.Components
+	target, components := "all", f.Stack.Parts()
 	if component != "" {
-		if !slices.Contains(stack.Components, component) {
-			return fail(CodeOther, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(stack.Components, ", ")))
+		if f.Stack.Component[component] == nil {
+			return fail(CodeOther, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(f.Stack.Parts(), ", ")))
 		}
-		target, components = targetOf(component), closure([]string{component})
+		target, components = targetOf(component), f.closure([]string{component})
 	}
 	if err := f.look(ctx); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
@@ -55,7 +54,7 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
 		c.Versions[part], c.Commits[part] = f.Stack.Component[component].Version, f.Stack.Component[component].Commit
 	}
-	for _, n := range stack.Components {
+	for _, n := range f.Stack.Parts() {
 		for _, o := range f.outputs(n) {
 			if o.Bin {
 				c.Files = append(c.Files, o.Name)

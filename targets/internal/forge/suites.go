@@ -157,7 +157,7 @@ func (f *Forge) testTree(name string, in *input) (*testTree, error) {
 			return nil, err
 		}
 	}
-	for _, d := range recipe.Needs(name) {
+	for _, d := range f.needs(name) {
 		p.Deps[d] = f.storeDir(d, f.records().Load(d).Key)
 	}
 	if err := f.store.Prepare(c, f.Stack.Lock, in.found, p.Work); err != nil {

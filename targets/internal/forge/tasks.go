@@ -131,7 +131,7 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 	}
 	before := string(f.Stack.Lock.Encode())
 	if err = f.Toolchain(ctx, toolchain, record); err == nil {
-		_, err = f.sources(ctx, stack.Components, record)
+		_, err = f.sources(ctx, f.Stack.Parts(), record)
 	}
 	if after := f.Stack.Lock.Encode(); record && string(after) != before {
 		file := strings.TrimSuffix(f.Stack.File, ".toml") + ".lock"
@@ -158,7 +158,7 @@ func Check(ctx context.Context, asJSON bool) error {
 	if err := f.look(ctx); err != nil {
 		return err
 	}
-	findings := f.facts.Check(f.asks(stack.Components))
+	findings := f.facts.Check(f.asks(f.Stack.Parts()))
 	bad := 0
 	for _, x := range findings {
 		if !x.OK {
@@ -213,7 +213,7 @@ func Verify(ctx context.Context, full bool) error {
 	if err != nil {
 		return fail(CodeOther, err)
 	}
-	for _, n := range stack.Components {
+	for _, n := range f.Stack.Parts() {
 		rec := g.Load(n)
 		if rec == nil {
 			errs = append(errs, fmt.Errorf("%s: not built: run \"mage %s\"", n, targetOf(n)))
@@ -245,7 +245,7 @@ func Verify(ctx context.Context, full bool) error {
 	}
 	if full {
 		f.store.Digests.Forget()
-		for _, n := range stack.Components {
+		for _, n := range f.Stack.Parts() {
 			c := f.Stack.Component[n]
 			found, err := f.store.Locate(c, f.Stack.Lock)
 			if err == nil && found != nil && source.NeedsVendor(c, found.Origin) {
@@ -258,7 +258,7 @@ func Verify(ctx context.Context, full bool) error {
 		errs = append(errs, f.store.Digests.Save())
 	}
 	f.UI.Text(ui.Table(rows))
-	if !slices.ContainsFunc(stack.Components, func(n string) bool { return g.Load(n) == nil }) {
+	if !slices.ContainsFunc(f.Stack.Parts(), func(n string) bool { return g.Load(n) == nil }) {
 		errs = append(errs, f.parity(ctx))
 	}
 	return fail(CodeFailed, errors.Join(errs...))

@@ -10,7 +10,6 @@ import (
 
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
-	"drydock/targets/internal/stack"
 )
 
 // goFits says whether some Go of this machine meets each component's constraint.
@@ -45,7 +44,7 @@ func (f *Forge) unpackToolchain() error {
 // that has none.
 func (f *Forge) Toolchain(ctx context.Context, always, record bool) error {
 	r := f.Stack.Toolchain
-	if r == "" || !always && f.goFits(stack.Components) {
+	if r == "" || !always && f.goFits(f.Stack.Parts()) {
 		return nil
 	}
 	if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {

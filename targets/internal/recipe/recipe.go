@@ -109,8 +109,8 @@ var recipes = map[string]recipe{
 	"docker-cli": {goTool: true, plan: dockerCLI},
 }
 
-// Needs are the components whose outputs a component is compiled with.
-func Needs(component string) []string { return recipes[component].needs }
+// Needs are the components of the stack whose outputs a component is compiled with.
+func Needs(s *stack.Stack, component string) []string { return recipes[component].needs }
 
 // UsesGo says whether a component is compiled by Go.
 func UsesGo(component string) bool { return recipes[component].goTool }

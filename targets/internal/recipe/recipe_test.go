@@ -21,7 +21,7 @@ func load(t *testing.T, name string) *stack.Stack {
 var full = Tools{Go: "/go/bin/go", GoVersion: "1.26.8", CC: "/usr/bin/gcc", AR: "ar", Make: "make", Shell: "/bin/sh", StaticPIE: true, Quota: true, Jobs: 2}
 
 func plan(t *testing.T, stackName, component string, tools Tools) Plan {
-	return Of(load(t, stackName), component, tools, Symbolic(Needs(component)))
+	return Of(load(t, stackName), component, tools, Symbolic(Needs(load(t, stackName), component)))
 }
 
 func command(p Plan, name string) string {
@@ -71,7 +71,7 @@ func TestEveryStepIsOfflineAndFromScratch(t *testing.T) {
 	t.Setenv("GOFLAGS", "-tags=leak")
 	t.Setenv("CFLAGS", "-DLEAK")
 	for _, st := range []string{"docker-26.1", "docker-28.5"} {
-		for _, c := range stack.Components {
+		for _, c := range load(t, st).Parts() {
 			for _, s := range plan(t, st, c, full).Steps {
 				env := strings.Join(s.Env, "\n") + "\n"
 				if strings.Contains(strings.ToLower(env), "leak") {
@@ -93,7 +93,7 @@ func TestEveryStepIsOfflineAndFromScratch(t *testing.T) {
 
 func TestTheEightFilesOfUpstreamsArchiveAreMade(t *testing.T) {
 	var got []string
-	for _, c := range stack.Components {
+	for _, c := range load(t, "docker-26.1").Parts() {
 		for _, o := range plan(t, "docker-26.1", c, full).Outputs {
 			if o.Bin {
 				got = append(got, o.Name)
@@ -131,7 +131,7 @@ func TestKernelMemoryAccountingIsLeftOutForOldKernelsWhereRuncKnowsTheTag(t *tes
 	}{{"1.0.0-rc8", "3.10", true}, {"1.0.0-rc93", "3.10", true}, {"1.0.0-rc95", "3.10", false}, {"1.1.15", "3.10", false}, {"1.0.0-rc10", "4.14", false}} {
 		s := load(t, "docker-26.1")
 		s.Component["runc"].Version, s.Target.Kernel = c.runc, c.kernel
-		got := strings.Contains(command(Of(s, "runc", full, Symbolic(Needs("runc"))), "compile runc"), "nokmem")
+		got := strings.Contains(command(Of(s, "runc", full, Symbolic(Needs(s, "runc"))), "compile runc"), "nokmem")
 		if got != c.want {
 			t.Errorf("runc %s for kernel %s: got nokmem %v, want %v", c.runc, c.kernel, got, c.want)
 		}

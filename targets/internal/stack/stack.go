@@ -19,7 +19,10 @@ import (
 )
 
 // Components that a stack can name, in the order in which tables list them. Each has a recipe.
-var Components = []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli"}
+var Components = []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-proxy", "docker-cli"}
+
+// optional are the components that a stack may lack.
+var optional = []string{"docker-proxy"}
 
 // Stack is one pinned set of versions that belong together.
 type Stack struct {
@@ -42,6 +45,11 @@ type Stack struct {
 	File string `toml:"-"`
 	// Lock is the lock beside it; empty, not nil, where there is none yet.
 	Lock *Lock `toml:"-"`
+}
+
+// Parts are the components that the stack is made of, in the order of Components.
+func (s *Stack) Parts() []string {
+	return slices.DeleteFunc(slices.Clone(Components), func(n string) bool { return s.Component[n] == nil })
 }
 
 // Target describes the host that runs the binaries; it need not be the one that builds them.
@@ -388,7 +396,7 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		bad(at("epoch"), "epoch: got %d, want the release's date in seconds since 1970", s.Epoch)
 	}
 	for _, name := range Components {
-		if s.Component[name] == nil {
+		if s.Component[name] == nil && !slices.Contains(optional, name) {
 			bad(0, "component.%s: missing", name)
 		}
 	}

@@ -20,7 +20,7 @@ func TestShippedStacksLoadAndEveryComponentHasAPinnedOrigin(t *testing.T) {
 			t.Errorf("%s: %v", n, err)
 			continue
 		}
-		for _, c := range Components {
+		for _, c := range s.Parts() {
 			pinned := false
 			for _, o := range s.Component[c].Origin {
 				pinned = pinned || s.Lock.FileFor(c, o.Name()) != nil
