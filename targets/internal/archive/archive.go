@@ -30,7 +30,7 @@ const (
 	maxName    = 1024
 )
 
-// Open gives the uncompressed tar of a file, by its format: "gz", "xz" or "tar".
+// Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", or "deb" for the data of a Debian package.
 func Open(file, format string) (io.ReadCloser, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -47,7 +47,7 @@ func Open(file, format string) (io.ReadCloser, error) {
 	}{r, f}, nil
 }
 
-// Decompress undoes one of the known compressions.
+// Decompress undoes one of the known formats.
 func Decompress(r io.Reader, format string) (io.Reader, error) {
 	switch format {
 	case "gz":
@@ -56,8 +56,10 @@ func Decompress(r io.Reader, format string) (io.Reader, error) {
 		return xz.NewReader(r)
 	case "tar":
 		return r, nil
+	case "deb":
+		return debData(r)
 	}
-	return nil, fmt.Errorf("compression %q: want gz, xz or tar", format)
+	return nil, fmt.Errorf("format %q: want gz, xz, tar or deb", format)
 }
 
 // Extract unpacks a tar into dir, which must exist, dropping strip leading directories of every name (an entry with

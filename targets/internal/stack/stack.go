@@ -436,7 +436,7 @@ func Parse(data []byte, file string, s *Stack) Problems {
 			case !slices.Contains([]string{KindFile, KindDebian, KindURL}, o.Kind):
 				bad(at(ot+".kind", ot), "%s.origin: kind: got %q, want \"file\", \"debian\" or \"url\"", t, o.Kind)
 			case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
-				bad(at(ot+".file", ot), "%s.origin: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz or .tar", t, o.Name())
+				bad(at(ot+".file", ot), "%s.origin: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar or .deb", t, o.Name())
 			case o.StripCount() < 0 || o.StripCount() > 8:
 				bad(at(ot+".strip", ot), "%s.origin: strip: got %d, want 0 to 8", t, o.StripCount())
 			}
@@ -451,7 +451,7 @@ func isLoopback(u string) bool {
 	return strings.HasPrefix(u, "http://127.0.0.1:") || strings.HasPrefix(u, "http://localhost:")
 }
 
-// Format names an archive's compression by its file name: "gz", "xz", "tar", or "" for none that is known.
+// Format names an archive's format by its file name: "gz", "xz", "tar", "deb", or "" for none that is known.
 func Format(name string) string {
 	switch {
 	case strings.HasSuffix(name, ".tar.gz"), strings.HasSuffix(name, ".tgz"):
@@ -460,6 +460,8 @@ func Format(name string) string {
 		return "xz"
 	case strings.HasSuffix(name, ".tar"):
 		return "tar"
+	case strings.HasSuffix(name, ".deb"):
+		return "deb"
 	}
 	return ""
 }
