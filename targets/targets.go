@@ -24,7 +24,7 @@ func in(flag *string) string {
 }
 
 // options are the flags of the building commands: -k goes on with what does not depend on a failure, -wait waits for
-// another run on the same stack. They may stand anywhere on the command line, and are taken from it here: mage 1.17.2
+// another run on the same stack, -edit builds from open edits. They may stand anywhere on the command line, and are taken from it here: mage 1.17.2
 // makes a program that does not compile when its default target has flags.
 var options forge.Options
 
@@ -35,6 +35,8 @@ func init() {
 			options.KeepGoing = true
 		case "-wait":
 			options.Wait = true
+		case "-edit": // of every command, as EDIT=1
+			os.Setenv("EDIT", "1")
 		default:
 			return false
 		}

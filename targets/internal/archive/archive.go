@@ -65,13 +65,16 @@ func Decompress(r io.Reader, format string) (io.Reader, error) {
 // Extract unpacks a tar into dir, which must exist, dropping strip leading directories of every name (an entry with
 // no more than that is skipped). A file that is there is replaced, never written into. It refuses what could reach out of dir: absolute names and links, "..", writing
 // through a link, devices, setuid bits. Modes become 0644 or 0755, times are kept (make looks at them).
-func Extract(r io.Reader, dir string, strip int) error {
+func Extract(r io.Reader, dir string, strip int) error { return ExtractOnly(r, dir, strip, nil) }
+
+// ExtractOnly is Extract for the entries that want says yes to, by their names after stripping; nil wants all.
+func ExtractOnly(r io.Reader, dir string, strip int, want func(name string) bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	x := extractor{root: root, links: map[string]bool{}, names: map[string]bool{}, dirs: map[string]bool{".": true}, strip: strip}
+	x := extractor{root: root, links: map[string]bool{}, names: map[string]bool{}, dirs: map[string]bool{".": true}, strip: strip, want: want}
 	defer x.close()
 	tr := tar.NewReader(r)
 	for n := 0; ; n++ {
@@ -107,6 +110,7 @@ type extractor struct {
 	names map[string]bool // files and links that are there
 	dirs  map[string]bool
 	strip int
+	want  func(string) bool
 	bytes int64
 	files int
 
@@ -147,7 +151,7 @@ func (x *extractor) entry(h *tar.Header, r io.Reader) error {
 		return errors.New("leaves the tree: an absolute name, or one with \"..\"")
 	}
 	name, ok := x.stripped(h.Name)
-	if !ok {
+	if !ok || x.want != nil && !x.want(name) {
 		return nil
 	}
 	if h.Mode&0o6000 != 0 {

@@ -148,7 +148,7 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 		work := filepath.Join(b.dir, "hand", n)
 		t, _ := b.f.tools(c)
 		p := recipe.Paths{Work: work + "/src", Shims: work + "/shims", Stage: work + "/stage", Home: work + "/home", Tmp: work + "/tmp",
-			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.f.facts.PathDirs(), Deps: map[string]string{}}
+			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.f.facts.PathDirs(), Deps: map[string]string{}, Gopath: b.inputs[n].found.Layout, Libraries: b.inputs[n].libraries()}
 		for _, d := range b.f.needs(n) {
 			p.Deps[d] = filepath.Join(b.dir, "hand", d, "stage")
 		}

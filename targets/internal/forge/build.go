@@ -58,6 +58,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	}
 	defer f.store.Digests.Save()
 	found, err := f.sources(ctx, parts, false)
+	if err == nil {
+		err = f.noteCheckouts(found)
+	}
 	if err != nil {
 		return fail(CodeOther, err)
 	}
@@ -168,16 +171,24 @@ type input struct {
 	patches []source.Patch
 }
 
+// libraries says that what a GOPATH source imports lies beside it.
+func (in *input) libraries() bool { return in.vendor != "" || in.found.Edit }
+
 // node makes the graph node of a component.
 func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 	c := f.Stack.Component[name]
 	t, g := f.tools(c)
+	if name == "libseccomp" && f.prefix != nil {
+		t.Library = f.prefix.Library()
+	}
 	sym := t
 	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0
 	if sym.Headers != "" {
 		sym.Headers = "<headers>"
 	}
-	plan := recipe.Of(f.Stack, name, sym, recipe.Symbolic(f.needs(name)))
+	paths := recipe.Symbolic(f.needs(name))
+	paths.Gopath, paths.Libraries = in.found.Layout, in.libraries()
+	plan := recipe.Of(f.Stack, name, sym, paths)
 
 	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
@@ -194,7 +205,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 		add("cc", f.facts.CC.Version+" "+f.facts.CC.ID)
 	}
 	for _, file := range plan.Files {
-		add("file "+file.Path, file.Data)
+		add("file "+file.Path, file.Data+file.Link)
 	}
 	for i, s := range plan.Steps {
 		add(fmt.Sprintf("step %d command", i+1), run.Quote(s.Argv))
@@ -229,10 +240,13 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		return made, err
 	}
 	t, g := f.tools(c)
+	if f.prefix != nil && c.Name == "libseccomp" {
+		t.Library = f.prefix.Library()
+	}
 	p := recipe.Paths{
 		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
 		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: f.goCache(g),
-		Path: f.facts.PathDirs(), Deps: map[string]string{},
+		Path: f.facts.PathDirs(), Deps: map[string]string{}, Gopath: in.found.Layout, Libraries: in.libraries(),
 	}
 	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -259,7 +273,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		made.Steps = append(made.Steps, st)
 		return err
 	}
-	unpack := func(*graph.StepTime) error { return f.store.Prepare(c, f.Stack.Lock, in.found, p.Work) }
+	unpack := func(*graph.StepTime) error {
+		return errors.Join(f.store.Prepare(c, f.Stack.Lock, in.found, p.Work), f.store.Unchanged(in.found))
+	}
 	if err := timed("unpack", unpack); err != nil {
 		return made, err
 	}
@@ -362,6 +378,9 @@ func (f *Forge) goCache(g *host.Go) string {
 func writeFile(file recipe.File) error {
 	if err := os.MkdirAll(filepath.Dir(file.Path), 0o755); err != nil {
 		return err
+	}
+	if file.Link != "" {
+		return os.Symlink(file.Link, file.Path)
 	}
 	mode := os.FileMode(0o644)
 	if file.Exec {

@@ -3,7 +3,6 @@ package forge
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -43,20 +42,20 @@ func (f *Forge) survey(ctx context.Context, names []string) (*graph.Graph, map[s
 	found, lacks := map[string]*input{}, map[string]string{}
 	for _, n := range f.partsOf(names) {
 		c := f.Stack.Component[n]
-		patches, err := source.Series(filepath.Join(f.Root, "patches"), n, c.Version)
-		if err != nil {
-			return nil, nil, fail(CodeOther, err)
-		}
-		in := &input{patches: patches}
+		in := &input{}
 		found[n] = in
-		if in.found, err = f.store.Locate(c, f.Stack.Lock); err != nil {
+		var err error
+		if in.found, err = f.locate(c); err != nil {
 			return nil, nil, fail(CodeOther, err)
 		}
 		if in.found == nil {
 			lacks[n] = "its source is not in vendor-sources/ and would be fetched"
 			in.found = f.expected(c)
 		}
-		if !source.NeedsVendor(c, in.found.Origin) {
+		if in.patches, err = f.patches(c, in.found); err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		if !source.NeedsVendor(c, in.found) {
 			continue
 		}
 		line, err := f.store.VendorFile(c, f.Stack.Lock, in.found)
@@ -87,10 +86,10 @@ func (f *Forge) expected(c *stack.Component) *source.Found {
 			}
 		}
 	}
-	best := &source.Found{Origin: c.Origin[0], SHA256: "unknown"}
-	for _, o := range c.Origin {
-		if line := f.Stack.Lock.FileFor(c.Name, o.Name()); line != nil && (best.SHA256 == "unknown" || line.SHA256 == was) {
-			best = &source.Found{Origin: o, SHA256: line.SHA256}
+	best := source.Expected(c, c.Origin[0], f.Stack.Lock)
+	for _, o := range c.Origin[1:] {
+		if e := source.Expected(c, o, f.Stack.Lock); e.SHA256 != source.Unknown && (best.SHA256 == source.Unknown || e.SHA256 == was) {
+			best = e
 		}
 	}
 	return best

@@ -85,6 +85,8 @@ type Forge struct {
 	facts *host.Facts
 
 	offline  bool
+	editing  bool                    // open edits take their components' place
+	prefix   *source.Found           // the user's own libseccomp, in place of the component; nil for none
 	compile  chan struct{}           // steps that use every core: one at a time
 	link     chan struct{}           // steps that use memory: as many as it has room for
 	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
@@ -131,6 +133,14 @@ func open() (*Forge, error) {
 		f.store.Client = &http.Client{Transport: t}
 	}
 	f.logDir = sync.OnceValues(f.newLogDir)
+	f.editing = isSet("EDIT")
+	if dir := os.Getenv("LIBSECCOMP_PREFIX"); dir != "" {
+		c := s.Component["libseccomp"]
+		if f.prefix, c.Version, err = f.store.Prefix(dir); err != nil {
+			return nil, fail(CodeOther, err)
+		}
+	}
+	f.adoptCommits()
 	return f, nil
 }
 
@@ -241,7 +251,7 @@ func (f *Forge) look(ctx context.Context) error {
 // asks are what the named components need of the host.
 func (f *Forge) asks(names []string) host.Asks {
 	a := host.Asks{Go: map[string]string{}, Kernel: f.Stack.Target.Kernel, Dir: filepath.Join(f.Root, "build"), Disk: buildSpace, Memory: linkMemory,
-		Epoch: f.Stack.Epoch, Fetch: f.Stack.Toolchain, Writable: []string{filepath.Join(f.Root, "build"), filepath.Join(f.Root, "output"), filepath.Join(f.Root, ".cache")}}
+		Epoch: f.Stack.Epoch, Fetch: f.Stack.Toolchains(), Writable: []string{filepath.Join(f.Root, "build"), filepath.Join(f.Root, "output"), filepath.Join(f.Root, ".cache")}}
 	if _, err := os.Stat(f.build("store")); err == nil {
 		a.Disk = buildSpace / 3 // the caches are there already
 	}
@@ -255,7 +265,7 @@ func (f *Forge) asks(names []string) host.Asks {
 		}
 		a.C = a.C || recipe.UsesC(c)
 		a.Libc, a.Setns = a.C, a.Setns || n == "runc"
-		a.Make = a.Make || n == "libseccomp"
+		a.Make = a.Make || n == "libseccomp" && f.prefix == nil
 		a.Quota = a.Quota || n == "dockerd" && c.WantsQuota()
 	}
 	return a

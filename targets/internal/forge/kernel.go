@@ -9,10 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"drydock/targets/internal/archive"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/kernel"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
@@ -48,14 +46,14 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 		return fail(CodeOther, err)
 	}
 	d := f.Stack.Component["dockerd"]
-	found, err := f.store.Locate(d, f.Stack.Lock)
+	found, err := f.locate(d)
 	if err == nil && found == nil {
 		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", f.rel(f.store.Dir))
 	}
 	if err != nil {
 		return fail(CodeSources, err)
 	}
-	script, err := archive.Member(found.Path, stack.Format(found.Path), "contrib/check-config.sh")
+	script, err := found.Member("contrib/check-config.sh")
 	if err != nil {
 		return fail(CodeSources, err)
 	}

@@ -94,7 +94,7 @@ func CheckPatches(ctx context.Context) error {
 
 // tryPatches applies a series to a tree that is thrown away.
 func (f *Forge) tryPatches(c *stack.Component, ps []source.Patch) error {
-	found, err := f.store.Locate(c, f.Stack.Lock)
+	found, err := f.locate(c)
 	if err != nil {
 		return err
 	}

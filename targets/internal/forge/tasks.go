@@ -51,7 +51,7 @@ func (f *Forge) sources(ctx context.Context, names []string, record bool) (map[s
 	}()
 	err := source.FetchAll(names, fetchWidth, func(n string) error {
 		c := f.Stack.Component[n]
-		found, err := f.store.Locate(c, f.Stack.Lock)
+		found, err := f.locate(c)
 		if err == nil && found == nil {
 			if err = lock(); err == nil {
 				found, err = f.store.Get(ctx, c, f.Stack.Lock, record)
@@ -64,10 +64,10 @@ func (f *Forge) sources(ctx context.Context, names []string, record bool) (map[s
 		mu.Lock()
 		inputs[n] = in
 		mu.Unlock()
-		if in.patches, err = source.Series(filepath.Join(f.Root, "patches"), n, c.Version); err != nil {
+		if in.patches, err = f.patches(c, found); err != nil {
 			return err
 		}
-		if !source.NeedsVendor(c, found.Origin) {
+		if !source.NeedsVendor(c, found) {
 			return nil
 		}
 		line, err := f.store.VendorFile(c, f.Stack.Lock, found)
@@ -96,18 +96,30 @@ func (f *Forge) sources(ctx context.Context, names []string, record bool) (map[s
 	return inputs, errors.Join(err, f.store.Digests.Save())
 }
 
+// patches are those that apply to a source: none where they are in it already, or where nothing is compiled.
+func (f *Forge) patches(c *stack.Component, found *source.Found) ([]source.Patch, error) {
+	if found.Edit || found == f.prefix {
+		return nil, nil
+	}
+	return source.Series(filepath.Join(f.Root, "patches"), c.Name, c.Version)
+}
+
 // restore makes a stripped vendor tree.
 func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.Found, record bool) error {
 	if f.offline {
 		return &source.MissingError{Text: fmt.Sprintf("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", filepath.Base(found.Path), f.store.Dir)}
 	}
-	_, g := f.tools(c)
-	if g == nil {
-		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", f.Stack.GoConstraint(c))
-	}
 	scratch := filepath.Join(f.Root, "build/tmp")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
+	}
+	if len(found.Layout) > 0 {
+		f.UI.Line("restore   what %s imports, from %d packages", filepath.Base(found.Path), len(f.Stack.Packages))
+		return f.store.RestoreLibraries(ctx, c, f.Stack.Packages, f.Stack.Lock, found, scratch, record)
+	}
+	_, g := f.tools(c)
+	if g == nil {
+		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", f.Stack.GoConstraint(c))
 	}
 	f.UI.Line("restore   vendor/ of %s", filepath.Base(found.Path))
 	_, env, err := f.online(ctx, scratch)
@@ -133,9 +145,8 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 	if err = f.Toolchain(ctx, toolchain, record); err == nil {
 		_, err = f.sources(ctx, f.Stack.Parts(), record)
 	}
-	if after := f.Stack.Lock.Encode(); record && string(after) != before {
-		file := strings.TrimSuffix(f.Stack.File, ".toml") + ".lock"
-		werr := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(after); return err })
+	if record && string(f.Stack.Lock.Encode()) != before {
+		file, werr := f.writeLock()
 		if err = errors.Join(err, werr); werr == nil {
 			f.UI.Line("recorded  new digests in %s: look at them before you commit them", f.rel(file))
 		}
@@ -145,6 +156,13 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 	}
 	f.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", f.Stack.Name, f.rel(f.store.Dir))
 	return nil
+}
+
+// writeLock writes the stack's lock, and gives its path.
+func (f *Forge) writeLock() (string, error) {
+	file := strings.TrimSuffix(f.Stack.File, ".toml") + ".lock"
+	data := f.Stack.Lock.Encode()
+	return file, archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
 // Check prints what the stack needs of this host and what was found.
@@ -247,8 +265,8 @@ func Verify(ctx context.Context, full bool) error {
 		f.store.Digests.Forget()
 		for _, n := range f.Stack.Parts() {
 			c := f.Stack.Component[n]
-			found, err := f.store.Locate(c, f.Stack.Lock)
-			if err == nil && found != nil && source.NeedsVendor(c, found.Origin) {
+			found, err := f.locate(c)
+			if err == nil && found != nil && source.NeedsVendor(c, found) {
 				_, err = f.store.VendorFile(c, f.Stack.Lock, found)
 			}
 			if err != nil {

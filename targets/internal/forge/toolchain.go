@@ -26,29 +26,29 @@ func (f *Forge) goFits(components []string) bool {
 
 // unpackToolchain unpacks the stack's Go where its zip was carried to this machine and not unpacked yet.
 func (f *Forge) unpackToolchain() error {
-	r := f.Stack.Toolchain
-	if r == "" {
-		return nil
+	for _, r := range f.Stack.Toolchains() {
+		if _, err := os.Stat(f.store.ToolchainDir(r)); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
+			continue
+		}
+		f.UI.Line("unpack    Go %s", r)
+		if err := f.store.UnpackToolchain(r, f.Stack.Lock); err != nil {
+			return err
+		}
 	}
-	if _, err := os.Stat(f.store.ToolchainDir(r)); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
-		return nil
-	}
-	f.UI.Line("unpack    Go %s", r)
-	return f.store.UnpackToolchain(r, f.Stack.Lock)
+	return nil
 }
 
-// Toolchain brings the stack's own Go into vendor-sources/: where no Go of this machine fits, or always, for a machine
-// that has none.
+// Toolchain brings the stack's own Gos into vendor-sources/: where no Go of this machine fits some component, or
+// always, for a machine that has none.
 func (f *Forge) Toolchain(ctx context.Context, always, record bool) error {
-	r := f.Stack.Toolchain
-	if r == "" || !always && f.goFits(f.Stack.Parts()) {
+	releases := f.Stack.Toolchains()
+	if len(releases) == 0 || !always && f.goFits(f.Stack.Parts()) {
 		return nil
-	}
-	if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
-		f.UI.Line("fetch     Go %s", r)
 	}
 	scratch := filepath.Join(f.Root, "build/tmp")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
@@ -58,8 +58,13 @@ func (f *Forge) Toolchain(ctx context.Context, always, record bool) error {
 	if err != nil {
 		return err
 	}
-	if err := f.store.Toolchain(ctx, r, f.Stack.Lock, tool, env, proxies(env), scratch, record); err != nil {
-		return err
+	for _, r := range releases {
+		if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
+			f.UI.Line("fetch     Go %s", r)
+		}
+		if err := f.store.Toolchain(ctx, r, f.Stack.Lock, tool, env, proxies(env), scratch, record); err != nil {
+			return err
+		}
 	}
 	f.facts = nil
 	return f.look(ctx)

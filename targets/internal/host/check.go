@@ -30,9 +30,9 @@ type Finding struct {
 
 // Asks are what a set of components needs of the host.
 type Asks struct {
-	// Go are constraints by component, and Fetch the release of the toolchain that "mage fetch" would bring; or empty.
+	// Go are constraints by component, and Fetch the releases of the toolchains that "mage fetch" would bring.
 	Go    map[string]string
-	Fetch string
+	Fetch []string
 	// C asks for a compiler, an assembler and a linker; Libc for one whose own static C library and headers serve.
 	C, Libc bool
 	// Make asks for what libseccomp's configure needs: make and a shell.
@@ -92,8 +92,8 @@ func (f *Facts) checkGo(a Asks) []Finding {
 		} else {
 			fd.Found = cmp.Or(strings.Join(passed, "; "), "none")
 			fd.Fix = "install a Go " + k + ", or name one with GO=<path of the go command>"
-			if a.Fetch != "" && meets(a.Fetch, k) {
-				fd.Fix = "\"mage fetch\" on a connected machine brings Go " + a.Fetch + " into vendor-sources/; or name a Go " + k + " with GO=<path of the go command>"
+			if i := slices.IndexFunc(a.Fetch, func(r string) bool { return meets(r, k) }); i >= 0 {
+				fd.Fix = "\"mage fetch\" on a connected machine brings Go " + a.Fetch[i] + " into vendor-sources/; or name a Go " + k + " with GO=<path of the go command>"
 			}
 		}
 		fs = append(fs, fd)

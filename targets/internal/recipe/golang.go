@@ -1,6 +1,8 @@
 package recipe
 
 import (
+	"fmt"
+	"path"
 	"strings"
 
 	version "github.com/hashicorp/go-version"
@@ -8,14 +10,8 @@ import (
 
 // runc cannot do without cgo: its first stage (nsexec) is C, and libseccomp is linked into it.
 func runc(r request) Plan {
-	lib := r.p.Deps["libseccomp"]
-	// The path of the library is part of these two variables, and carries its key: Go does not see that a .a changed,
-	// but it does see another flag. The stand-in for pkg-config then only names the library.
-	cflags := strings.Join(append([]string{"-O2", "-I" + lib + "/include"}, r.include()...), " ")
-	env := []string{"CGO_CFLAGS=" + cflags, "CGO_LDFLAGS=-L" + lib + "/lib"}
-	pkgConfig := "#!/bin/sh\ncase \"$*\" in *--libs*) echo -lseccomp;; *) echo;; esac\n"
 	commit := r.c.Commit
-	if commit != "" { // as git describe --long writes it, which is what upstream's Makefile passes
+	if commit != "" && r.released() { // as git describe --long writes it, which is what upstream's Makefile passes
 		commit = "v" + r.c.Version + "-0-g" + short(r.c.Commit, 8)
 	}
 	ld := xs("main", "gitCommit", commit)
@@ -23,22 +19,47 @@ func runc(r request) Plan {
 		ld = append(ld, xs("main", "version", r.c.Version)...)
 	}
 	var flags []string
-	if r.t.StaticPIE {
+	if r.t.StaticPIE && !r.before("1.0.0-rc94") { // earlier ones do not start as static-pie
 		flags = []string{"-buildmode=pie"}
 		ld = append(ld, "-linkmode", "external", "-extldflags", "'-static-pie -Wl,--build-id=none'")
 	} else {
 		ld = append(ld, "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'")
 	}
 	tags := "seccomp netgo osusergo urfave_cli_no_docs"
+	if r.before("1.0.0-rc94") { // later ones have both always
+		tags += " apparmor selinux"
+	}
 	if r.leaksKernelMemory() {
 		tags += " nokmem"
 	}
 	return Plan{
-		Files: []File{{r.p.Shims + "/pkg-config", pkgConfig, true}},
-		Steps: r.goBuild("runc", true, r.p.Work, tags, ld, flags, env, "."),
+		Files: append(r.gopathLinks(), r.pkgConfig()),
+		Steps: r.goBuild("runc", true, r.p.Work, tags, ld, flags, r.seccompEnv(), r.packages("github.com/opencontainers/runc", ".")...),
 		Outputs: []Output{{Name: "runc", Bin: true, Ask: []string{"--version"},
 			Want: append([]string{"runc version " + r.c.Version, "libseccomp: " + r.s.Component["libseccomp"].Version}, nonEmpty(commit)...)}},
 	}
+}
+
+// seccompEnv makes cgo find libseccomp. The path of the library is part of the two variables, and carries its key: Go
+// does not see that a .a changed, but it does see another flag. The stand-in for pkg-config then only names the library.
+func (r request) seccompEnv() []string {
+	lib := r.p.Deps["libseccomp"]
+	cflags := strings.Join(append([]string{"-O2", "-I" + lib + "/include"}, r.include()...), " ")
+	return []string{"CGO_CFLAGS=" + cflags, "CGO_LDFLAGS=-L" + lib + "/lib"}
+}
+
+func (r request) pkgConfig() File {
+	return File{Path: r.p.Shims + "/pkg-config", Data: "#!/bin/sh\ncase \"$*\" in *--libs*) echo -lseccomp;; *) echo;; esac\n", Exec: true}
+}
+
+// released says that the version is no pre-release.
+func (r request) released() bool {
+	return version.Must(version.NewVersion(r.c.Version)).Prerelease() == ""
+}
+
+// before compares the component's version, with its pre-release.
+func (r request) before(v string) bool {
+	return version.Must(version.NewVersion(r.c.Version)).LessThan(version.Must(version.NewVersion(v)))
 }
 
 // leaksKernelMemory says that kernel memory accounting, which leaks on a 3.10 kernel, must be left out: runc up to
@@ -55,29 +76,63 @@ func containerd(r request) Plan {
 	}
 	ld := xs(module+"/version", "Version", "v"+r.c.Version, "Revision", r.c.Commit, "Package", module)
 	want := append([]string{"v" + r.c.Version}, nonEmpty(r.c.Commit)...)
-	return Plan{
-		Steps: r.goBuild("containerd", false, r.p.Work, "netgo osusergo static_build no_btrfs urfave_cli_no_docs", ld, nil, nil,
-			"./cmd/containerd", "./cmd/ctr", "./cmd/containerd-shim-runc-v2"),
-		Outputs: []Output{
-			{Name: "containerd", Bin: true, Ask: []string{"--version"}, Want: want},
-			{Name: "ctr", Bin: true, Ask: []string{"--version"}, Want: want[:1]},
-			{Name: "containerd-shim-runc-v2", Bin: true, Ask: []string{"-v"}, Want: want},
-		},
+	p := Plan{Files: r.gopathLinks()}
+	cmds := []string{"containerd", "ctr"}
+	// dockerd asks for the first shim until 19.03, for the other from 20.10 on; upstream's archives have both where both are.
+	if !r.atLeast("1.7") {
+		cmds = append(cmds, "containerd-shim")
 	}
+	if r.atLeast("1.3") {
+		cmds = append(cmds, "containerd-shim-runc-v2")
+	}
+	var dirs []string
+	for _, c := range cmds {
+		dirs = append(dirs, "./cmd/"+c)
+		o := Output{Name: c, Bin: true, Ask: []string{"--version"}, Want: want}
+		switch c {
+		case "ctr":
+			o.Want = want[:1]
+		case "containerd-shim": // it has no version to ask for
+			o.Ask, o.Want = nil, nil
+		case "containerd-shim-runc-v2":
+			o.Ask = []string{"-v"}
+		}
+		p.Outputs = append(p.Outputs, o)
+	}
+	p.Steps = r.goBuild("containerd", false, r.p.Work, "netgo osusergo static_build no_btrfs urfave_cli_no_docs", ld, nil, nil, r.packages(module, dirs...)...)
+	return p
 }
+
+const engine = "github.com/docker/docker"
 
 // dockerd and docker-proxy come from the engine's tree.
 func dockerd(r request) Plan {
-	const v = "github.com/docker/docker/dockerversion"
-	ld := xs(v, "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime(), "ProductName", "docker", "IAmStatic", "true")
+	const v = engine + "/dockerversion"
+	pairs := []string{"Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime()}
+	product := []string{"ProductName", "docker", "IAmStatic", "true"}
 	tags := "netgo osusergo static_build exclude_graphdriver_btrfs"
-	var p Plan
+	p := Plan{Files: r.gopathLinks()}
+	var flags []string
+	if !r.atLeast("23") { // from then on they are always there
+		tags += " seccomp apparmor"
+		flags = []string{"-installsuffix", "netgo"}
+	}
+	ld := xs(v, append(pairs, product...)...)
+	if !r.atLeast("20.10") { // constants, which -X cannot set
+		tags += " autogen"
+		p.Files = append(p.Files, r.versionConstants()...)
+		ld = xs(v, product...)
+	}
 	daemon := func(cgo bool, tags string, ld []string) []Step {
 		var env []string
 		if i := r.include(); cgo && len(i) > 0 {
 			env = []string{"CGO_CFLAGS=-O2 " + strings.Join(i, " ")}
 		}
-		return r.goBuild("dockerd", cgo, r.p.Work, tags, ld, nil, env, "./cmd/dockerd")
+		if cgo && r.p.Deps["libseccomp"] != "" {
+			env = r.seccompEnv()
+			p.Files = append(p.Files, r.pkgConfig())
+		}
+		return r.goBuild("dockerd", cgo, r.p.Work, tags, ld, flags, env, r.packages(engine, "./cmd/dockerd")...)
 	}
 	if r.c.WantsQuota() && r.t.Quota {
 		p.Steps = daemon(true, tags, append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'"))
@@ -88,19 +143,55 @@ func dockerd(r request) Plan {
 		}
 		p.Steps = daemon(false, tags+" exclude_disk_quota", ld)
 	}
-	p.Steps = append(p.Steps, r.goBuild("docker-proxy", false, r.p.Work, tags, ld, nil, nil, "./cmd/docker-proxy")...)
-	p.Outputs = []Output{
-		{Name: "dockerd", Bin: true, Ask: []string{"--version"}, Want: append([]string{"Docker version " + r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)},
-		{Name: "docker-proxy", Bin: true, Ask: []string{"--version"}, Want: append([]string{r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)},
+	p.Outputs = []Output{{Name: "dockerd", Bin: true, Ask: []string{"--version"}, Want: append([]string{"Docker version " + r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)}}
+	if r.atLeast("23") {
+		p.Steps = append(p.Steps, r.goBuild("docker-proxy", false, r.p.Work, tags, ld, nil, nil, "./cmd/docker-proxy")...)
+		p.Outputs = append(p.Outputs,
+			Output{Name: "docker-proxy", Bin: true, Ask: []string{"--version"}, Want: append([]string{r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)})
 	}
 	return p
 }
 
-func dockerCLI(r request) Plan {
-	const v = "github.com/docker/cli/cli/version"
-	ld := xs(v, "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime())
+// versionConstants are the two files that upstream's scripts generate for dockerd up to 19.03; the second has what it
+// holds runc and docker-init against.
+func (r request) versionConstants() []File {
+	dir := path.Join(r.p.Work, r.p.Gopath[engine], "dockerversion")
+	commitOf := func(component string) string {
+		if c := r.s.Component[component]; c != nil {
+			return c.Commit
+		}
+		return ""
+	}
+	file := func(name, build string, pairs ...string) File {
+		var b strings.Builder
+		fmt.Fprintf(&b, "// +build %s\n\npackage dockerversion\n\nconst (\n", build)
+		for i := 0; i < len(pairs); i += 2 {
+			fmt.Fprintf(&b, "\t%s string = %q\n", pairs[i], pairs[i+1])
+		}
+		return File{Path: dir + "/" + name, Data: b.String() + ")\n"}
+	}
+	return []File{
+		file("version_autogen.go", "autogen", "GitCommit", short(r.c.Commit, 7), "Version", r.c.Version, "BuildTime", r.buildTime(),
+			"PlatformName", "Docker Engine - Community", "DefaultProductLicense", "Community Engine"),
+		file("version_autogen_unix.go", "autogen,!windows", "RuncCommitID", commitOf("runc"), "InitCommitID", short(commitOf("tini"), 7)),
+	}
+}
+
+// dockerProxy is libnetwork's command, for dockerd before 23. It has no version to ask for.
+func dockerProxy(r request) Plan {
 	return Plan{
-		Steps: r.goBuild("docker", false, r.p.Work, "netgo osusergo", ld, nil, nil, "./cmd/docker"),
+		Files:   r.gopathLinks(),
+		Steps:   r.goBuild("docker-proxy", false, r.p.Work, "netgo osusergo", nil, nil, nil, r.packages("github.com/docker/libnetwork", "./cmd/proxy")...),
+		Outputs: []Output{{Name: "docker-proxy", Bin: true}},
+	}
+}
+
+func dockerCLI(r request) Plan {
+	const module = "github.com/docker/cli"
+	ld := xs(module+"/cli/version", "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime())
+	return Plan{
+		Files: r.gopathLinks(),
+		Steps: r.goBuild("docker", false, r.p.Work, "netgo osusergo", ld, nil, nil, r.packages(module, "./cmd/docker")...),
 		Outputs: []Output{{Name: "docker", Bin: true, Ask: []string{"--version"},
 			Want: []string{strings.TrimSuffix("Docker version "+r.c.Version+", build "+short(r.c.Commit, 7), ", build ")}}},
 	}

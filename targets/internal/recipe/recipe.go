@@ -5,6 +5,9 @@ package recipe
 
 import (
 	"fmt"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +28,8 @@ type Tools struct {
 	Quota     bool // linux/quota.h and linux/dqblk_xfs.h are there
 	// Headers is a directory of kernel headers that come before the compiler's own; empty for none.
 	Headers string
+	// Library is the path of a libseccomp.a below Work that is taken as it is, in place of libseccomp's sources; or empty.
+	Library string
 	Jobs    int // how many compilers one step may start
 }
 
@@ -37,6 +42,10 @@ type Paths struct {
 	Tmp   string
 	Cache string // GOCACHE
 	Path  string // the rest of PATH
+	// Gopath says which import paths lie where below Work, for sources that are older than modules; Libraries, that what
+	// they import and lack lies in Work's .libraries.
+	Gopath    map[string]string
+	Libraries bool
 	// Deps are the published outputs of the components that this one needs.
 	Deps map[string]string
 }
@@ -55,6 +64,7 @@ type File struct {
 	Path string
 	Data string
 	Exec bool
+	Link string // target, for a symbolic link
 }
 
 // Step is one command.
@@ -106,11 +116,18 @@ var recipes = map[string]recipe{
 	"runc":       {needs: []string{"libseccomp"}, goTool: true, cc: true, plan: runc},
 	"containerd": {goTool: true, plan: containerd},
 	"dockerd":    {goTool: true, plan: dockerd},
-	"docker-cli": {goTool: true, plan: dockerCLI},
+	// docker-proxy is libnetwork's until 20.10, dockerd's own from 23 on.
+	"docker-proxy": {goTool: true, plan: dockerProxy},
+	"docker-cli":   {goTool: true, plan: dockerCLI},
 }
 
 // Needs are the components of the stack whose outputs a component is compiled with.
-func Needs(s *stack.Stack, component string) []string { return recipes[component].needs }
+func Needs(s *stack.Stack, component string) []string {
+	if component == "dockerd" && !atLeast(s.Component[component], "20.10") {
+		return []string{"libseccomp"} // its tag seccomp
+	}
+	return recipes[component].needs
+}
 
 // UsesGo says whether a component is compiled by Go.
 func UsesGo(component string) bool { return recipes[component].goTool }
@@ -146,8 +163,8 @@ func (r request) include() []string {
 // goEnv is the whole environment of a Go step.
 func (r request) goEnv(cgo bool, more ...string) []string {
 	env := append(r.env(),
-		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off", "GO111MODULE=on",
-		"GOCACHE="+r.p.Cache, "GOPATH="+r.p.Home+"/go", "GOOS=linux", "GOARCH="+r.s.Target.Arch)
+		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off", "GO111MODULE="+r.modules(),
+		"GOCACHE="+r.p.Cache, "GOPATH="+r.gopath(), "GOOS=linux", "GOARCH="+r.s.Target.Arch)
 	if cgo {
 		env = append(env, "CGO_ENABLED=1", "PKG_CONFIG="+r.p.Shims+"/pkg-config")
 	} else {
@@ -156,12 +173,45 @@ func (r request) goEnv(cgo bool, more ...string) []string {
 	return append(env, more...)
 }
 
+// modules says whether the sources are a module, in GO111MODULE's words.
+func (r request) modules() string {
+	if len(r.p.Gopath) > 0 {
+		return "off"
+	}
+	return "on"
+}
+
+func (r request) gopath() string {
+	if r.p.Libraries && len(r.p.Gopath) > 0 {
+		return r.p.Home + "/go:" + r.p.Work + "/.libraries"
+	}
+	return r.p.Home + "/go"
+}
+
+// gopathLinks lay the sources out as a GOPATH. Go gives the same bytes for links as for copies.
+func (r request) gopathLinks() []File {
+	var fs []File
+	for _, imp := range slices.Sorted(maps.Keys(r.p.Gopath)) {
+		fs = append(fs, File{Path: r.p.Home + "/go/src/" + imp, Link: path.Join(r.p.Work, r.p.Gopath[imp])})
+	}
+	return fs
+}
+
 // goBuild compiles packages and then links them into Stage, as two steps: compiling keeps every core busy, linking
 // mostly one, so that a link can overlap with the next component's compiling. "go list -export" compiles what "go
 // build" with the same flags then finds in the cache. -v names each package as it is compiled: the progress of a run.
 func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags []string, flags []string, env []string, pkgs ...string) []Step {
 	// The link drops DWARF (-s -w), so it need not be made: a tenth of the time of dockerd.
 	common := []string{"-mod=vendor", "-trimpath", "-tags", tags, "-gcflags=all=-dwarf=false"}
+	if r.modules() == "off" {
+		common = common[1:]
+	}
+	if !r.goAtLeast("1.13") { // no -trimpath for the whole yet
+		common = slices.DeleteFunc(common, func(a string) bool { return a == "-trimpath" || strings.HasPrefix(a, "-gcflags") })
+		cut := "-trimpath=" + path.Dir(r.p.Work)
+		common = append(common, "-gcflags=all=-dwarf=false "+cut, "-asmflags=all="+cut)
+		env = append(slices.Clone(env), "GOROOT_FINAL=/usr/local/go")
+	}
 	if r.goAtLeast("1.18") {
 		common = append(common, "-buildvcs=false")
 	}
@@ -174,10 +224,21 @@ func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags
 	cmd := func(verb ...string) []string {
 		return append(append(append([]string{r.t.Go}, verb...), common...), pkgs...)
 	}
-	return []Step{
-		{Name: "compile " + name, Dir: dir, Env: e, Compiles: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")},
-		{Name: "link " + name, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/")},
+	compile := Step{Name: "compile " + name, Dir: dir, Env: e, Compiles: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")}
+	if r.modules() == "on" {
+		return []Step{compile, {Name: "link " + name, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/")}}
 	}
+	steps := []Step{compile}
+	all := pkgs
+	for _, p := range all { // Go before 1.14 writes one file at a time
+		file := path.Base(p)
+		if len(all) == 1 {
+			file = name
+		}
+		pkgs = []string{p}
+		steps = append(steps, Step{Name: "link " + file, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/"+file)})
+	}
+	return steps
 }
 
 func (r request) goAtLeast(v string) bool {
@@ -186,8 +247,22 @@ func (r request) goAtLeast(v string) bool {
 }
 
 // atLeast compares the component's own version.
-func (r request) atLeast(v string) bool {
-	return version.Must(version.NewVersion(r.c.Version)).Core().GreaterThanOrEqual(version.Must(version.NewVersion(v)))
+func (r request) atLeast(v string) bool { return atLeast(r.c, v) }
+
+func atLeast(c *stack.Component, v string) bool {
+	return version.Must(version.NewVersion(c.Version)).Core().GreaterThanOrEqual(version.Must(version.NewVersion(v)))
+}
+
+// packages are the packages of the sources, as Go wants them named: by directory in a module, by import path in a GOPATH.
+func (r request) packages(module string, dirs ...string) []string {
+	if r.modules() == "on" {
+		return dirs
+	}
+	var out []string
+	for _, d := range dirs {
+		out = append(out, path.Join(module, d))
+	}
+	return out
 }
 
 // xs writes -X flags, in the order given; pairs with an empty value are left out: what is unknown is not invented.

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +37,10 @@ type Store struct {
 	// Backoff is the wait before the first retry; it doubles with each. Zero is one second.
 	Backoff time.Duration
 
-	mu sync.Mutex // guards a lock that is being recorded
+	mu        sync.Mutex          // guards a lock that is being recorded
+	libraries sync.Mutex          // one at a time restores libraries
+	restored  map[string]string   // in this run: the digests of the tars, by file name
+	trees     map[string]*Digests // of checkouts, by directory
 }
 
 // Meter is told of transfers as they go on.
@@ -47,11 +53,61 @@ type Meter interface {
 	Done(name string, err error)
 }
 
-// Found is an archive on disk whose digest has been checked.
+// Found is a component's source on this machine: archives whose digests have been checked, or a checkout.
 type Found struct {
-	Origin *stack.Origin
-	Path   string
+	Origin *stack.Origin // nil for a checkout
+	Path   string        // of the first archive; a checkout's directory
+	// SHA256 is the digest of all that Found stands for: the archive's own where it is just one.
 	SHA256 string
+	// With are the further archives of the tree.
+	With []*Found
+	// Layout is the GOPATH that the tree is laid out as; empty for modules.
+	Layout map[string]string
+	// Edit says that it is an open edit: a checkout with patches and libraries in it.
+	Edit bool
+	only []string // the parts of a directory that are used; by default those of Layout
+}
+
+// Checkout says that the source is the user's own directory.
+func (f *Found) Checkout() bool { return f.Origin == nil }
+
+// Member gives the content of the file whose name is name below any leading directories.
+func (f *Found) Member(name string) ([]byte, error) {
+	if !f.Checkout() {
+		return archive.Member(f.Path, stack.Format(f.Path), name)
+	}
+	for _, d := range f.dirs() {
+		if data, err := os.ReadFile(filepath.Join(f.Path, d, name)); !errors.Is(err, fs.ErrNotExist) {
+			return data, err
+		}
+	}
+	return nil, fmt.Errorf("%s: no %s in it: %w", f.Path, name, fs.ErrNotExist)
+}
+
+// dirs are the directories of the tree that are used, in order.
+func (f *Found) dirs() []string {
+	if f.only != nil {
+		return f.only
+	}
+	dirs := slices.Sorted(maps.Values(f.Layout))
+	if len(dirs) == 0 || f.Edit {
+		return []string{"."}
+	}
+	return slices.Compact(dirs)
+}
+
+// whole makes one Found of an origin's archives: the first, and those with it.
+func whole(c *stack.Component, fs []*Found) *Found {
+	f := *fs[0]
+	f.With, f.Layout = fs[1:], c.Layout(f.Origin)
+	if len(f.With) > 0 {
+		var all []string
+		for _, x := range fs {
+			all = append(all, x.SHA256+" "+x.Origin.Into)
+		}
+		f.SHA256, _ = archive.SHA256(strings.NewReader(strings.Join(all, "\n")))
+	}
+	return &f
 }
 
 // MissingError says that sources are not there and could not be had.
@@ -70,25 +126,58 @@ const stall = 60 * time.Second
 func (s *Store) Locate(c *stack.Component, l *stack.Lock) (*Found, error) {
 	var wrong error
 	for _, o := range c.Origin {
-		line := s.line(l, c.Name, o.Name())
-		if line == nil {
-			continue
+		var fs []*Found
+		for _, a := range append([]*stack.Origin{o}, o.With...) {
+			f, err := s.locate(c.Name, a, l)
+			wrong = errors.Join(wrong, err)
+			if f != nil {
+				fs = append(fs, f)
+			}
 		}
-		p := filepath.Join(s.Dir, o.Name())
-		got, err := s.Digests.Of(p)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
+		if len(fs) == 1+len(o.With) {
+			return whole(c, fs), nil
 		}
-		if err != nil {
-			return nil, err
-		}
-		if got != line.SHA256 {
-			wrong = errors.Join(wrong, fmt.Errorf("%s: sha256: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.SHA256))
-			continue
-		}
-		return &Found{o, p, got}, nil
 	}
 	return nil, wrong
+}
+
+// locate finds one archive of a component, or of the stack's packages.
+func (s *Store) locate(owner string, o *stack.Origin, l *stack.Lock) (*Found, error) {
+	line := s.line(l, owner, o.Name())
+	if line == nil {
+		return nil, nil
+	}
+	p := filepath.Join(s.Dir, o.Name())
+	got, err := s.Digests.Of(p)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case got != line.SHA256:
+		return nil, fmt.Errorf("%s: sha256: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.SHA256)
+	}
+	return &Found{Origin: o, Path: p, SHA256: got}, nil
+}
+
+// Unknown stands for the digest of what the lock does not know.
+const Unknown = "unknown"
+
+// Expected is what a fetch from an origin would bring, by the lock.
+func Expected(c *stack.Component, o *stack.Origin, l *stack.Lock) *Found {
+	var fs []*Found
+	for _, a := range append([]*stack.Origin{o}, o.With...) {
+		f := &Found{Origin: a, SHA256: Unknown}
+		if line := l.FileFor(c.Name, a.Name()); line != nil {
+			f.SHA256 = line.SHA256
+		}
+		fs = append(fs, f)
+	}
+	all := whole(c, fs)
+	if slices.ContainsFunc(fs, func(f *Found) bool { return f.SHA256 == Unknown }) {
+		all.SHA256 = Unknown
+	}
+	return all
 }
 
 // Get is Locate, and a download where nothing is found. With record, an origin without a line in the lock is used and
@@ -99,59 +188,87 @@ func (s *Store) Get(ctx context.Context, c *stack.Component, l *stack.Lock, reco
 	}
 	var tried []string
 	for _, o := range c.Origin {
-		name := o.Name()
-		line := s.line(l, c.Name, name)
-		note := func(at, why string) { tried = append(tried, fmt.Sprintf("%s: %s", at, why)) }
-		if line == nil && !record {
-			note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
-			continue
-		}
-		if line == nil { // recorded on first use: a file that the user brought counts too
-			p := filepath.Join(s.Dir, name)
-			if got, err := s.Digests.Of(p); err == nil {
-				return s.record(c, l, o, p, got)
-			}
-		}
-		if o.Kind == stack.KindFile {
-			note(filepath.Join(s.Dir, name), "not there")
-			continue
-		}
-		if s.Client == nil {
-			note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
-			continue
-		}
-		urls := []string{o.URL}
-		if o.Kind == stack.KindDebian {
-			urls = nil
-			for _, m := range s.Mirrors {
-				urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
-			}
-			if len(urls) == 0 {
-				note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
-			}
-		}
-		for _, u := range urls {
-			err := s.download(ctx, u, name, line)
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if err != nil {
-				note(u, err.Error())
-				continue
-			}
-			p := filepath.Join(s.Dir, name)
-			got, err := s.Digests.Of(p)
+		var fs []*Found
+		for _, a := range append([]*stack.Origin{o}, o.With...) {
+			f, why, err := s.get(ctx, c.Name, a, l, record)
 			if err != nil {
 				return nil, err
 			}
-			if line == nil {
-				return s.record(c, l, o, p, got)
+			tried = append(tried, why...)
+			if f == nil {
+				break
 			}
-			return &Found{o, p, got}, nil
+			fs = append(fs, f)
+		}
+		if len(fs) == 1+len(o.With) {
+			return whole(c, fs), nil
 		}
 	}
-	return nil, &MissingError{fmt.Sprintf("no origin gave the source; tried:\n    %s\n  carry one of these files into %s and run again",
+	return nil, s.missing(tried)
+}
+
+func (s *Store) missing(tried []string) error {
+	return &MissingError{fmt.Sprintf("no origin gave the source; tried:\n    %s\n  carry one of these files into %s and run again",
 		strings.Join(tried, "\n    "), s.Dir)}
+}
+
+// get is locate, and a download where nothing is found. Without a file it gives what was tried, and why it was in vain.
+func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack.Lock, record bool) (found *Found, tried []string, err error) {
+	if found, err := s.locate(owner, o, l); found != nil || err != nil {
+		return found, nil, err
+	}
+	name := o.Name()
+	line := s.line(l, owner, name)
+	note := func(at, why string) { tried = append(tried, fmt.Sprintf("%s: %s", at, why)) }
+	if line == nil && !record {
+		note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
+		return nil, tried, nil
+	}
+	p := filepath.Join(s.Dir, name)
+	if line == nil { // recorded on first use: a file that the user brought counts too
+		if got, err := s.Digests.Of(p); err == nil {
+			found, err := s.record(owner, l, o, p, got)
+			return found, nil, err
+		}
+	}
+	if o.Kind == stack.KindFile {
+		note(p, "not there")
+		return nil, tried, nil
+	}
+	if s.Client == nil {
+		note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
+		return nil, tried, nil
+	}
+	urls := []string{o.URL}
+	if o.Kind == stack.KindDebian {
+		urls = nil
+		for _, m := range s.Mirrors {
+			urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
+		}
+		if len(urls) == 0 {
+			note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
+		}
+	}
+	for _, u := range urls {
+		err := s.download(ctx, u, name, line)
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		if err != nil {
+			note(u, err.Error())
+			continue
+		}
+		got, err := s.Digests.Of(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		if line == nil {
+			found, err := s.record(owner, l, o, p, got)
+			return found, nil, err
+		}
+		return &Found{Origin: o, Path: p, SHA256: got}, nil, nil
+	}
+	return nil, tried, nil
 }
 
 func (s *Store) line(l *stack.Lock, component, name string) *stack.LockedFile {
@@ -160,15 +277,15 @@ func (s *Store) line(l *stack.Lock, component, name string) *stack.LockedFile {
 	return l.FileFor(component, name)
 }
 
-func (s *Store) record(c *stack.Component, l *stack.Lock, o *stack.Origin, p, sha string) (*Found, error) {
+func (s *Store) record(owner string, l *stack.Lock, o *stack.Origin, p, sha string) (*Found, error) {
 	fi, err := os.Stat(p)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.File = append(l.File, &stack.LockedFile{Component: c.Name, Name: o.Name(), SHA256: sha, Size: fi.Size()})
-	return &Found{o, p, sha}, nil
+	l.File = append(l.File, &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()})
+	return &Found{Origin: o, Path: p, SHA256: sha}, nil
 }
 
 // download brings one file into the store. Its name appears only after its digest matched (or with none to match).

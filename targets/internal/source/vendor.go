@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,8 +20,11 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// Vendored says whether an origin's archive lacks its vendor tree, so that one must be restored for it.
-func NeedsVendor(c *stack.Component, o *stack.Origin) bool { return c.Vendor != nil && !o.Vendored }
+// NeedsVendor says whether a source lacks its vendor tree, so that one must be restored for it: from modules, or for
+// a GOPATH from the stack's packages.
+func NeedsVendor(c *stack.Component, f *Found) bool {
+	return !f.Checkout() && !f.Origin.Vendored && (c.Vendor != nil || len(f.Layout) > 0)
+}
 
 // VendorFile gives the restored vendor tree of a found archive, checked against the lock; nil and no error when it is
 // not there.
@@ -138,17 +142,37 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	return archive.SyncDir(s.Dir)
 }
 
-// Unpack extracts a found archive into dir.
+// Unpack makes the tree of a source in dir: its archives, with the patches that belong to them; a checkout is copied.
 func Unpack(f *Found, dir string) error {
+	if f.Checkout() {
+		return f.copyTo(dir)
+	}
+	for _, a := range append([]*Found{f}, f.With...) {
+		if err := unpack(a, filepath.Join(dir, a.Origin.Into), nil); err != nil {
+			return fmt.Errorf("unpack %s: %w", a.Path, err)
+		}
+	}
+	if f.Origin.Series == "" {
+		return nil
+	}
+	d := path.Dir(f.Origin.Series)
+	ps, err := readSeries(filepath.Join(dir, d), d)
+	if err != nil {
+		return err
+	}
+	return Apply(dir, ps)
+}
+
+func unpack(f *Found, dir string, want func(string) bool) error {
 	r, err := archive.Open(f.Path, stack.Format(f.Path))
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if err := archive.Extract(r, dir, f.Origin.StripCount()); err != nil {
-		return fmt.Errorf("unpack %s: %w", f.Path, err)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
-	return nil
+	return archive.ExtractOnly(r, dir, f.Origin.StripCount(), want)
 }
 
 // Prepare makes the private tree of a component: archive, vendor tree, module files; without patches.
@@ -156,7 +180,7 @@ func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string)
 	if err := Unpack(f, dir); err != nil {
 		return err
 	}
-	if NeedsVendor(c, f.Origin) {
+	if NeedsVendor(c, f) {
 		line, err := s.VendorFile(c, l, f)
 		if err != nil {
 			return err
@@ -164,7 +188,13 @@ func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string)
 		if line == nil {
 			return &MissingError{fmt.Sprintf("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)}
 		}
-		if err := os.RemoveAll(filepath.Join(dir, "vendor")); err != nil {
+		into := dir
+		if len(f.Layout) > 0 {
+			into = filepath.Join(dir, Libraries)
+		} else if err := os.RemoveAll(filepath.Join(dir, "vendor")); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(into, 0o755); err != nil {
 			return err
 		}
 		r, err := archive.Open(filepath.Join(s.Dir, line.Name), "gz")
@@ -172,12 +202,12 @@ func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string)
 			return err
 		}
 		defer r.Close()
-		if err := archive.Extract(r, dir, 0); err != nil {
+		if err := archive.Extract(r, into, 0); err != nil {
 			return fmt.Errorf("unpack %s: %w", line.Name, err)
 		}
 		return nil
 	}
-	if c.Vendor != nil && c.Vendor.Modfile == "vendor.mod" {
+	if c.Vendor != nil && len(f.Layout) == 0 && c.Vendor.Modfile == "vendor.mod" {
 		return modFiles(dir, "vendor.mod")
 	}
 	return nil

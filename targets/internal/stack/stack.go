@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	version "github.com/hashicorp/go-version"
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+	"golang.org/x/mod/module"
 )
 
 // Components that a stack can name, in the order in which tables list them. Each has a recipe.
@@ -38,6 +40,9 @@ type Stack struct {
 	Epoch int64 `toml:"epoch"`
 	// Target is the machine that will run the outputs.
 	Target Target `toml:"target"`
+	// Packages are paths of Debian packages of Go libraries below a mirror's base: what the components of a GOPATH
+	// import, where an origin strips their vendor/.
+	Packages []string `toml:"packages"`
 	// Component has one entry for each part of the stack.
 	Component map[string]*Component `toml:"component"`
 
@@ -70,8 +75,14 @@ type Component struct {
 	Version string `toml:"version"`
 	// Commit is upstream's commit of that release, at least seven hex digits; empty when it is not known.
 	Commit string `toml:"commit"`
-	// Go overrides the stack's constraint for this component.
-	Go string `toml:"go"`
+	// Go and Toolchain override the stack's for this component.
+	Go        string `toml:"go"`
+	Toolchain string `toml:"toolchain"`
+	// Checkout is a directory in vendor-sources/ that takes the origins' place: the user's own, only read.
+	Checkout string `toml:"checkout"`
+	// Gopath says where the trees of import paths lie below the sources, for a component that is older than modules; an
+	// origin of another layout has its own. Empty for a component with a go.mod.
+	Gopath map[string]string `toml:"gopath"`
 	// Quota keeps dockerd's XFS project quotas, which need cgo and kernel headers. Default true.
 	Quota *bool `toml:"quota"`
 	// Vendor says how a Go vendor tree is restored for origins that strip it.
@@ -108,6 +119,14 @@ type Origin struct {
 	Strip *int `toml:"strip"`
 	// Vendored says that the archive carries its vendor/ tree.
 	Vendored bool `toml:"vendored"`
+	// Into is the directory of the tree that the archive is unpacked into; empty for its top.
+	Into string `toml:"into"`
+	// With are further archives of the same tree.
+	With []*Origin `toml:"with"`
+	// Series is the series file in the tree of the patches that belong to these sources.
+	Series string `toml:"series"`
+	// Gopath overrides the component's.
+	Gopath map[string]string `toml:"gopath"`
 }
 
 // Name is the origin's file name in vendor-sources/.
@@ -130,6 +149,30 @@ func (o *Origin) StripCount() int {
 	return *o.Strip
 }
 
+// Layout is the GOPATH that sources from an origin, or with nil a checkout, are laid out as; empty for modules.
+func (c *Component) Layout(o *Origin) map[string]string {
+	if o != nil && len(o.Gopath) > 0 {
+		return o.Gopath
+	}
+	return c.Gopath
+}
+
+// Package is where one of the stack's packages can be had.
+func Package(path string) *Origin { return &Origin{Kind: KindDebian, Path: path} }
+
+// PackageOwner is the component that the lock's lines of packages name.
+const PackageOwner = "packages"
+
+// Toolchains are the Go releases that "mage fetch" brings, each once.
+func (s *Stack) Toolchains() []string {
+	all := []string{s.Toolchain}
+	for _, n := range s.Parts() {
+		all = append(all, s.Component[n].Toolchain)
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(r string) bool { return r == "" })
+}
+
 // WantsQuota says whether dockerd is to be built with project quotas.
 func (c *Component) WantsQuota() bool { return c.Quota == nil || *c.Quota }
 
@@ -138,9 +181,28 @@ func (s *Stack) GoConstraint(c *Component) string { return cmp.Or(c.Go, s.Go) }
 
 // Lock holds the digests of a stack's inputs.
 type Lock struct {
-	File   []*LockedFile   `toml:"file"`
-	Vendor []*LockedVendor `toml:"vendor"`
-	Go     []*LockedGo     `toml:"toolchain"`
+	File     []*LockedFile     `toml:"file"`
+	Vendor   []*LockedVendor   `toml:"vendor"`
+	Go       []*LockedGo       `toml:"toolchain"`
+	Checkout []*LockedCheckout `toml:"checkout"`
+}
+
+// LockedCheckout notes what a checkout was when it was first built. It may go on from there.
+type LockedCheckout struct {
+	Component string `toml:"component"`
+	Name      string `toml:"name"`
+	// SHA256 is the digest of the tree: names, modes and contents.
+	SHA256 string `toml:"sha256"`
+}
+
+// CheckoutFor gives the lock's line for a component's checkout, or nil.
+func (l *Lock) CheckoutFor(component string) *LockedCheckout {
+	for _, c := range l.Checkout {
+		if c.Component == component {
+			return c
+		}
+	}
+	return nil
 }
 
 // LockedFile pins one source file of one component.
@@ -376,11 +438,27 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		bad(0, "go: missing, want a constraint such as \">= 1.21\"")
 	}
 	wantConstraint(s.Go, "go")
-	if s.Toolchain != "" {
-		wantVersion(s.Toolchain, "toolchain", "")
-		if c, err := version.NewConstraint(s.Go); err == nil {
-			if v, err := version.NewVersion(s.Toolchain); err == nil && !c.Check(v) {
-				bad(at("toolchain"), "toolchain: got %q, want a release that meets go = %q", s.Toolchain, s.Go)
+	wantToolchain := func(release, constraint, key string) {
+		if release == "" {
+			return
+		}
+		wantVersion(release, key, "")
+		if c, err := version.NewConstraint(constraint); err == nil {
+			if v, err := version.NewVersion(release); err == nil && !c.Check(v) {
+				bad(at(key), "%s: got %q, want a release that meets go = %q", key, release, constraint)
+			}
+		}
+	}
+	wantToolchain(s.Toolchain, s.Go, "toolchain")
+	for _, p := range s.Packages {
+		if o := Package(p); !isPoolPath(p) || Format(o.Name()) != "deb" || !fileName.MatchString(o.Name()) {
+			bad(at("packages"), "packages: got %q, want a path below a mirror's base, such as pool/main/g/golang-x/golang-x-dev_1.0-1_all.deb", p)
+		}
+	}
+	wantGopath := func(layout map[string]string, line int, key string) {
+		for _, imp := range slices.Sorted(maps.Keys(layout)) {
+			if module.CheckImportPath(imp) != nil || !filepath.IsLocal(layout[imp]) {
+				bad(line, "%s: got %q = %q, want an import path and a directory of the tree (\".\" for all of it)", key, imp, layout[imp])
 			}
 		}
 	}
@@ -408,6 +486,11 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		}
 		wantVersion(c.Version, t+".version", t)
 		wantConstraint(c.Go, t+".go")
+		wantToolchain(c.Toolchain, s.GoConstraint(c), t+".toolchain")
+		wantGopath(c.Gopath, at(t+".gopath", t), t+".gopath")
+		if c.Checkout != "" && !fileName.MatchString(c.Checkout) {
+			bad(at(t+".checkout"), "%s.checkout: got %q, want the name of a directory in vendor-sources", t, c.Checkout)
+		}
 		if c.Commit != "" && !commitRE.MatchString(c.Commit) {
 			bad(at(t+".commit"), "%s.commit: got %q, want 7 to 40 hex digits, or no such line when it is unknown", t, c.Commit)
 		}
@@ -421,15 +504,32 @@ func Parse(data []byte, file string, s *Stack) Problems {
 				}
 			}
 		}
-		if len(c.Origin) == 0 {
-			bad(at(t), "%s.origin: missing, want at least one [[%s.origin]]", t, t)
+		if len(c.Origin) == 0 && c.Checkout == "" {
+			bad(at(t), "%s.origin: missing, want at least one [[%s.origin]], or a checkout", t, t)
 		}
+		var origins []*Origin
+		var tables []string // where they stand
 		for i, o := range c.Origin {
-			ot := fmt.Sprintf("%s.origin[%d]", t, i)
+			origins, tables = append(origins, o), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
+			for _, w := range o.With {
+				origins, tables = append(origins, w), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
+				if w.Series != "" || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
+					bad(at(tables[len(tables)-1]), "%s.origin.with: got a series, gopath, vendored or with of its own, want these in the origin", t)
+				}
+			}
+		}
+		for i, o := range origins {
+			ot := tables[i]
+			wantGopath(o.Gopath, at(ot+".gopath", ot), t+".origin.gopath")
+			for key, p := range map[string]string{"into": o.Into, "series": o.Series} {
+				if p != "" && (!filepath.IsLocal(p) || key == "series" && path.Base(p) != "series") {
+					bad(at(ot+"."+key, ot), "%s.origin.%s: got %q, want a path in the tree (of a file named series)", t, key, p)
+				}
+			}
 			switch {
 			case o.Kind == KindFile && o.File == "":
 				bad(at(ot), "%s.origin: kind \"file\" wants file = \"<name in vendor-sources>\"", t)
-			case o.Kind == KindDebian && (o.Path == "" || path.Clean(o.Path) != o.Path || strings.HasPrefix(o.Path, "/") || strings.HasPrefix(o.Path, "..")):
+			case o.Kind == KindDebian && !isPoolPath(o.Path):
 				bad(at(ot+".path", ot), "%s.origin: path: got %q, want a path below a mirror's base, such as pool/main/r/runc/…", t, o.Path)
 			case o.Kind == KindURL && !strings.HasPrefix(o.URL, "https://") && !isLoopback(o.URL):
 				bad(at(ot+".url", ot), "%s.origin: url: got %q, want an https address", t, o.URL)
@@ -445,6 +545,9 @@ func Parse(data []byte, file string, s *Stack) Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
 	return ps
 }
+
+// isPoolPath says whether p is a path below a mirror's base.
+func isPoolPath(p string) bool { return path.Clean(p) == p && filepath.IsLocal(p) && p != "." }
 
 // isLoopback allows plain http to this very machine, which tests use.
 func isLoopback(u string) bool {
@@ -538,6 +641,10 @@ func ParseLock(data []byte, file string, l *Lock) Problems {
 		digest("vendor", i, "tar_sha256", v.Name, v.TarSHA256)
 		digest("vendor", i, "source", v.Name, v.Source)
 	}
+	for i, c := range l.Checkout {
+		plain("checkout", i, c.Name)
+		digest("checkout", i, "sha256", c.Name, c.SHA256)
+	}
 	for i, g := range l.Go {
 		if g.Version == "" || !strings.HasPrefix(g.Sum, "h1:") {
 			bad("toolchain", i, "h1", "toolchain %q: h1: got %q, want the module's h1: sum", g.Version, g.Sum)
@@ -556,6 +663,7 @@ func (l *Lock) Encode() []byte {
 		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
 	})
 	slices.SortFunc(l.Go, func(a, b *LockedGo) int { return byName(a.Version, b.Version) })
+	slices.SortFunc(l.Checkout, func(a, b *LockedCheckout) int { return byName(a.Component, b.Component) })
 	var b strings.Builder
 	b.WriteString("# Every byte that enters this stack, by digest. Written by \"mage fetch -record\"; do not edit.\n")
 	for _, f := range l.File {
@@ -563,6 +671,9 @@ func (l *Lock) Encode() []byte {
 	}
 	for _, v := range l.Vendor {
 		fmt.Fprintf(&b, "\n[[vendor]]\ncomponent = %q\nname = %q\nsource = %q\ntar_sha256 = %q\n", v.Component, v.Name, v.Source, v.TarSHA256)
+	}
+	for _, c := range l.Checkout {
+		fmt.Fprintf(&b, "\n[[checkout]]\ncomponent = %q\nname = %q\nsha256 = %q\n", c.Component, c.Name, c.SHA256)
 	}
 	for _, g := range l.Go {
 		fmt.Fprintf(&b, "\n[[toolchain]]\nversion = %q\nh1 = %q\n", g.Version, g.Sum)

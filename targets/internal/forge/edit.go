@@ -1,0 +1,342 @@
+package forge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// An edit is a component's prepared tree, patched and writable, in vendor-sources/edit/<stack>/<component>/: nothing
+// that cleans up looks there. What it began as is noted beside it.
+func (f *Forge) editDir(component string, parts ...string) string {
+	return filepath.Join(append([]string{f.store.Dir, "edit", f.Stack.Name, component}, parts...)...)
+}
+
+// opened is the note beside the tree of an edit.
+type openedEdit struct {
+	// Base is what the tree was made from: source, vendor tree, patches.
+	Base []graph.Input `json:"base"`
+}
+
+// base names what a component's tree is made from.
+func (in *input) base() []graph.Input {
+	b := []graph.Input{{Name: "source", Value: in.found.SHA256}, {Name: "vendor tree", Value: in.vendor}}
+	for _, p := range in.patches {
+		b = append(b, graph.Input{Name: "patch", Value: p.Name + " " + p.SHA256})
+	}
+	return b
+}
+
+// editFound is the open edit of a component as a source; nil when there is none.
+func (f *Forge) editFound(c *stack.Component) (*source.Found, error) {
+	note, err := os.ReadFile(f.editDir(c.Name, "edit.json"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(note) == 0 {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return f.store.Edit(f.editDir(c.Name, "tree"), f.layout(c))
+}
+
+// layout is how a component's sources are laid out: by the origin that is there, or the first.
+func (f *Forge) layout(c *stack.Component) map[string]string {
+	if c.Checkout == "" {
+		if found, err := f.store.Locate(c, f.Stack.Lock); err == nil && found != nil {
+			return found.Layout
+		}
+	}
+	return c.Layout(nil)
+}
+
+// component gives a component by name: one that has sources of its own to be edited.
+func (f *Forge) component(name string) (*stack.Component, error) {
+	if name == "docker" {
+		name = "dockerd"
+	}
+	c := f.Stack.Component[name]
+	if c == nil {
+		return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s", name, strings.Join(f.Stack.Parts(), ", ")))
+	}
+	return c, nil
+}
+
+// EditOpen makes a writable tree of a component's sources, patched as a build would patch them.
+func EditOpen(ctx context.Context, name string) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	c, err := f.component(name)
+	if err != nil {
+		return err
+	}
+	dir := f.editDir(c.Name)
+	if _, err := os.Stat(dir); err == nil {
+		return fail(CodeOther, fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, f.rel(dir), c.Name))
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	f.editing = false
+	in, err := f.sources(ctx, []string{c.Name}, false)
+	if err != nil {
+		return f.end(fail(CodeSources, err))
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fail(CodeOther, err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".open-")
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	defer source.RemoveAll(tmp)
+	if err := f.prepare(c, in[c.Name], filepath.Join(tmp, "tree")); err != nil {
+		return fail(CodeFailed, fmt.Errorf("%s: %w", c.Name, err))
+	}
+	if err := writeEdit(tmp, in[c.Name]); err != nil {
+		return fail(CodeOther, err)
+	}
+	if err := errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
+		return fail(CodeOther, err)
+	}
+	f.UI.Line("opened    %s %s in %s", c.Name, c.Version, f.rel(filepath.Join(dir, "tree")))
+	f.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", targetOf(c.Name)))
+	return nil
+}
+
+func writeEdit(dir string, in *input) error {
+	data, err := json.MarshalIndent(openedEdit{in.base()}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return archive.WriteFile(filepath.Join(dir, "edit.json"), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// prepare makes the tree of a component as a build has it before it compiles.
+func (f *Forge) prepare(c *stack.Component, in *input, tree string) error {
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		return err
+	}
+	if err := f.store.Prepare(c, f.Stack.Lock, in.found, tree); err != nil {
+		return err
+	}
+	return source.Apply(tree, in.patches)
+}
+
+// edits lists the components with an open edit.
+func (f *Forge) edits() []string {
+	return slices.DeleteFunc(f.Stack.Parts(), func(n string) bool {
+		_, err := os.Stat(f.editDir(n, "edit.json"))
+		return err != nil
+	})
+}
+
+// whichEdit is the component meant: the named one, or the only one that is open.
+func (f *Forge) whichEdit(name string) (*stack.Component, error) {
+	open := f.edits()
+	if name != "" {
+		c, err := f.component(name)
+		if err == nil && !slices.Contains(open, c.Name) {
+			err = fail(CodeOther, fmt.Errorf("no edit of %s is open: \"mage edit %s\" opens one", c.Name, c.Name))
+		}
+		return c, err
+	}
+	if len(open) != 1 {
+		what := "none is open: \"mage edit COMPONENT\" opens one"
+		if len(open) > 1 {
+			what = "say -component=, one of " + strings.Join(open, ", ")
+		}
+		return nil, fail(CodeOther, fmt.Errorf("which edit: %s", what))
+	}
+	return f.Stack.Component[open[0]], nil
+}
+
+// diffEdit compares an open edit with its base, made anew in a scratch directory that done removes.
+func (f *Forge) diffEdit(ctx context.Context, c *stack.Component) (base string, in *input, patch []byte, files []string, done func(), err error) {
+	done = func() {}
+	if err = f.look(ctx); err != nil {
+		return
+	}
+	f.editing = false
+	inputs, err := f.sources(ctx, []string{c.Name}, false)
+	if err != nil {
+		return "", nil, nil, nil, done, fail(CodeSources, err)
+	}
+	in = inputs[c.Name]
+	var was openedEdit
+	data, err := os.ReadFile(f.editDir(c.Name, "edit.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &was)
+	}
+	if err != nil {
+		return "", nil, nil, nil, done, fail(CodeOther, err)
+	}
+	if !slices.Equal(was.Base, in.base()) {
+		return "", nil, nil, nil, done, fail(CodeOther, fmt.Errorf("%s: its sources or patches are not what they were when the edit was opened: "+
+			"put them back, or keep the tree aside, drop the edit, and open it again", c.Name))
+	}
+	scratch := filepath.Join(f.Root, "build/tmp")
+	if err = os.MkdirAll(scratch, 0o755); err != nil {
+		return
+	}
+	if base, err = os.MkdirTemp(scratch, "edit-"); err != nil {
+		return
+	}
+	done = func() { source.RemoveAll(base) }
+	if err = f.prepare(c, in, base); err != nil {
+		return
+	}
+	patch, files, left, err := source.Diff(base, f.editDir(c.Name, "tree"))
+	if len(left) > 0 {
+		f.UI.Line("notice    left out, as an editor or a patch left them behind: %s", strings.Join(left, ", "))
+	}
+	if err != nil {
+		err = fail(CodeOther, fmt.Errorf("%s: %w", c.Name, err))
+	}
+	return base, in, patch, files, done, err
+}
+
+// EditDiff prints what an open edit changes.
+func EditDiff(ctx context.Context, component string) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	c, err := f.whichEdit(component)
+	if err != nil {
+		return err
+	}
+	_, _, patch, _, done, err := f.diffEdit(ctx, c)
+	defer done()
+	if err == nil {
+		_, err = os.Stdout.Write(patch)
+	}
+	return err
+}
+
+var patchFileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+
+// EditSave makes what an open edit changes the next patch of the component's series, below the directory of a version
+// constraint: by default of this very version. The edit stays open, and goes on from there.
+func EditSave(ctx context.Context, name, component, constraint string) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	c, err := f.whichEdit(component)
+	if err != nil {
+		return err
+	}
+	return f.saveEdit(ctx, c, name, constraint)
+}
+
+func (f *Forge) saveEdit(ctx context.Context, c *stack.Component, name, constraint string) error {
+	bad := func(format string, a ...any) error { return fail(CodeOther, fmt.Errorf(format, a...)) }
+	name = strings.TrimSuffix(name, ".patch") + ".patch"
+	if !patchFileName.MatchString(name) {
+		return bad("edit:save: got name %q, want letters, digits, and . _ + -", name)
+	}
+	if constraint == "" {
+		constraint = "= " + c.Version
+	}
+	if k, err := version.NewConstraint(constraint); err != nil || strings.Contains(constraint, "/") || !k.Check(version.Must(version.NewVersion(c.Version)).Core()) {
+		return bad("edit:save: got -versions=%q, want a constraint that %s meets, such as \">= 20.10, < 23\"", constraint, c.Version)
+	}
+	dir := filepath.Join(f.Root, "patches", c.Name, constraint)
+	file, series := filepath.Join(dir, name), filepath.Join(dir, "series")
+	if _, err := os.Lstat(file); err == nil {
+		return bad("%s is there already: take another name", f.rel(file))
+	}
+	unlock, err := graph.Lock(ctx, f.editDir(c.Name), strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	defer unlock()
+	base, in, patch, files, done, err := f.diffEdit(ctx, c)
+	defer done()
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return bad("%s: nothing is changed in %s", c.Name, f.rel(f.editDir(c.Name, "tree")))
+	}
+	head := fmt.Sprintf("%s\n\nMade by \"mage edit:save\" for %s %s.\n\n", strings.TrimSuffix(name, ".patch"), c.Name, c.Version)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fail(CodeOther, err)
+	}
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, head+string(patch)); return err }); err != nil {
+		return fail(CodeOther, err)
+	}
+	if err := f.tryEdit(c, base, source.Patch{File: file, Name: name, Strip: 1}); err != nil {
+		return fail(CodeFailed, errors.Join(fmt.Errorf("%s: the patch does not make the tree that it was made from: %w", c.Name, err), os.Remove(file)))
+	}
+	old, err := os.ReadFile(series)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail(CodeOther, err)
+	}
+	if len(old) > 0 && old[len(old)-1] != '\n' {
+		old = append(old, '\n')
+	}
+	// The series last: until then nothing has changed for a build.
+	if err := archive.WriteFile(series, 0o644, func(w io.Writer) error { _, err := fmt.Fprintf(w, "%s%s\n", old, name); return err }); err != nil {
+		return fail(CodeOther, err)
+	}
+	if in.patches, err = source.Series(filepath.Join(f.Root, "patches"), c.Name, c.Version); err != nil {
+		return fail(CodeOther, err)
+	}
+	if err := writeEdit(f.editDir(c.Name), in); err != nil {
+		return fail(CodeOther, err)
+	}
+	f.UI.Line("saved     %s: %d file(s): %s", f.rel(file), len(files), strings.Join(files, ", "))
+	return nil
+}
+
+// tryEdit applies the new patch to the base, and looks whether the edit's tree comes out.
+func (f *Forge) tryEdit(c *stack.Component, base string, p source.Patch) error {
+	if err := source.Apply(base, []source.Patch{p}); err != nil {
+		return err
+	}
+	_, files, _, err := source.Diff(base, f.editDir(c.Name, "tree"))
+	if err == nil && len(files) > 0 {
+		err = fmt.Errorf("%s differ(s)", strings.Join(files, ", "))
+	}
+	return err
+}
+
+// EditDrop throws an open edit away. What is not saved is lost, so it asks for the component's name.
+func EditDrop(ctx context.Context, name string) error {
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	c, err := f.whichEdit(name)
+	if err != nil {
+		return err
+	}
+	if err := source.RemoveAll(f.editDir(c.Name)); err != nil {
+		return fail(CodeOther, err)
+	}
+	f.UI.Line("dropped   the edit of %s; patches are kept", c.Name)
+	return nil
+}

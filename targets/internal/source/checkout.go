@@ -1,0 +1,309 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/stack"
+
+	cp "github.com/otiai10/copy"
+)
+
+// Checkout gives the user's own tree of a component. Its digest covers names, modes and contents of the directories that
+// are used, not git's own; files that did not change since the last look are not read again.
+func (s *Store) Checkout(c *stack.Component) (*Found, error) {
+	f := &Found{Path: filepath.Join(s.Dir, c.Checkout), Layout: c.Layout(nil)}
+	for _, d := range f.dirs() {
+		if p := filepath.Join(f.Path, d); !isDir(p) {
+			return nil, &MissingError{fmt.Sprintf("%s is not there, and the stack says checkout = %q: put the sources of %s %s there, with their vendor/ tree", p, c.Checkout, c.Name, c.Version)}
+		}
+	}
+	var err error
+	f.SHA256, err = s.treeDigest(f.Path, f.dirs())
+	return f, err
+}
+
+// Edit gives the open edit of a component as its source.
+func (s *Store) Edit(tree string, layout map[string]string) (*Found, error) {
+	f := &Found{Path: tree, Layout: layout, Edit: true}
+	var err error
+	f.SHA256, err = s.treeDigest(f.Path, f.dirs())
+	return f, err
+}
+
+// treeDigest is the digest of directories below root. The memory for it is apart from the archives': it has a line a file.
+func (s *Store) treeDigest(root string, dirs []string) (string, error) {
+	memory := s.trees[root]
+	if memory == nil {
+		id, _ := archive.SHA256(strings.NewReader(root))
+		memory = OpenDigests(filepath.Join(filepath.Dir(s.Digests.file), "tree-"+id[:12]+".json"))
+		if s.trees == nil {
+			s.trees = map[string]*Digests{}
+		}
+		s.trees[root] = memory
+	}
+	var lines []string
+	for _, d := range dirs {
+		err := filepath.WalkDir(filepath.Join(root, d), func(p string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			rel, _ := filepath.Rel(root, p)
+			switch {
+			case e.Name() == ".git":
+				if e.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			case e.IsDir():
+				return nil
+			case e.Type() == fs.ModeSymlink:
+				to, err := os.Readlink(p)
+				lines = append(lines, fmt.Sprintf("%q link %q", rel, to))
+				return err
+			case !e.Type().IsRegular():
+				return fmt.Errorf("%s: got a %s, want files, directories and links", p, e.Type())
+			}
+			fi, err := e.Info()
+			if err != nil {
+				return err
+			}
+			sum, err := memory.Of(p)
+			lines = append(lines, fmt.Sprintf("%q %v %s", rel, fi.Mode()&0o111 != 0, sum))
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	slices.Sort(lines)
+	sum, _ := archive.SHA256(strings.NewReader(strings.Join(slices.Compact(lines), "\n")))
+	return sum, memory.Save()
+}
+
+// copyTo copies the used directories of a checkout.
+func (f *Found) copyTo(dir string) error {
+	for _, d := range f.dirs() {
+		err := cp.Copy(filepath.Join(f.Path, d), filepath.Join(dir, d), cp.Options{
+			Skip:              func(fi os.FileInfo, src, _ string) (bool, error) { return fi.Name() == ".git", nil },
+			OnSymlink:         func(string) cp.SymlinkAction { return cp.Shallow },
+			PreserveTimes:     true, // make looks at them
+			PermissionControl: cp.AddPermission(0o600),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Prefix gives a libseccomp that is installed at dir as the source of that component, and its version: the static
+// library and its headers are taken as they are.
+func (s *Store) Prefix(dir string) (f *Found, version string, err error) {
+	f = &Found{Path: dir, only: []string{"include/seccomp.h", "include/seccomp-syscalls.h"}}
+	for _, lib := range []string{"lib", "lib64", "lib/x86_64-linux-gnu"} {
+		if _, err := os.Stat(filepath.Join(dir, lib, "libseccomp.a")); err == nil {
+			f.only = append(f.only, lib+"/libseccomp.a")
+			break
+		}
+	}
+	if len(f.only) < 3 {
+		return nil, "", fmt.Errorf("LIBSECCOMP_PREFIX=%s: no libseccomp.a in lib, lib64 or lib/x86_64-linux-gnu below it: want a libseccomp installed with its static library", dir)
+	}
+	header, err := os.ReadFile(filepath.Join(dir, f.only[0]))
+	if err != nil {
+		return nil, "", fmt.Errorf("LIBSECCOMP_PREFIX: %w", err)
+	}
+	var parts []string
+	for _, m := range scmpVersion.FindAllSubmatch(header, -1) {
+		parts = append(parts, string(m[1]))
+	}
+	if len(parts) != 3 {
+		return nil, "", fmt.Errorf("%s: got no SCMP_VER_MAJOR, _MINOR, _MICRO in it, want libseccomp's own header", filepath.Join(dir, f.only[0]))
+	}
+	f.SHA256, err = s.treeDigest(dir, f.only)
+	return f, strings.Join(parts, "."), err
+}
+
+var scmpVersion = regexp.MustCompile(`(?m)^#define\s+SCMP_VER_(?:MAJOR|MINOR|MICRO)\s+(\d+)`)
+
+// Library is the path of the static library in a Prefix.
+func (f *Found) Library() string {
+	if f.only == nil {
+		return ""
+	}
+	return f.only[2]
+}
+
+// Unchanged says with an error that a checkout is no longer what it was when f was made: somebody works on it while it
+// is copied.
+func (s *Store) Unchanged(f *Found) error {
+	if !f.Checkout() {
+		return nil
+	}
+	if now, err := s.treeDigest(f.Path, f.dirs()); err != nil || now != f.SHA256 {
+		return errors.Join(err, fmt.Errorf("%s changed while it was copied: run again", f.Path))
+	}
+	return nil
+}
+
+// releases say in which file of a tree its version stands.
+var releases = map[string]struct {
+	file string
+	re   *regexp.Regexp
+}{
+	"runc":       {"VERSION", regexp.MustCompile(`^\s*()(\S+)`)},
+	"dockerd":    {"VERSION", regexp.MustCompile(`^\s*()(\S+)`)}, // docker-ce; moby from 20.10 on has tags only
+	"docker-cli": {"VERSION", regexp.MustCompile(`^\s*()(\S+)`)},
+	"containerd": {"version/version.go", regexp.MustCompile(`(?m)^\s*Version\s*=\s*()"v?([^"+]+)`)},
+	"libseccomp": {"configure.ac", regexp.MustCompile(`AC_INIT\(\[?(libseccomp)\]?,\s*\[?([0-9.]+)`)},
+	"tini":       {"CMakeLists.txt", regexp.MustCompile(`tini_VERSION_(\w+) (\d+)\)`)},
+}
+
+// Release is what a checkout says of itself: its version (empty when it names none, or one in development), where that
+// stands, and git's commit (empty without git's metadata).
+type Release struct {
+	Version, File, Commit string
+}
+
+// Release reads a checkout's version, from git's tags or from the file that upstream keeps it in, and its commit. Git
+// itself is not needed.
+func (f *Found) Release(component string) (Release, error) {
+	r, err := gitHead(f.Path)
+	if err != nil || r.Version != "" {
+		return r, err
+	}
+	where, ok := releases[component]
+	if !ok {
+		return r, nil
+	}
+	for _, d := range f.dirs() {
+		data, err := os.ReadFile(filepath.Join(f.Path, d, where.file))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return r, err
+		}
+		var parts []string
+		for _, m := range where.re.FindAllSubmatch(data, -1) {
+			parts = append(parts, string(m[2]))
+			if component != "tini" { // it has a line for each number
+				break
+			}
+		}
+		v := strings.TrimSuffix(strings.Join(parts, "."), "-ce")
+		if !strings.HasSuffix(v, "dev") && !strings.Contains(v, "unknown") {
+			r.Version, r.File = v, filepath.Join(d, where.file)
+		}
+		return r, nil
+	}
+	return r, nil
+}
+
+var hexSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+// gitHead reads the commit that is checked out below dir, and its release tag (v1.2.3, docker-v1.2.3), without git.
+func gitHead(dir string) (r Release, err error) {
+	git := filepath.Join(dir, ".git")
+	if data, err := os.ReadFile(git); err == nil { // a worktree's, or a submodule's
+		if to, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: "); ok {
+			git = to
+			if !filepath.IsAbs(to) {
+				git = filepath.Join(dir, to)
+			}
+		}
+	}
+	head, err := os.ReadFile(filepath.Join(git, "HEAD"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	} else if err != nil {
+		return r, err
+	}
+	common := git
+	if data, err := os.ReadFile(filepath.Join(git, "commondir")); err == nil {
+		common = filepath.Join(git, strings.TrimSpace(string(data)))
+	}
+	tags, refs := packedRefs(filepath.Join(common, "packed-refs"))
+	r.Commit = strings.TrimSpace(string(head))
+	if ref, ok := strings.CutPrefix(r.Commit, "ref: "); ok {
+		r.Commit = refs[ref]
+		for _, g := range []string{git, common} {
+			if data, err := os.ReadFile(filepath.Join(g, ref)); err == nil {
+				r.Commit = strings.TrimSpace(string(data))
+				break
+			}
+		}
+	}
+	if !hexSHA.MatchString(r.Commit) {
+		return Release{}, nil // nothing is committed yet
+	}
+	loose, _ := os.ReadDir(filepath.Join(common, "refs/tags"))
+	for _, t := range loose {
+		if data, err := os.ReadFile(filepath.Join(common, "refs/tags", t.Name())); err == nil {
+			tags[t.Name()] = tagged(common, strings.TrimSpace(string(data)))
+		}
+	}
+	for tag, commit := range tags {
+		v := strings.TrimPrefix(strings.TrimPrefix(tag, "docker-"), "v")
+		if commit == r.Commit && releaseTag.MatchString(v) {
+			r.Version, r.File = v, "git's tag "+tag
+		}
+	}
+	return r, nil
+}
+
+var releaseTag = regexp.MustCompile(`^\d+\.\d+(\.\d+)?(-rc\.?\d+)?$`)
+
+// packedRefs reads git's file of refs: tags by name, with the commits that they stand for, and all refs.
+func packedRefs(file string) (tags, refs map[string]string) {
+	tags, refs = map[string]string{}, map[string]string{}
+	data, _ := os.ReadFile(file)
+	last := ""
+	for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
+		sha, ref, ok := strings.Cut(sc.Text(), " ")
+		switch {
+		case ok && hexSHA.MatchString(sha):
+			refs[ref], last = sha, ""
+			if t, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
+				tags[t], last = sha, t
+			}
+		case strings.HasPrefix(sha, "^") && last != "": // what an annotated tag stands for
+			tags[last] = sha[1:]
+		}
+	}
+	return tags, refs
+}
+
+// tagged gives the commit that an annotated tag's object names, or the commit itself.
+func tagged(git, sha string) string {
+	if !hexSHA.MatchString(sha) {
+		return ""
+	}
+	f, err := os.Open(filepath.Join(git, "objects", sha[:2], sha[2:]))
+	if err != nil {
+		return sha
+	}
+	defer f.Close()
+	z, err := zlib.NewReader(f)
+	if err != nil {
+		return sha
+	}
+	data, _ := io.ReadAll(io.LimitReader(z, 4096))
+	if _, body, ok := bytes.Cut(data, []byte{0}); ok && bytes.HasPrefix(data, []byte("tag ")) {
+		if to, ok := strings.CutPrefix(string(body), "object "); ok && len(to) > 40 {
+			return to[:40]
+		}
+	}
+	return sha
+}
