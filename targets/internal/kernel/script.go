@@ -26,6 +26,9 @@ var (
 	assignment   = regexp.MustCompile(`^([a-z]\w*)=(\w+)$`)
 	heading      = regexp.MustCompile(`^echo ["']\s*(?:- )?(?:\\"\$\(wrap_color ')?([A-Za-z][\w ,()-]*)(?:' \w+\)\\")?:["']$`)
 	named        = regexp.MustCompile(`^wrap_(?:good|bad) "CONFIG_(\w+)" 'enabled'`)
+	arrayHead    = regexp.MustCompile(`^([a-z]\w*)=\($`)
+	arrayValue   = regexp.MustCompile(`^"\$\{(\w+)\[@\]\}"$`)
+	braces       = regexp.MustCompile(`^(\w*)\{([\w,]+)\}(\w*)$`)
 	releaseRE    = regexp.MustCompile(`^(\d+)\.(\d+)`)
 )
 
@@ -48,6 +51,7 @@ func Options(script, release string, config Config) ([]Option, error) {
 		section  string
 		group    string
 		function bool
+		array    string // the variable that a list of bash's is being read into
 	)
 	lines := strings.Split(strings.ReplaceAll(script, "\\\n", " "), "\n")
 	for i, line := range lines {
@@ -56,6 +60,14 @@ func Options(script, release string, config Config) ([]Option, error) {
 			continue
 		}
 		s := strings.TrimSpace(line)
+		if array != "" {
+			if s == ")" {
+				array = ""
+			} else if !strings.HasPrefix(s, "#") {
+				vars[array] += " " + s
+			}
+			continue
+		}
 		runs, why := true, ""
 		for j, l := range levels {
 			runs = runs && l.on
@@ -104,7 +116,10 @@ func Options(script, release string, config Config) ([]Option, error) {
 				continue
 			}
 			args, _, _ := strings.Cut(strings.TrimPrefix(s, "check_flags"), "|")
-			for _, a := range strings.Fields(args) {
+			if v := arrayValue.FindStringSubmatch(strings.TrimSpace(args)); v != nil {
+				args = vars[v[1]]
+			}
+			for _, a := range expand(strings.Fields(args)) {
 				if v, ok := strings.CutPrefix(a, "$"); ok {
 					a = vars[v]
 				}
@@ -118,7 +133,9 @@ func Options(script, release string, config Config) ([]Option, error) {
 		if !runs {
 			continue
 		}
-		if a := assignment.FindStringSubmatch(s); a != nil {
+		if a := arrayHead.FindStringSubmatch(s); a != nil {
+			array, vars[a[1]] = a[1], ""
+		} else if a := assignment.FindStringSubmatch(s); a != nil {
 			vars[a[1]] = a[2]
 		} else if n := named.FindStringSubmatch(s); n != nil && why == "" {
 			options = append(options, Option{n[1], what(section, "vsyscall of old C libraries"), config[n[1]]})
@@ -143,6 +160,22 @@ func Options(script, release string, config Config) ([]Option, error) {
 		return nil, fmt.Errorf("check-config.sh: got %d options and %d open conditions, want 40 or more and none: its form is another than drydock knows", len(options), len(levels))
 	}
 	return options, nil
+}
+
+// expand does what bash does with braces: A_{B,C} are A_B and A_C.
+func expand(words []string) []string {
+	var out []string
+	for _, w := range words {
+		m := braces.FindStringSubmatch(w)
+		if m == nil {
+			out = append(out, w)
+			continue
+		}
+		for _, x := range strings.Split(m[2], ",") {
+			out = append(out, m[1]+x+m[3])
+		}
+	}
+	return out
 }
 
 func what(section, group string) string { return strings.TrimSpace(section + " " + group) }

@@ -108,8 +108,6 @@ const engine = "github.com/docker/docker"
 // dockerd and docker-proxy come from the engine's tree.
 func dockerd(r request) Plan {
 	const v = engine + "/dockerversion"
-	pairs := []string{"Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime()}
-	product := []string{"ProductName", "docker", "IAmStatic", "true"}
 	tags := "netgo osusergo static_build exclude_graphdriver_btrfs"
 	p := Plan{Files: r.gopathLinks()}
 	var flags []string
@@ -117,11 +115,11 @@ func dockerd(r request) Plan {
 		tags += " seccomp apparmor"
 		flags = []string{"-installsuffix", "netgo"}
 	}
-	ld := xs(v, append(pairs, product...)...)
+	ld := xs(v, "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime(), "ProductName", "docker", "IAmStatic", "true")
 	if !r.atLeast("20.10") { // constants, which -X cannot set
 		tags += " autogen"
 		p.Files = append(p.Files, r.versionConstants()...)
-		ld = xs(v, product...)
+		ld = nil
 	}
 	daemon := func(cgo bool, tags string, ld []string) []Step {
 		var env []string
@@ -152,8 +150,8 @@ func dockerd(r request) Plan {
 	return p
 }
 
-// versionConstants are the two files that upstream's scripts generate for dockerd up to 19.03; the second has what it
-// holds runc and docker-init against.
+// versionConstants are the two files that upstream's scripts generate for dockerd up to 19.03, with every constant that
+// dockerversion/version_lib.go has for builds without the tag autogen; dockerd holds the others' commits against them.
 func (r request) versionConstants() []File {
 	dir := path.Join(r.p.Work, r.p.Gopath[engine], "dockerversion")
 	commitOf := func(component string) string {
@@ -172,7 +170,7 @@ func (r request) versionConstants() []File {
 	}
 	return []File{
 		file("version_autogen.go", "autogen", "GitCommit", short(r.c.Commit, 7), "Version", r.c.Version, "BuildTime", r.buildTime(),
-			"PlatformName", "Docker Engine - Community", "DefaultProductLicense", "Community Engine"),
+			"IAmStatic", "true", "ContainerdCommitID", commitOf("containerd"), "PlatformName", "", "ProductName", "docker", "DefaultProductLicense", ""),
 		file("version_autogen_unix.go", "autogen,!windows", "RuncCommitID", commitOf("runc"), "InitCommitID", short(commitOf("tini"), 7)),
 	}
 }

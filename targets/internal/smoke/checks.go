@@ -229,8 +229,12 @@ func containerdPlugins(l *lab) {
 		if i == 0 || len(f) < 2 {
 			continue
 		}
-		n[f[len(f)-1]]++
-		if f[len(f)-1] == "error" {
+		status := f[len(f)-1]
+		if status == "error" && f[1] == "devmapper" { // containerd before 1.7 says so of one that nobody configured
+			status = "skip"
+		}
+		n[status]++
+		if status == "error" {
 			l.failf("%s %s: error", f[0], f[1])
 		}
 	}
