@@ -2,6 +2,7 @@ package forge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +46,10 @@ func (f *Forge) survey(ctx context.Context, names []string) (*graph.Graph, map[s
 		in := &input{}
 		found[n] = in
 		var err error
-		if in.found, err = f.locate(c); err != nil {
+		var missing *source.MissingError
+		if in.found, err = f.locate(c); errors.As(err, &missing) {
+			lacks[n], in.found = missing.Text, &source.Found{Path: c.Checkout, SHA256: source.Unknown, Layout: c.Layout(nil)}
+		} else if err != nil {
 			return nil, nil, fail(CodeOther, err)
 		}
 		if in.found == nil {

@@ -1,0 +1,116 @@
+package source
+
+import (
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"drydock/targets/internal/stack"
+)
+
+// randomTree makes a few small files, some executable, some without a last newline.
+func randomTree(t *testing.T, r *rand.Rand, dir string) {
+	t.Helper()
+	for i := range 1 + r.Intn(6) {
+		var lines []string
+		for range r.Intn(20) {
+			lines = append(lines, fmt.Sprint("line ", r.Intn(5)))
+		}
+		data := strings.Join(lines, "\n")
+		if r.Intn(3) > 0 && data != "" {
+			data += "\n"
+		}
+		name := filepath.Join(dir, fmt.Sprintf("d%d/f%d", r.Intn(2), i))
+		put(t, name, data)
+		if r.Intn(4) == 0 {
+			if err := os.Chmod(name, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestADiffAppliedGivesTheChangedTree(t *testing.T) {
+	for seed := range int64(200) {
+		r := rand.New(rand.NewSource(seed))
+		base, changed := t.TempDir(), t.TempDir()
+		randomTree(t, r, base)
+		randomTree(t, r, changed)
+		patch, files, _, err := Diff(base, changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 0 {
+			continue
+		}
+		p := filepath.Join(t.TempDir(), "p.patch")
+		put(t, p, string(patch))
+		if err := Apply(base, []Patch{{File: p, Name: "p", Strip: 1}}); err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, patch)
+		}
+		if _, left, _, err := Diff(base, changed); err != nil || len(left) > 0 {
+			t.Fatalf("seed %d: %v differ after the patch, %v\n%s", seed, left, err, patch)
+		}
+	}
+}
+
+func TestADiffRefusesWhatAPatchCannotSay(t *testing.T) {
+	base, changed := t.TempDir(), t.TempDir()
+	put(t, filepath.Join(changed, "b"), "a\x00b")
+	if _, _, _, err := Diff(base, changed); err == nil || !strings.Contains(err.Error(), "b: a patch cannot change a binary file") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Remove(filepath.Join(changed, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("x", filepath.Join(changed, "l")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := Diff(base, changed); err == nil || !strings.Contains(err.Error(), "l: a patch cannot change what is no plain file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestDebiansSeriesApplyAsWithGNUPatch holds the engine against GNU patch on real series, where they were fetched.
+func TestDebiansSeriesApplyAsWithGNUPatch(t *testing.T) {
+	if _, err := exec.LookPath("patch"); err != nil {
+		t.Skip(err)
+	}
+	dir := "../../../vendor-sources"
+	st, err := stack.Load(dir, "docker-20.10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json"))}
+	f, err := s.Locate(st.Component["docker-cli"], st.Lock)
+	if err != nil || f == nil {
+		t.Skip("docker-20.10 is not fetched")
+	}
+	ours, theirs := t.TempDir(), t.TempDir()
+	if err := Unpack(f, ours); err != nil {
+		t.Fatal(err)
+	}
+	series := f.Origin.Series
+	f.Origin.Series = ""
+	if err := Unpack(f, theirs); err != nil {
+		t.Fatal(err)
+	}
+	ps, err := readSeries(filepath.Join(theirs, filepath.Dir(series)), "debian")
+	if err != nil || len(ps) < 10 {
+		t.Fatalf("got %d patches, %v", len(ps), err)
+	}
+	for _, p := range ps {
+		cmd := exec.Command("patch", "-p1", "-F0", "--batch", "--forward", "--no-backup-if-mismatch", "-i", p.File)
+		cmd.Dir = theirs
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", p.Name, err, out)
+		}
+	}
+	if _, files, _, err := Diff(ours, theirs); err != nil || len(files) > 0 {
+		t.Errorf("%d patches: %v differ, %v", len(ps), files, err)
+	}
+}
