@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"drydock/targets/internal/archive"
@@ -26,7 +27,8 @@ type bench struct {
 	dir    string // build/bench
 	inputs map[string]*input
 	rows   [][]string
-	peak   int64 // bytes, of drydock itself
+	peak   int64   // bytes, of drydock itself
+	others float64 // the share of the cores that other processes used
 }
 
 // Bench builds the stack several times, cold and changed, and by hand, and writes docs/bench.md.
@@ -44,11 +46,15 @@ func Bench(ctx context.Context) error {
 	if b.inputs, err = f.sources(ctx, f.Stack.Parts(), false); err != nil {
 		return f.end(fail(CodeSources, err))
 	}
+	if err := source.RemoveAll(b.dir); err != nil { // of a bench that was killed
+		return f.end(fail(CodeOther, err))
+	}
 	defer source.RemoveAll(b.dir)
 	return f.end(fail(CodeFailed, b.run(ctx)))
 }
 
 func (b *bench) run(ctx context.Context) error {
+	began, others := time.Now(), busy()-ours()
 	hand, err := b.byHand(ctx)
 	if err != nil {
 		return err
@@ -64,16 +70,16 @@ func (b *bench) run(ctx context.Context) error {
 	b.row("everything, cold", hand.cold, cold)
 	steps := (&Forge{Root: root, Stack: b.f.Stack}).jobs()
 
-	idle, err := b.drydock(ctx, root, "all")
-	if err != nil {
-		return err
+	for _, c := range []struct{ what, program string }{
+		{"nothing to do", filepath.Join(root, ".cache/drydock")},
+		{"nothing to do, through ./mage", filepath.Join(root, "mage")},
+	} {
+		took, err := b.idle(ctx, root, c.program)
+		if err != nil {
+			return err
+		}
+		b.rows = append(b.rows, []string{c.what, "0", ms(took), ""})
 	}
-	b.rows = append(b.rows, []string{"nothing to do", "0", ms(idle), ""})
-	launcher, err := b.launcher(ctx)
-	if err != nil {
-		return err
-	}
-	b.rows = append(b.rows, []string{"nothing to do, through ./mage", "0", ms(launcher), ""})
 
 	// Each change is one patch; the least that it can cost is its compile commands, in a tree that is built already.
 	for _, c := range []struct{ what, component, file, text, target string }{
@@ -117,6 +123,7 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
+	b.others = (busy() - ours() - others) / time.Since(began).Seconds() / float64(runtime.NumCPU())
 	return b.write(cold, one, steps)
 }
 
@@ -230,16 +237,37 @@ func (b *bench) change(tree, file, text string) (string, error) {
 	return patch, os.WriteFile(p, append([]byte(text), data...), 0o644)
 }
 
-// newRoot makes a repository of its own, with the sources of this one.
+// newRoot makes a repository of its own, with the sources of this one and this very program as its runner, which is
+// written last: the launcher compiles a runner that is older than its source files.
 func (b *bench) newRoot(root string) error {
 	if err := source.RemoveAll(root); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(root, "patches"), 0o755); err != nil {
+	for _, d := range []string{"patches", ".cache"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Symlink(filepath.Join(b.f.Root, "vendor-sources"), filepath.Join(root, "vendor-sources")); err != nil {
 		return err
 	}
-	for _, n := range []string{"vendor-sources", "mage"} {
-		if err := os.Symlink(filepath.Join(b.f.Root, n), filepath.Join(root, n)); err != nil {
+	if err := os.CopyFS(filepath.Join(root, "targets"), os.DirFS(filepath.Join(b.f.Root, "targets"))); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, c := range [][2]string{{"go.mod", "go.mod"}, {"go.sum", "go.sum"}, {"magefile.go", "magefile.go"}, {"mage", "mage"}, {self, ".cache/drydock"}} {
+		from := c[0]
+		if !filepath.IsAbs(from) {
+			from = filepath.Join(b.f.Root, from)
+		}
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(root, c[1]), data, 0o755); err != nil {
 			return err
 		}
 	}
@@ -248,11 +276,7 @@ func (b *bench) newRoot(root string) error {
 
 // drydock runs this very program on another repository, and gives its time.
 func (b *bench) drydock(ctx context.Context, root, target string, before ...string) (time.Duration, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
-	argv := append(before, self, target)
+	argv := append(slices.Clone(before), filepath.Join(root, ".cache/drydock"), target)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "MAGEFILE_VERBOSE=0")
 	var out strings.Builder
@@ -274,7 +298,7 @@ func (b *bench) drydock(ctx context.Context, root, target string, before ...stri
 			}
 		}
 	}()
-	err = cmd.Wait()
+	err := cmd.Wait()
 	took := time.Since(start)
 	close(done)
 	if err != nil {
@@ -295,19 +319,41 @@ func peakOf(pid int) int64 {
 	return 0
 }
 
-// launcher times ./mage with nothing to do: the middle one of nine.
-func (b *bench) launcher(ctx context.Context) (time.Duration, error) {
+// idle times "all" with nothing to do: the middle one of nine.
+func (b *bench) idle(ctx context.Context, root, program string) (time.Duration, error) {
 	var ts []time.Duration
 	for range 9 {
+		cmd := exec.CommandContext(ctx, program, "all")
+		cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "MAGEFILE_VERBOSE=0")
 		start := time.Now()
-		cmd := exec.CommandContext(ctx, filepath.Join(b.f.Root, "mage"), "status")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("./mage status: %w\n%s", err, out)
-		}
+		out, err := cmd.CombinedOutput()
 		ts = append(ts, time.Since(start))
+		if err != nil || !strings.Contains(string(out), "nothing to do") {
+			return 0, fmt.Errorf("%s all: got %v, want nothing to do\n%s", program, err, out)
+		}
 	}
 	slices.Sort(ts)
 	return ts[4], nil
+}
+
+// busy is the CPU time, in seconds, that this machine has spent so far on anything, and that its host took from it.
+func busy() float64 {
+	data, _ := os.ReadFile("/proc/stat")
+	var user, nice, system, idle, iowait, irq, softirq, steal float64
+	_, _ = fmt.Sscanf(string(data), "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+	return (user + nice + system + irq + softirq + steal) / 100 // USER_HZ
+}
+
+// ours is the CPU time, in seconds, of this process and of all that it has waited for.
+func ours() float64 {
+	sum := 0.0
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			sum += time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+		}
+	}
+	return sum
 }
 
 func (b *bench) row(what string, least, took time.Duration) {
@@ -320,8 +366,9 @@ func ms(d time.Duration) string   { return fmt.Sprintf("%d ms", d.Milliseconds()
 // write makes docs/bench.md.
 func (b *bench) write(cold, one time.Duration, jobs []graph.Job) error {
 	var s strings.Builder
-	s.WriteString("# How fast it is\n\nMade by `./mage bench` on a quiet machine, in one run; never edited by hand.\n\n")
-	fmt.Fprintf(&s, "%s, %s, %d cores, %s, gcc %s, %s.\n\n", b.f.Stack.Name, time.Now().UTC().Format("2006-01-02"), b.f.cores(), runtime.GOARCH, b.f.facts.CC.Version, "Go "+b.goVersion())
+	s.WriteString("# How fast it is\n\nMade by `./mage bench`, in one run; never edited by hand.\n\n")
+	fmt.Fprintf(&s, "%s, %s, %d cores, %s, gcc %s, %s. Other processes used %.0f %% of the cores meanwhile.\n\n", b.f.Stack.Name, time.Now().UTC().Format("2006-01-02"), b.f.cores(), runtime.GOARCH, b.f.facts.CC.Version, "Go "+b.goVersion(),
+		max(0, b.others*100))
 	s.WriteString("\"By hand\" is the least that the work must cost: the bare compile commands, one after the other, with one Go cache, in trees\nthat are unpacked and patched already. drydock's time is the whole run: host, keys, unpacking, compiling, proof, publishing\nand, cold, the package.\n\n")
 	s.WriteString("| what | by hand | drydock | ratio |\n| --- | --- | --- | --- |\n")
 	for _, r := range b.rows {
