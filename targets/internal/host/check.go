@@ -232,16 +232,29 @@ func freeBytes(dir string) int64 {
 	}
 }
 
-// FreeMemory is what the kernel says is available, in bytes; very much where it does not say (before Linux 3.14).
+// FreeMemory is what the kernel says is available, in bytes; before Linux 3.14, which does not say, what is free or holds
+// files that can be read again.
 func FreeMemory() int64 {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err == nil {
-		for line := range strings.Lines(string(data)) {
-			var kb int64
-			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
-				return kb << 10
+	data, _ := os.ReadFile("/proc/meminfo")
+	return available(string(data))
+}
+
+// available reads /proc/meminfo; very much when there is nothing in it, for then nothing should wait for memory.
+func available(meminfo string) int64 {
+	kb := map[string]int64{}
+	for line := range strings.Lines(meminfo) {
+		var n int64
+		if name, rest, ok := strings.Cut(line, ":"); ok {
+			if k, _ := fmt.Sscanf(rest, "%d kB", &n); k == 1 {
+				kb[name] = n
 			}
 		}
+	}
+	if n, ok := kb["MemAvailable"]; ok {
+		return n << 10
+	}
+	if n := kb["MemFree"] + kb["Buffers"] + kb["Cached"]; n > 0 {
+		return n << 10
 	}
 	return 1 << 62
 }

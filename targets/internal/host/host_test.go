@@ -158,3 +158,15 @@ func TestFactsAreTakenAgainWhenAToolChanges(t *testing.T) {
 		t.Errorf("got %v, want both versions", got)
 	}
 }
+
+func TestFreeMemoryIsReadFromOldKernelsToo(t *testing.T) {
+	for text, want := range map[string]int64{
+		"MemTotal:  8000 kB\nMemFree:  100 kB\nMemAvailable:    5000 kB\nBuffers: 7 kB\n":             5000 << 10,
+		"MemTotal:  8000 kB\nMemFree:  100 kB\nBuffers:  20 kB\nCached:  3000 kB\nSwapCached: 9 kB\n": 3120 << 10,
+		"": 1 << 62,
+	} {
+		if got := available(text); got != want {
+			t.Errorf("%q: got %d, want %d", text, got, want)
+		}
+	}
+}
