@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -101,6 +102,63 @@ func (r *fakeRepo) orphans() (found []string) {
 	return found
 }
 
+// gone waits until nothing of a killed run is left.
+func (r *fakeRepo) gone(t *testing.T, kill int) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left := r.orphans()
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("kill %d: still running: %s", kill, strings.Join(left, "; "))
+		}
+	}
+}
+
+// take gives a repository the sources of another.
+func (r *fakeRepo) take(t *testing.T, of *fakeRepo) {
+	t.Helper()
+	for _, pattern := range []string{"*.tar.gz", "fake.toml", "fake.lock"} {
+		files, _ := filepath.Glob(filepath.Join(of.root, "vendor-sources", pattern))
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(r.root, "vendor-sources", filepath.Base(f)), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// variant makes every fake say another word.
+func variant(word string) func(string, map[string]string) {
+	return func(c string, files map[string]string) {
+		for n, data := range files {
+			files[n] = strings.ReplaceAll(data, `fmt.Println("`, `fmt.Println("`+word+`", "`)
+		}
+		if f, ok := files["src/tini.c"]; ok {
+			files["src/tini.c"] = strings.Replace(f, `printf("`, `printf("`+word+` `, 1)
+		}
+	}
+}
+
+// mixed gives the first group of files that are published together of which now has not all from the same build; the
+// builds' outputs are given.
+func mixed(now map[string]string, builds ...map[string]string) []string {
+	for _, group := range [][]string{{"bin/containerd", "bin/ctr", "bin/containerd-shim-runc-v2"}, {"bin/dockerd", "bin/docker-proxy"}, {"bin/docker"}, {"bin/runc"}, {"bin/docker-init"}} {
+		fits := func(p map[string]string) bool {
+			return !slices.ContainsFunc(group, func(n string) bool { return now[n] != p[n] })
+		}
+		if !slices.ContainsFunc(builds, fits) {
+			return group
+		}
+	}
+	return nil
+}
+
 // kills is how many times the runner is killed: DRYDOCK_KILLS, or a few.
 func kills(t *testing.T, few int) int {
 	if s := os.Getenv("DRYDOCK_KILLS"); s != "" {
@@ -117,16 +175,6 @@ func kills(t *testing.T, few int) int {
 // left running, every file in bin/ is whole and belongs to one of the two builds that are going on (a component's
 // files to the same), and the next run ends with the very bytes of an undisturbed build.
 func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
-	variant := func(word string) func(string, map[string]string) {
-		return func(c string, files map[string]string) {
-			for n, data := range files {
-				files[n] = strings.ReplaceAll(data, `fmt.Println("`, `fmt.Println("`+word+`", "`)
-			}
-			if f, ok := files["src/tini.c"]; ok {
-				files["src/tini.c"] = strings.Replace(f, `printf("`, `printf("`+word+` `, 1)
-			}
-		}
-	}
 	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
 	start := time.Now()
 	a.must(t, "all")
@@ -140,23 +188,9 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 
 	// One repository that goes back and forth between the two sets of sources.
 	r := newFakeRepo(t, variant("first"))
-	sources := func(of *fakeRepo) {
-		for _, pattern := range []string{"*.tar.gz", "fake.toml", "fake.lock"} {
-			files, _ := filepath.Glob(filepath.Join(of.root, "vendor-sources", pattern))
-			for _, f := range files {
-				data, err := os.ReadFile(f)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(r.root, "vendor-sources", filepath.Base(f)), data, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
 	r.must(t, "all")
 	// How long a warm rebuild takes bounds the moments worth trying.
-	sources(b)
+	r.take(t, b)
 	start = time.Now()
 	r.must(t, "all")
 	whole := time.Since(start)
@@ -167,7 +201,7 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	interrupted := 0
 	for i := range kills(t, 12) {
 		repo := []*fakeRepo{a, b}[i%2]
-		sources(repo)
+		r.take(t, repo)
 		cmd, _ := r.command("all")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -177,28 +211,9 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 		if err := cmd.Wait(); err != nil {
 			interrupted++
 		}
-		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			left := r.orphans()
-			if len(left) == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("kill %d: still running: %s", i, strings.Join(left, "; "))
-			}
-		}
-		now := r.outputs(t)
-		for _, group := range [][]string{{"bin/containerd", "bin/ctr", "bin/containerd-shim-runc-v2"}, {"bin/dockerd", "bin/docker-proxy"}, {"bin/docker"}, {"bin/runc"}, {"bin/docker-init"}} {
-			fits := func(p map[string]string) bool {
-				for _, n := range group {
-					if now[n] != p[n] {
-						return false
-					}
-				}
-				return true
-			}
-			if !fits(pristine[0]) && !fits(pristine[1]) {
-				t.Fatalf("kill %d: %v are not the files of one build", i, group)
-			}
+		r.gone(t, i)
+		if g := mixed(r.outputs(t), pristine...); g != nil {
+			t.Fatalf("kill %d: %v are not the files of one build", i, g)
 		}
 		out := r.must(t, "all")
 		for n, want := range pristine[i%2] {
@@ -302,5 +317,162 @@ func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	r.must(t, "all")
 	if got := r.outputs(t); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("with room again: got %v, want %v", got, want)
+	}
+}
+
+// TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps a whole repository, outputs, logs and records too, on a tmpfs
+// that has ever other amounts of room left when everything is to be built anew from other sources. What is published is
+// always whole; with more room, the next run is right.
+func TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
+	a.must(t, "all")
+	b.must(t, "all")
+	pristine := []map[string]string{a.outputs(t), b.outputs(t)}
+	disk := t.TempDir()
+	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=1g"); err != nil {
+		t.Skipf("no tmpfs here: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
+	size := func(bytes uint64) {
+		t.Helper()
+		if err := syscall.Mount("none", disk, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", bytes)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("cp", "-a", a.root+"/.", disk).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r := &fakeRepo{disk, append(os.Environ(), "DRYDOCK_ROOT="+disk, "STACK=fake")}
+	r.must(t, "all")
+	full := 0
+	for i, room := range []uint64{0, 16, 64, 300, 1000, 3000, 5000, 8000, 12000, 20000} { // kB
+		r.take(t, []*fakeRepo{b, a}[i%2])
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(disk, &st); err != nil {
+			t.Fatal(err)
+		}
+		size((st.Blocks-st.Bfree)*uint64(st.Bsize) + room<<10)
+		cmd, out := r.command("all")
+		if err := cmd.Run(); err != nil {
+			full++
+			if !strings.Contains(strings.ToLower(out.String()), "no space left on device") {
+				t.Errorf("%d kB: the error does not say that the disk is full:\n%s", room, out)
+			}
+		}
+		if g := mixed(r.outputs(t), pristine...); g != nil {
+			t.Fatalf("%d kB: %v are not the files of one build", room, g)
+		}
+		size(1 << 30)
+		text := r.must(t, "all")
+		if got, want := r.outputs(t), pristine[(i+1)%2]; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%d kB: with room again: got %v, want %v\n%s", room, got, want, text)
+		}
+	}
+	if full < 5 {
+		t.Errorf("the disk was full %d times: the sizes show too little", full)
+	}
+}
+
+// TestARealRuncThatIsKilledIsMadeGoodByTheNextRun does with the real runc and libseccomp what the fakes' test does: with
+// and without a patch to both, so that each run has to compile. DRYDOCK_REAL_KILLS says how often; it needs the sources
+// of the default stack in vendor-sources/, and half a minute for each.
+func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("DRYDOCK_REAL_KILLS"))
+	if err != nil {
+		t.Skip("DRYDOCK_REAL_KILLS is not set to a number")
+	}
+	here, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	for _, d := range []string{"patches", "vendor-sources"} {
+		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, _ := filepath.Glob(filepath.Join(here, "vendor-sources/*.*"))
+	for _, f := range append(files, filepath.Join(here, "mage")) {
+		rel, _ := filepath.Rel(here, f)
+		if err := os.Symlink(f, filepath.Join(root, rel)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &fakeRepo{root, append(os.Environ(), "DRYDOCK_ROOT="+root, "STACK=", "OFFLINE=1")}
+	patches := map[string]string{
+		"libseccomp": "--- /dev/null\n+++ b/src/api-kill.h\n@@ -0,0 +1 @@\n+/* another tree */\n",
+		"runc":       "--- /dev/null\n+++ b/kill.go\n@@ -0,0 +1,3 @@\n+package main\n+\n+var killed = \"patched\"; func init() { if killed == \"\" { panic(killed) } }\n",
+	}
+	patched := func(on bool) {
+		t.Helper()
+		for c, text := range patches {
+			dir := filepath.Join(root, "patches", c, ">= 0")
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			if !on {
+				continue
+			}
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for name, data := range map[string]string{"series": "kill.patch\n", "kill.patch": text} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	digest := func() string {
+		data, _ := os.ReadFile(filepath.Join(root, "output/docker-26.1/bin/runc"))
+		return fmt.Sprintf("%x", sha256.Sum256(data))
+	}
+	var pristine []string
+	var whole time.Duration
+	for i := range 4 { // the first two fill the cache, the others tell how long a run takes
+		patched(i%2 == 1)
+		start := time.Now()
+		r.must(t, "runc")
+		whole = time.Since(start)
+		if pristine = append(pristine, digest()); i >= 2 && pristine[i] != pristine[i-2] {
+			t.Fatalf("two undisturbed builds of the same differ: %s, %s", pristine[i-2], pristine[i])
+		}
+	}
+	if pristine[0] == pristine[1] {
+		t.Fatal("runc is the same with and without the patch: the test would show nothing")
+	}
+	seed := uint64(time.Now().UnixNano())
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d, a run takes %v", seed, whole)
+	interrupted := 0
+	for i := range n {
+		patched(i%2 == 1)
+		cmd, _ := r.command("runc")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rnd.Int64N(int64(whole))))
+		cmd.Process.Signal(syscall.SIGKILL)
+		if cmd.Wait() != nil {
+			interrupted++
+		}
+		r.gone(t, i)
+		if d := digest(); !slices.Contains(pristine, d) {
+			t.Fatalf("kill %d: runc is of neither build", i)
+		}
+		out := r.must(t, "runc")
+		if d := digest(); d != pristine[i%2] {
+			t.Fatalf("kill %d: after the next run runc has digest %s, want %s\n%s", i, d, pristine[i%2], out)
+		}
+		if out := r.must(t, "runc"); !strings.Contains(out, "nothing to do") {
+			t.Fatalf("kill %d: the run after the next did something:\n%s", i, out)
+		}
+	}
+	t.Logf("%d of %d runs were interrupted", interrupted, n)
+	if interrupted < n/2 {
+		t.Errorf("%d of %d runs were interrupted: the test shows too little", interrupted, n)
 	}
 }
