@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
@@ -122,11 +123,16 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", f.Stack.GoConstraint(c))
 	}
 	f.UI.Line("restore   vendor/ of %s", filepath.Base(found.Path))
+	start := time.Now()
 	_, env, err := f.online(ctx, scratch)
 	if err != nil {
 		return err
 	}
-	return f.store.Restore(ctx, c, f.Stack.Lock, found, g.Path, env, scratch, record)
+	if err := f.store.Restore(ctx, c, f.Stack.Lock, found, g.Path, env, scratch, record); err != nil {
+		return err
+	}
+	f.UI.Line("restored  vendor/ of %s in %s", filepath.Base(found.Path), ui.Duration(time.Since(start)))
+	return nil
 }
 
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.

@@ -67,7 +67,7 @@ type Record struct {
 	Inputs  []Input    `json:"inputs"`
 	Outputs []Output   `json:"outputs"`
 	Built   time.Time  `json:"built"`
-	Seconds float64    `json:"seconds"`
+	Seconds float64    `json:"seconds"` // of work; what it waited for its turn is not counted
 	Steps   []StepTime `json:"steps,omitempty"`
 	Notes   []string   `json:"notes,omitempty"`
 }
@@ -121,7 +121,7 @@ type Result struct {
 	Record  *Record
 	Err     error
 	Why     string
-	Seconds float64
+	Seconds float64    // of work, as in Record
 	Steps   []StepTime // of a making, failed ones too
 }
 
@@ -473,13 +473,13 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 	res.Steps = made.Steps
 	var r *Record
 	if err == nil {
-		r = &Record{Name: n.Name, Key: key, Inputs: in, Built: start.UTC(), Seconds: time.Since(start).Seconds(), Steps: made.Steps, Notes: made.Notes}
+		r = &Record{Name: n.Name, Key: key, Inputs: in, Built: start.UTC(), Seconds: worked(made.Steps, start), Steps: made.Steps, Notes: made.Notes}
 		for _, p := range made.Outputs {
 			r.Outputs = append(r.Outputs, Output{Path: p})
 		}
 		err = g.restamp(r)
 	}
-	res.Seconds = time.Since(start).Seconds()
+	res.Seconds = worked(made.Steps, start)
 	if err != nil {
 		res.Status, res.Err = Failed, err
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -489,6 +489,18 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 		res.Status, res.Record = Built, r
 	}
 	g.Watch.End(n.Name, r, err)
+}
+
+// worked is what the steps took, in seconds; without steps, all since start. Between steps a node waits for its turn,
+// which says nothing of the node.
+func worked(steps []StepTime, start time.Time) (sum float64) {
+	for _, s := range steps {
+		sum += s.Seconds
+	}
+	if len(steps) == 0 {
+		sum = time.Since(start).Seconds()
+	}
+	return sum
 }
 
 // restamp takes the outputs' sizes, times and digests as they are on disk into the record, and writes it. Outputs that
