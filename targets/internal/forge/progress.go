@@ -81,7 +81,7 @@ func (p *progress) End(name string, r *graph.Record, err error) {
 	case errors.Is(err, context.Canceled):
 		p.f.UI.Line("stopped   %s", name)
 	case err != nil:
-		p.f.UI.Line("%s    %s", p.f.UI.Bad("failed"), name)
+		p.f.UI.Line("%s    %s: %s", p.f.UI.Bad("failed"), name, brief(err)) // the card follows at the end of the run
 	default:
 		for _, n := range r.Notes {
 			p.f.UI.Line("note      %s: %s", name, n)
@@ -205,7 +205,12 @@ func (p *progress) lines() []string {
 }
 
 // clock writes a time in whole seconds.
-func clock(d time.Duration) string { return ui.Duration(max(d, time.Second).Truncate(time.Second)) }
+func clock(d time.Duration) string {
+	if d < 10*time.Second {
+		return fmt.Sprintf("%ds", int(max(1, d.Seconds())))
+	}
+	return ui.Duration(d.Truncate(time.Second))
+}
 
 // left estimates the seconds to go from what the same steps took the last time; false when that is not known.
 func (p *progress) left() (float64, bool) {

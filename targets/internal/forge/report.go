@@ -98,6 +98,42 @@ type stepFailure struct {
 func (e *stepFailure) Error() string { return e.step.Name + ": " + e.err.Error() }
 func (e *stepFailure) Unwrap() error { return e.err }
 
+// said are the lines of the log that the failed step wrote: the log of one component has all its steps, the last one failed.
+func (e *stepFailure) said() ([]string, error) {
+	data, err := os.ReadFile(e.log)
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "# "+e.step.Name) && i+2 < len(lines) {
+			return lines[i+3:], nil
+		}
+	}
+	return lines, nil
+}
+
+// firstError is the first line that looks like one; empty when none does.
+func firstError(lines []string) string {
+	if i := slices.IndexFunc(lines, errorLine.MatchString); i >= 0 {
+		return lines[i]
+	}
+	return ""
+}
+
+// brief is the cause of a failure in one line: the compiler's words, where there are some.
+func brief(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	var sf *stepFailure
+	if errors.As(err, &sf) {
+		text = sf.step.Name
+		if lines, err := sf.said(); err == nil && firstError(lines) != "" {
+			text += ": " + firstError(lines)
+		}
+	}
+	return text
+}
+
 // cards prints a card for each component that failed in a step, and gives the error that is left to say: one line.
 func (f *Forge) cards(results []graph.Result, err error) error {
 	var short []error
@@ -133,21 +169,13 @@ func (f *Forge) card(name string, e *stepFailure) string {
 	} else {
 		fmt.Fprintf(&b, "  again     (no script: %v)\n", err)
 	}
-	data, err := os.ReadFile(e.log)
+	lines, err := e.said()
 	if err != nil {
 		fmt.Fprintf(&b, "  log       %v\n", err)
 		return b.String()
 	}
-	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	// The log of one component has all its steps: the last one failed.
-	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "# "+e.step.Name) && i+2 < len(lines) {
-			lines = lines[i+3:]
-			break
-		}
-	}
-	if i := slices.IndexFunc(lines, errorLine.MatchString); i >= 0 {
-		fmt.Fprintf(&b, "  first     %s\n", lines[i])
+	if first := firstError(lines); first != "" {
+		fmt.Fprintf(&b, "  first     %s\n", first)
 	}
 	if h := hint(lines, e.err); h != "" {
 		fmt.Fprintf(&b, "  hint      %s\n", h)

@@ -45,7 +45,7 @@ type Report struct {
 	Size   int64   `json:"size"`
 	Kind   string  `json:"kind"`             // "static" or "static-pie"
 	ABI    string  `json:"abi"`              // oldest kernel of the ABI note; empty without one
-	Says   string  `json:"says"`             // first line of its version
+	Says   string  `json:"says"`             // the line of its answer that has the version
 	Guards string  `json:"guards,omitempty"` // what of RELRO and stack protector its C parts have
 	Checks []Check `json:"checks"`
 }
@@ -128,7 +128,14 @@ func File(ctx context.Context, path string, w Want) *Report {
 	}
 	if len(w.Say) > 0 {
 		out, err := says(ctx, path, w.Ask)
-		r.Says, _, _ = strings.Cut(strings.TrimSpace(out), "\n")
+		r.Says = strings.TrimSpace(out)
+		for line := range strings.Lines(r.Says) { // the shim says its name first
+			if strings.Contains(line, w.Say[0]) {
+				r.Says = line
+				break
+			}
+		}
+		r.Says, _, _ = strings.Cut(strings.TrimSpace(r.Says), "\n")
 		missing := slices.DeleteFunc(slices.Clone(w.Say), func(s string) bool { return strings.Contains(out, s) })
 		switch {
 		case err != nil:
