@@ -400,6 +400,51 @@ func SHA256File(file string) (string, error) {
 	return SHA256(f)
 }
 
+// Stat gives the bytes of a file and its time in ns since 1970; of a directory, the bytes of all files below it and the
+// newest time of anything in it.
+func Stat(p string) (size, mtime int64, err error) {
+	err = filepath.WalkDir(p, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() {
+			size += fi.Size()
+		}
+		mtime = max(mtime, fi.ModTime().UnixNano())
+		return nil
+	})
+	return size, mtime, err
+}
+
+// SHA256Tree is the digest over the names, modes and contents of all files below a directory, and its links; of a file,
+// that of its bytes.
+func SHA256Tree(p string) (string, error) {
+	if fi, err := os.Stat(p); err != nil {
+		return "", err
+	} else if !fi.IsDir() {
+		return SHA256File(p)
+	}
+	es, err := Tree(p, "")
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, e := range es {
+		sum := e.Link
+		if e.Link == "" {
+			if sum, err = SHA256File(e.Path); err != nil {
+				return "", err
+			}
+		}
+		fmt.Fprintf(h, "%q %o %q\n", e.Name, e.Mode, sum)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // SHA256 is the digest of all that r gives, in hex.
 func SHA256(r io.Reader) (string, error) {
 	h := sha256.New()

@@ -72,7 +72,7 @@ type Record struct {
 	Notes   []string   `json:"notes,omitempty"`
 }
 
-// Output is one file as it was when it was made.
+// Output is one file, or one directory with all that is in it, as it was when it was made.
 type Output struct {
 	Path   string `json:"path"` // relative to the root
 	Size   int64  `json:"size"`
@@ -353,21 +353,21 @@ func (g *Graph) Damage(r *Record, full bool) string {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
-		fi, err := os.Stat(p)
+		size, mtime, err := archive.Stat(p)
 		switch {
 		case err != nil:
 			return o.Path + ": gone"
-		case fi.Size() != o.Size:
-			return fmt.Sprintf("%s: %d bytes, was %d", o.Path, fi.Size(), o.Size)
-		case full || fi.ModTime().UnixNano() != o.Mtime:
-			sum, err := archive.SHA256File(p)
+		case size != o.Size:
+			return fmt.Sprintf("%s: %d bytes, was %d", o.Path, size, o.Size)
+		case full || mtime != o.Mtime:
+			sum, err := archive.SHA256Tree(p)
 			if err != nil {
 				return o.Path + ": " + err.Error()
 			}
 			if sum != o.SHA256 {
 				return fmt.Sprintf("%s: content %s, was %s", o.Path, brief(sum), brief(o.SHA256))
 			}
-			o.Mtime = fi.ModTime().UnixNano()
+			o.Mtime = mtime
 		}
 	}
 	return ""
@@ -509,18 +509,18 @@ func (g *Graph) restamp(r *Record) error {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
-		fi, err := os.Stat(p)
+		size, mtime, err := archive.Stat(p)
 		if err != nil {
 			return err
 		}
-		sum, err := archive.SHA256File(p)
+		sum, err := archive.SHA256Tree(p)
 		if err != nil {
 			return err
 		}
 		if o.SHA256 != "" && o.SHA256 != sum {
 			return fmt.Errorf("%s: sha256: got %s, want %s", o.Path, sum, o.SHA256)
 		}
-		*o = Output{o.Path, fi.Size(), fi.ModTime().UnixNano(), sum}
+		*o = Output{o.Path, size, mtime, sum}
 	}
 	return g.write(r)
 }
