@@ -155,7 +155,7 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 		work := filepath.Join(b.dir, "hand", n)
 		t, _ := b.f.tools(c)
 		p := recipe.Paths{Work: work + "/src", Shims: work + "/shims", Stage: work + "/stage", Home: work + "/home", Tmp: work + "/tmp",
-			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.f.facts.PathDirs(), Deps: map[string]string{}, Gopath: b.inputs[n].found.Layout, Libraries: b.inputs[n].libraries()}
+			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.f.facts.PathDirs(b.f.cc()), Deps: map[string]string{}, Gopath: b.inputs[n].found.Layout, Libraries: b.inputs[n].libraries()}
 		for _, d := range b.f.needs(n) {
 			p.Deps[d] = filepath.Join(b.dir, "hand", d, "stage")
 		}
@@ -165,6 +165,9 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 			}
 		}
 		if err := b.f.store.Prepare(c, b.f.Stack.Lock, b.inputs[n].found, p.Work); err != nil {
+			return nil, err
+		}
+		if err := source.Apply(p.Work, b.inputs[n].patches); err != nil {
 			return nil, err
 		}
 		plan := recipe.Of(b.f.Stack, n, t, p)
@@ -367,7 +370,7 @@ func ms(d time.Duration) string   { return fmt.Sprintf("%d ms", d.Milliseconds()
 func (b *bench) write(cold, one time.Duration, jobs []graph.Job) error {
 	var s strings.Builder
 	s.WriteString("# How fast it is\n\nMade by `./mage bench`, in one run; never edited by hand.\n\n")
-	fmt.Fprintf(&s, "%s, %s, %d cores, %s, gcc %s, %s. Other processes used %.0f %% of the cores meanwhile.\n\n", b.f.Stack.Name, time.Now().UTC().Format("2006-01-02"), b.f.cores(), runtime.GOARCH, b.f.facts.CC.Version, "Go "+b.goVersion(),
+	fmt.Fprintf(&s, "%s, %s, %d cores, %s, gcc %s, %s. Other processes used %.0f %% of the cores meanwhile.\n\n", b.f.Stack.Name, time.Now().UTC().Format("2006-01-02"), b.f.cores(), runtime.GOARCH, b.f.cc().Version, "Go "+b.goVersion(),
 		max(0, b.others*100))
 	s.WriteString("\"By hand\" is the least that the work must cost: the bare compile commands, one after the other, with one Go cache, in trees\nthat are unpacked and patched already. drydock's time is the whole run: host, keys, unpacking, compiling, proof, publishing\nand, cold, the package.\n\n")
 	s.WriteString("| what | by hand | drydock | ratio |\n| --- | --- | --- | --- |\n")

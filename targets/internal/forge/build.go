@@ -22,6 +22,8 @@ import (
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+
+	"golang.org/x/sys/unix"
 )
 
 // packageNode is the name of the last node.
@@ -202,7 +204,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 		add("go", g.Version+" "+g.ID)
 	}
 	if recipe.UsesC(c) {
-		add("cc", f.facts.CC.Version+" "+f.facts.CC.ID)
+		add("cc", f.cc().Version+" "+f.cc().ID)
 	}
 	for _, file := range plan.Files {
 		add("file "+file.Path, file.Data+file.Link)
@@ -246,7 +248,7 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	p := recipe.Paths{
 		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
 		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: f.goCache(g),
-		Path: f.facts.PathDirs(), Deps: map[string]string{}, Gopath: in.found.Layout, Libraries: in.libraries(),
+		Path: f.facts.PathDirs(f.cc()), Deps: map[string]string{}, Gopath: in.found.Layout, Libraries: in.libraries(),
 	}
 	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -366,11 +368,18 @@ func (f *Forge) rel(p string) string {
 }
 
 // goCache is shared by all components that the same toolchain compiles, and by no others: Go does not see that the C
-// library changed, so what the C compiler is stands in the name.
+// library changed, so what the C compiler is stands in the name, and what the stack's own C library is made from. (What
+// that came out as stands in the flags: see recipe.)
 func (f *Forge) goCache(g *host.Go) string {
 	id := "none"
 	if g != nil {
-		id = graph.Key([]graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: f.facts.CC.ID}})[:12]
+		in := []graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: f.cc().ID}}
+		for _, l := range f.Stack.Lock.File {
+			if f.Stack.OwnLibc() && slices.Contains(stack.Ground, l.Component) {
+				in = append(in, graph.Input{Name: l.Component + " " + l.Name, Value: l.SHA256})
+			}
+		}
+		id = graph.Key(in)[:12]
 	}
 	return filepath.Join(f.Root, "build/cache", "go-"+id)
 }
@@ -448,7 +457,16 @@ func (f *Forge) keep(outputs []recipe.Output, stage, store string) error {
 		return err
 	}
 	for _, o := range outputs {
-		if err := copyFile(filepath.Join(stage, o.Name), filepath.Join(tmp, o.Name), o.Bin); err != nil {
+		from, to := filepath.Join(stage, o.Name), filepath.Join(tmp, o.Name)
+		fi, err := os.Stat(from)
+		switch {
+		case err != nil:
+		case fi.IsDir(): // the stage is not needed any more
+			err = moveTree(from, to)
+		default:
+			err = copyFile(from, to, o.Bin)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -456,6 +474,21 @@ func (f *Forge) keep(outputs []recipe.Output, stage, store string) error {
 		return err
 	}
 	return archive.SyncDir(filepath.Dir(store))
+}
+
+// moveTree moves a directory with all that is in it, durably.
+func moveTree(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	d, err := os.Open(to)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(d.Fd())), d.Close()) // one call for a thousand files
 }
 
 func copyFile(from, to string, exec bool) error {

@@ -119,6 +119,9 @@ func open() (*Forge, error) {
 	if err != nil {
 		return nil, fail(CodeOther, err)
 	}
+	if err := s.UseLibc(os.Getenv("LIBC")); err != nil {
+		return nil, fail(CodeOther, err)
+	}
 	f := &Forge{Root: root, Stack: s, UI: ui.New(os.Stdout), done: map[string]graph.Result{}, start: time.Now()}
 	f.compile = make(chan struct{}, 1)
 	f.link = make(chan struct{}, max(1, min(int64(f.width()), host.FreeMemory()/linkMemory)))
@@ -264,11 +267,27 @@ func (f *Forge) asks(names []string) host.Asks {
 			a.Go[n] = f.Stack.GoConstraint(c)
 		}
 		a.C = a.C || recipe.UsesC(c)
-		a.Libc, a.Setns = a.C, a.Setns || n == "runc"
-		a.Make = a.Make || n == "libseccomp" && f.prefix == nil
+		a.Libc, a.Setns = a.C && !f.Stack.OwnLibc(), a.Setns || n == "runc"
+		a.Make = a.Make || recipe.UsesMake(n) && (n != "libseccomp" || f.prefix == nil)
 		a.Quota = a.Quota || n == "dockerd" && c.WantsQuota()
 	}
+	a.Brings = f.ground()
 	return a
+}
+
+// cc is the C compiler of the stack.
+func (f *Forge) cc() *host.CC { return f.facts.Compiler(!f.Stack.OwnLibc()) }
+
+// ground names what the stack has in place of the host's C library and kernel headers; empty where it takes those.
+func (f *Forge) ground() string {
+	if !f.Stack.OwnLibc() {
+		return ""
+	}
+	var names []string
+	for _, n := range stack.Ground {
+		names = append(names, n+" "+f.Stack.Component[n].Version)
+	}
+	return strings.Join(names, ", ")
 }
 
 // closure gives the components that the named ones need, and these, needs first.
@@ -292,8 +311,12 @@ func (f *Forge) closure(names []string) []string {
 
 // tools are what compiles a component, from the facts.
 func (f *Forge) tools(c *stack.Component) (recipe.Tools, *host.Go) {
-	t := recipe.Tools{CC: f.facts.CC.Path, AR: f.facts.AR, Make: f.facts.Make, Shell: f.facts.Shell,
-		StaticPIE: f.facts.CC.Does(host.StaticPIE), Quota: f.facts.CC.Does(host.QuotaHeaders), Headers: f.facts.CC.Headers, Jobs: jobs()}
+	cc := f.cc()
+	t := recipe.Tools{CC: cc.Path, AR: f.facts.AR, Make: f.facts.Make, Shell: f.facts.Shell,
+		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs()}
+	if f.Stack.OwnLibc() {
+		t.StaticPIE, t.Quota = cc.Does(host.BarePIE), true
+	}
 	if !recipe.UsesGo(c.Name) {
 		return t, nil
 	}

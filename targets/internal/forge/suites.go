@@ -151,7 +151,7 @@ func (f *Forge) testTree(name string, in *input) (*testTree, error) {
 		return nil, err
 	}
 	p := recipe.Paths{Work: base + "/src", Shims: base + "/shims", Stage: base + "/stage", Home: base + "/home", Tmp: base + "/tmp",
-		Cache: f.goCache(g), Path: f.facts.PathDirs(), Deps: map[string]string{}}
+		Cache: f.goCache(g), Path: f.facts.PathDirs(f.cc()), Deps: map[string]string{}}
 	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
@@ -469,7 +469,7 @@ func (f *Forge) suitesText(all []*suite) (text string, bad int) {
 		kernel, _, _ = strings.Cut(unix.ByteSliceToString(release.Release[:]), "-")
 	}
 	b.WriteString("# Upstream's own tests, on what was built\n\nMade by `./mage suites -write`; never edited by hand.\n\n")
-	fmt.Fprintf(&b, "%s, %s, Linux %s, gcc %s.\n\n", f.Stack.Name, time.Now().UTC().Format(time.DateOnly), kernel, f.facts.CC.Version)
+	fmt.Fprintf(&b, "%s, %s, Linux %s, gcc %s.\n\n", f.Stack.Name, time.Now().UTC().Format(time.DateOnly), kernel, f.cc().Version)
 	b.WriteString("| component | suite | passed | failed | skipped | time |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, s := range all {
 		name := s.name

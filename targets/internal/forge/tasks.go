@@ -308,7 +308,7 @@ func Stacks(ctx context.Context) error {
 	if err != nil {
 		return fail(CodeOther, err)
 	}
-	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "GO", "KERNEL", ""}}
+	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "LIBC", "GO", "KERNEL", ""}}
 	var errs []error
 	selected := os.Getenv("STACK")
 	if selected == "" {
@@ -325,7 +325,11 @@ func Stacks(ctx context.Context) error {
 		if n == selected {
 			mark = "← selected"
 		}
-		rows = append(rows, []string{n, s.Version, v("containerd"), v("runc"), v("libseccomp"), v("tini"), s.Go, ">= " + s.Target.Kernel, mark})
+		libc := stack.LibcHost
+		if s.OwnLibc() {
+			libc = s.Libc + " " + v(s.Libc)
+		}
+		rows = append(rows, []string{n, s.Version, v("containerd"), v("runc"), v("libseccomp"), v("tini"), libc, s.Go, ">= " + s.Target.Kernel, mark})
 	}
 	ui.New(os.Stdout).Text(ui.Table(rows))
 	return fail(CodeOther, errors.Join(errs...))

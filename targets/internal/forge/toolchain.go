@@ -73,7 +73,7 @@ func (f *Forge) Toolchain(ctx context.Context, always, record bool) error {
 // online gives a go command that can reach modules, whatever its release, and its environment; without one, the
 // environment alone.
 func (f *Forge) online(ctx context.Context, home string) (string, []string, error) {
-	env := []string{"PATH=" + f.facts.PathDirs(), "HOME=" + home, "LC_ALL=C"}
+	env := []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + home, "LC_ALL=C"}
 	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)

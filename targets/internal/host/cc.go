@@ -23,8 +23,10 @@ import (
 type CC struct {
 	Path    string `json:"path"`
 	Version string `json:"version"`
-	// ID is the digest over "cc -v", the assembler, the linker, the static C library and the headers of KERNEL_HEADERS.
-	ID string `json:"id"`
+	// ID is the digest over "cc -v", the assembler, the linker, the static C library and the headers of KERNEL_HEADERS;
+	// of Facts.Bare, over the compiler, the assembler, the linker and what the compiler itself adds to a link.
+	ID   string `json:"id"`
+	bare string // the second of these, while the facts are taken
 	// Fails says of each probe that failed what the compiler or the program answered.
 	Fails map[string]string `json:"fails"`
 	// Headers is the directory that KERNEL_HEADERS names, as the compiler wants it; empty without.
@@ -47,6 +49,7 @@ const (
 	StaticPIE    = "static-pie"
 	QuotaHeaders = "kernel headers"
 	SetnsNumber  = "__NR_setns"
+	BarePIE      = "static-pie without a C library"
 )
 
 // probe is a program that the compiler must be able to make.
@@ -54,6 +57,7 @@ type probe struct {
 	name, need string
 	src        string
 	flags      []string
+	bare       bool   // asked for a stack that brings its C library; the others for one that takes the host's
 	run        bool   // and which must run, without an interpreter
 	lacking    string // what happens without it, for one that is not required; empty for one that is
 	fix        string
@@ -89,7 +93,14 @@ var probes = []probe{
 	{name: "-fstack-protector", need: "compiles and links", run: true, flags: []string{"-static", "-fstack-protector", "-O2"},
 		src: "#include <string.h>\nint main(int c,char**v){char b[64];strncpy(b,v[0],63);return b[0]==0&&c>9;}\n",
 		fix: "install a gcc with libssp, or a C library that has __stack_chk_fail"},
+	{name: "program without a C library", need: "compiles, assembles, links and runs", bare: true, run: true, flags: []string{"-nostdinc", "-ffreestanding", "-nostdlib", "-static"},
+		src: exits, fix: "install gcc's own libgcc.a (Debian: libgcc-dev) and binutils, or fix what the compiler says"},
+	{name: BarePIE, need: "a linker that knows --no-dynamic-linker", bare: true, run: true, flags: []string{"-nostdinc", "-ffreestanding", "-nostdlib", "-static-pie", "-fPIE"},
+		src: exits, lacking: "runc and docker-init are linked plain static"},
 }
+
+// exits is a whole program for x86-64: exit(0).
+const exits = "void _start(void){__asm__ volatile(\"xor %edi,%edi\\nmov $60,%eax\\nsyscall\");}\n//-lgcc"
 
 var (
 	versionRE = regexp.MustCompile(`\d+(\.\d+)+|\d+`)
@@ -132,11 +143,20 @@ func (f *Facts) compilers() ([]string, error) {
 	return found, nil
 }
 
-// findC takes the newest compiler that passes the required probes; when none does, the newest.
+// Compiler is what compiles for the host's own C library, or for one that a stack brings.
+func (f *Facts) Compiler(libc bool) *CC {
+	if libc {
+		return &f.CC
+	}
+	return &f.Bare
+}
+
+// findC takes the newest compiler that passes the required probes, for either C library; when none does, the newest.
 func (f *Facts) findC(ctx context.Context) {
 	paths, err := f.compilers()
 	if err != nil {
 		f.CC = CC{Problem: err.Error()}
+		f.Bare = f.CC
 		return
 	}
 	ccs := make([]CC, len(paths))
@@ -151,25 +171,30 @@ func (f *Facts) findC(ctx context.Context) {
 		if c.Problem == "" {
 			f.probeAll(ctx, c)
 		}
-		if why := c.unfit(); why == "" {
+		if f.Bare.Path == "" && c.unfit(false) == "" {
+			f.Bare = *c
+		}
+		if c.unfit(true) == "" {
 			f.CC = *c
 			break
 		}
 	}
-	if f.CC.Path == "" {
-		f.CC = ccs[0]
-	}
-	for _, c := range ccs {
-		if c.Path == f.CC.Path {
-			continue
+	for _, libc := range []bool{true, false} {
+		cc := f.Compiler(libc)
+		if cc.Path == "" {
+			*cc = ccs[0]
 		}
-		why := cmp.Or(c.unfit(), "an older one")
-		f.CC.Passed = append(f.CC.Passed, fmt.Sprintf("%s %s: %s", c.Path, c.Version, why))
+		for _, c := range ccs {
+			if c.Path != cc.Path {
+				cc.Passed = append(cc.Passed, fmt.Sprintf("%s %s: %s", c.Path, c.Version, cmp.Or(c.unfit(libc), "an older one")))
+			}
+		}
 	}
+	f.Bare.ID, f.Bare.Headers = f.Bare.bare, ""
 }
 
 // unfit says why a compiler cannot be taken; empty for one that can, or that was not tried.
-func (c *CC) unfit() string {
+func (c *CC) unfit(libc bool) string {
 	if c.Problem != "" {
 		return c.Problem
 	}
@@ -177,7 +202,7 @@ func (c *CC) unfit() string {
 		return "older than " + minGCC
 	}
 	for _, p := range probes {
-		if why, failed := c.Fails[p.name]; failed && p.lacking == "" {
+		if why, failed := c.Fails[p.name]; failed && p.lacking == "" && p.bare != libc {
 			return p.name + ": " + why
 		}
 	}
@@ -250,7 +275,8 @@ func (f *Facts) probeAll(ctx context.Context, c *CC) {
 			}
 		})
 	}
-	wg.Go(func() { c.ID = f.identity(ctx, c, include) })
+	wg.Go(func() { c.ID = f.identity(ctx, c, withLibc) })
+	wg.Go(func() { c.bare = f.identity(ctx, c, withoutLibc) })
 	wg.Wait()
 }
 
@@ -259,6 +285,9 @@ func (f *Facts) try(ctx context.Context, cc, bin string, p probe, include []stri
 	src, lib, _ := strings.Cut(p.src, "//")
 	if err := os.WriteFile(bin+".c", []byte(src), 0o644); err != nil {
 		return err.Error()
+	}
+	if p.bare {
+		include = nil
 	}
 	argv := slices.Concat([]string{cc}, include, p.flags, []string{"-o", bin, bin + ".c"})
 	if lib != "" {
@@ -303,14 +332,22 @@ func firstError(out string, err error) string {
 	return cmp.Or(lines[0], err.Error())
 }
 
-// identity is the digest over all of a compiler that can show in what it makes.
-func (f *Facts) identity(ctx context.Context, c *CC, include []string) string {
+// What of a compiler can show in what it makes, as it names these itself: with the host's C library, and without.
+var (
+	withLibc = parts{files: []string{"libc.a", "libpthread.a", "rcrt1.o", "crt1.o", "libgcc.a"}, tools: []string{"as", "ld"},
+		headers: []string{"linux/quota.h", "linux/dqblk_xfs.h", "linux/version.h", "asm/unistd_64.h", "linux/prctl.h"}}
+	withoutLibc = parts{files: []string{"libgcc.a", "libgcc_eh.a", "crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o"}, tools: []string{"as", "ld", "cc1"}}
+)
+
+type parts struct{ files, tools, headers []string }
+
+// identity is the digest over the parts of a compiler, and over the headers that the user names.
+func (f *Facts) identity(ctx context.Context, c *CC, of parts) string {
 	asked := []string{"-v"}
-	files := []string{"libc.a", "libpthread.a", "rcrt1.o", "crt1.o", "libgcc.a"}
-	for _, n := range files {
+	for _, n := range of.files {
 		asked = append(asked, "-print-file-name="+n)
 	}
-	for _, n := range []string{"as", "ld"} {
+	for _, n := range of.tools {
 		asked = append(asked, "-print-prog-name="+n)
 	}
 	ids := make([]string, len(asked))
@@ -340,8 +377,8 @@ func (f *Facts) identity(ctx context.Context, c *CC, include []string) string {
 	}
 	wg.Wait()
 	ids = append([]string{c.Version}, slices.DeleteFunc(ids, func(s string) bool { return s == "" })...)
-	if len(include) > 0 {
-		for _, h := range []string{"linux/quota.h", "linux/dqblk_xfs.h", "linux/version.h", "asm/unistd_64.h", "linux/prctl.h"} {
+	if c.Headers != "" {
+		for _, h := range of.headers {
 			sum, _ := archive.SHA256File(filepath.Join(c.Headers, h))
 			ids = append(ids, h+" "+sum)
 		}

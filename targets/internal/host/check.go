@@ -33,8 +33,10 @@ type Asks struct {
 	// Go are constraints by component, and Fetch the releases of the toolchains that "mage fetch" would bring.
 	Go    map[string]string
 	Fetch []string
-	// C asks for a compiler, an assembler and a linker; Libc for one whose own static C library and headers serve.
+	// C asks for a compiler, an assembler and a linker; Libc for one whose own static C library and headers serve. Brings
+	// says what a stack has in their place.
 	C, Libc bool
+	Brings  string
 	// Make asks for what libseccomp's configure needs: make and a shell.
 	Make bool
 	// Quota says that project quotas are wanted, Setns that runc's first stage is compiled.
@@ -102,7 +104,7 @@ func (f *Facts) checkGo(a Asks) []Finding {
 }
 
 func (f *Facts) checkC(a Asks) []Finding {
-	cc := f.CC
+	cc := f.Compiler(a.Libc)
 	found := strings.TrimSpace(cc.Version + " " + cc.Path)
 	if cc.Problem != "" {
 		found = strings.TrimSpace(found + " " + cc.Problem)
@@ -112,9 +114,9 @@ func (f *Facts) checkC(a Asks) []Finding {
 		fix += "; passed over: " + strings.Join(cc.Passed, "; ")
 	}
 	fs := []Finding{held("gcc", ">= "+minGCC, found, cc.Problem == "" && !tooOld(cc.Version, minGCC), fix)}
-	if cc.Problem == "" && a.Libc {
+	if cc.Problem == "" {
 		for _, p := range probes {
-			if p.ask != nil && !p.ask(a) {
+			if p.bare == a.Libc || p.ask != nil && !p.ask(a) {
 				continue
 			}
 			why, failed := cc.Fails[p.name]
@@ -130,6 +132,13 @@ func (f *Facts) checkC(a Asks) []Finding {
 			}
 			fs = append(fs, fd)
 		}
+	}
+	if !a.Libc {
+		own := Finding{Name: "C library, kernel headers", Need: "the stack's own: " + a.Brings, Found: "this host's are not used", OK: true}
+		if f.Asked.KernelHeaders != "" {
+			own.Fix = "KERNEL_HEADERS is not used either: this stack brings its headers"
+		}
+		fs = append(fs, own)
 	}
 	return append(fs, held("ar", "found and runs", f.AR, f.AR != "", "install binutils"))
 }

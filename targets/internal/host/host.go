@@ -20,8 +20,10 @@ import (
 
 // Facts are what was found on this machine.
 type Facts struct {
-	Gos    []Go   `json:"gos"`
-	CC     CC     `json:"cc"`
+	Gos []Go `json:"gos"`
+	CC  CC   `json:"cc"`
+	// Bare is the compiler for a stack that brings its C library: nothing of the host's own is asked of it.
+	Bare   CC     `json:"bare"`
 	AR     string `json:"ar"`
 	Make   string `json:"make"`
 	MakeV  string `json:"make_version"`
@@ -61,6 +63,9 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 		return f, nil
 	}
 	f = &Facts{Asked: a, Stamps: map[string]string{}}
+	if self, err := os.Executable(); err == nil { // another drydock may ask for more
+		f.stamp(self)
+	}
 	var wg sync.WaitGroup
 	for _, find := range []func(context.Context){f.findGo, f.findC, f.findTools} {
 		wg.Go(func() { find(ctx) })
@@ -126,9 +131,9 @@ func (f *Facts) lookPath(name string) string {
 }
 
 // PathDirs is the PATH of compile steps: the compiler's own directory, then the system's.
-func (f *Facts) PathDirs() string {
+func (f *Facts) PathDirs(cc *CC) string {
 	dirs := []string{}
-	for _, p := range []string{f.CC.Path, f.AR, f.Make} {
+	for _, p := range []string{cc.Path, f.AR, f.Make} {
 		if d := filepath.Dir(p); p != "" && filepath.IsAbs(p) && !slices.Contains(dirs, d) {
 			dirs = append(dirs, d)
 		}

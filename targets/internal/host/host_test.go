@@ -102,6 +102,51 @@ func TestACompilerThatLinksDynamicallyWithoutAWordIsFound(t *testing.T) {
 	}
 }
 
+func TestAHostWithoutACLibraryServesAStackThatBringsItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	// As on a machine without libc6-dev and linux-libc-dev: nothing links with -lc, and no header of theirs is there.
+	pose(t, dir, "gcc", `case "$*" in *-nostdlib*|-v|-dump*|-print*) ;; *) echo "ld: cannot find crt1.o"; exit 1;; esac; exec /usr/bin/gcc "$@"`)
+	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", CC: filepath.Join(dir, "gcc"), KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(a Asks) (names []string) {
+		for _, x := range f.Check(a) {
+			if !x.OK {
+				names = append(names, x.Name)
+			}
+		}
+		return names
+	}
+	a := Asks{C: true, Setns: true, Quota: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1, Brings: "musl 1.2.5"}
+	if bad := refused(a); bad != nil || !f.Bare.Does(BarePIE) || f.Bare.Headers != "" {
+		t.Errorf("refused: %v; static-pie %v, headers %q; want nothing refused, static-pie, and no headers of the user's", bad, f.Bare.Does(BarePIE), f.Bare.Headers)
+	}
+	said := false
+	for _, x := range f.Check(a) {
+		said = said || strings.Contains(x.Need, "musl 1.2.5") && strings.Contains(x.Fix, "KERNEL_HEADERS is not used")
+		if x.Name == StaticLibc || x.Name == QuotaHeaders || x.Name == SetnsNumber {
+			t.Errorf("%s is asked of the host", x.Name)
+		}
+	}
+	if !said {
+		t.Error("nothing says what the stack brings")
+	}
+	if a.Libc = true; !strings.Contains(strings.Join(refused(a), " "), StaticLibc) {
+		t.Errorf("with the host's C library: got %v refused, want %s among it", refused(a), StaticLibc)
+	}
+	if f.Bare.ID == "" || f.Bare.ID == f.CC.ID {
+		t.Errorf("got the identities %q and %q, want two", f.Bare.ID, f.CC.ID)
+	}
+	pose(t, dir, "gcc", `case "$*" in *-nostdlib*) echo "ld: cannot find -lgcc"; exit 1;; esac; exec /usr/bin/gcc "$@"`)
+	if f, err = Look(context.Background(), f.Asked, filepath.Join(t.TempDir(), "host.json")); err != nil {
+		t.Fatal(err)
+	}
+	if a.Libc = false; !strings.Contains(strings.Join(refused(a), " "), "without a C library") {
+		t.Errorf("a compiler that links nothing: got %v refused", refused(a))
+	}
+}
+
 func TestTheNewestCompilerThatPassesIsTakenAndTheOthersAreExplained(t *testing.T) {
 	dir := t.TempDir()
 	pose(t, dir, "gcc", `case "$1" in -dump*) echo 4.1.2;; *) exit 1;; esac`)

@@ -11,11 +11,16 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"drydock/targets/internal/archive"
 )
 
-// Difference says where two files first differ: the ELF section, the member of an archive, the bytes in context. Empty
-// when they are the same.
+// Difference says where two files first differ: the ELF section, the member of an archive, the bytes in context; of two
+// directories, where the first of their files that differs does. Empty when they are the same.
 func Difference(a, b string) (string, error) {
+	if fi, err := os.Stat(a); err == nil && fi.IsDir() {
+		return treeDifference(a, b)
+	}
 	x, err := os.ReadFile(a)
 	if err != nil {
 		return "", err
@@ -25,6 +30,32 @@ func Difference(a, b string) (string, error) {
 		return "", err
 	}
 	return difference(x, y), nil
+}
+
+func treeDifference(a, b string) (string, error) {
+	one, err := archive.Tree(a, "")
+	if err != nil {
+		return "", err
+	}
+	other, err := archive.Tree(b, "")
+	if err != nil {
+		return "", err
+	}
+	for i, e := range one {
+		if i >= len(other) || other[i].Name != e.Name || other[i].Link != e.Link || other[i].Mode != e.Mode {
+			return e.Name + ": not there, or of another kind", nil
+		}
+		if e.Link != "" {
+			continue
+		}
+		if d, err := Difference(e.Path, other[i].Path); err != nil || d != "" {
+			return e.Name + ": " + d, err
+		}
+	}
+	if len(other) > len(one) {
+		return other[len(one)].Name + ": only in the second", nil
+	}
+	return "", nil
 }
 
 func difference(x, y []byte) string {

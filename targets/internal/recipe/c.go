@@ -1,6 +1,9 @@
 package recipe
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // libseccomp keeps its own configure and make; everything else here is compiled by direct commands.
 func libseccomp(r request) Plan {
@@ -20,7 +23,11 @@ func libseccomp(r request) Plan {
 	gperf := "#!/bin/sh\ncase \"$1\" in --version) echo 'GNU gperf 3.1'; exit 0;; esac\n" +
 		"echo 'drydock: make wants to run gperf, but src/syscalls.perf.c should be newer than its source' >&2\nexit 1\n"
 	// A .c file that looks older than what it is made from sends make to gperf: archives do not keep times exactly.
-	env := append(r.env(), "AR_FLAGS=crD", "CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
+	var link []string
+	if r.own { // what configure tries must run; libtool would keep a -static in LDFLAGS for itself
+		link = []string{"-static"}
+	}
+	env := append(r.env(link...), "AR_FLAGS=crD", "CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
 	jobs := fmt.Sprintf("-j%d", max(1, r.t.Jobs))
 	return Plan{
 		Files: []File{{Path: r.p.Shims + "/gperf", Data: gperf, Exec: true}},
@@ -41,11 +48,14 @@ func tini(r request) Plan {
 	if r.c.Commit != "" {
 		git = " - git." + short(r.c.Commit, 7)
 	}
-	argv := []string{r.t.CC, "-std=gnu99", "-O2", "-static", "-s", "-D_FORTIFY_SOURCE=2", "-fstack-protector",
+	how := []string{"-static"}
+	if r.own && r.t.StaticPIE {
+		how = []string{"-static-pie", "-fPIE"}
+	}
+	argv := slices.Concat([]string{r.cc(), "-std=gnu99", "-O2"}, how, []string{"-s", "-D_FORTIFY_SOURCE=2", "-fstack-protector",
 		// Headers older than Linux 3.4 lack these; the numbers are the kernel's ABI.
 		"-DPR_SET_CHILD_SUBREAPER=36", "-DPR_GET_CHILD_SUBREAPER=37",
-		"-ffile-prefix-map=" + r.p.Work + "=.", "-Wl,--build-id=none", "-I", "gen", "-o", r.p.Stage + "/docker-init", "src/tini.c"}
-	argv = append(argv, r.include()...)
+		"-ffile-prefix-map=" + r.p.Work + "=.", "-Wl,--build-id=none", "-I", "gen", "-o", r.p.Stage + "/docker-init", "src/tini.c"}, r.include())
 	return Plan{
 		Files: []File{{Path: r.p.Work + "/gen/tiniConfig.h", Data: fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git)}},
 		Steps: []Step{{Name: "compile", Dir: r.p.Work, Env: r.env(), Argv: argv}},

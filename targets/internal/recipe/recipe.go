@@ -24,7 +24,7 @@ type Tools struct {
 	AR        string
 	Make      string
 	Shell     string
-	StaticPIE bool // the C library has rcrt1.o
+	StaticPIE bool // static-pie can be linked: the C library has rcrt1.o, the linker knows how
 	Quota     bool // linux/quota.h and linux/dqblk_xfs.h are there
 	// Headers is a directory of kernel headers that come before the compiler's own; empty for none.
 	Headers string
@@ -99,8 +99,8 @@ type Plan struct {
 type recipe struct {
 	needs []string
 	// uses says what it is compiled with.
-	goTool, cc bool
-	plan       func(r request) Plan
+	goTool, cc, make bool
+	plan             func(r request) Plan
 }
 
 type request struct {
@@ -108,14 +108,18 @@ type request struct {
 	c *stack.Component
 	t Tools
 	p Paths
+	// own says that it is compiled with the C library and the kernel headers of the stack.
+	own bool
 }
 
 var recipes = map[string]recipe{
-	"libseccomp": {cc: true, plan: libseccomp},
-	"tini":       {cc: true, plan: tini},
-	"runc":       {needs: []string{"libseccomp"}, goTool: true, cc: true, plan: runc},
-	"containerd": {goTool: true, plan: containerd},
-	"dockerd":    {goTool: true, plan: dockerd},
+	"linux-headers": {plan: linuxHeaders},
+	"musl":          {cc: true, make: true, plan: musl},
+	"libseccomp":    {cc: true, make: true, plan: libseccomp},
+	"tini":          {cc: true, plan: tini},
+	"runc":          {needs: []string{"libseccomp"}, goTool: true, cc: true, plan: runc},
+	"containerd":    {goTool: true, plan: containerd},
+	"dockerd":       {goTool: true, plan: dockerd},
 	// docker-proxy is libnetwork's until 20.10, dockerd's own from 23 on.
 	"docker-proxy": {goTool: true, plan: dockerProxy},
 	"docker-cli":   {goTool: true, plan: dockerCLI},
@@ -123,10 +127,14 @@ var recipes = map[string]recipe{
 
 // Needs are the components of the stack whose outputs a component is compiled with.
 func Needs(s *stack.Stack, component string) []string {
+	needs := recipes[component].needs
 	if component == "dockerd" && !atLeast(s.Component[component], "20.10") {
-		return []string{"libseccomp"} // its tag seccomp
+		needs = []string{"libseccomp"} // its tag seccomp
 	}
-	return recipes[component].needs
+	if needsGround(s, component) {
+		needs = slices.Concat(stack.Ground, needs)
+	}
+	return needs
 }
 
 // UsesGo says whether a component is compiled by Go.
@@ -137,18 +145,27 @@ func UsesC(c *stack.Component) bool {
 	return recipes[c.Name].cc || c.Name == "dockerd" && c.WantsQuota()
 }
 
+// UsesMake says whether a component is compiled by its own configure and make.
+func UsesMake(component string) bool { return recipes[component].make }
+
 // Of gives the plan of a component.
 func Of(s *stack.Stack, component string, t Tools, p Paths) Plan {
-	return recipes[component].plan(request{s, s.Component[component], t, p})
+	r := request{s, s.Component[component], t, p, needsGround(s, component)}
+	plan := recipes[component].plan(r)
+	if r.own {
+		plan.Files = append(plan.Files, r.compiler()...)
+	}
+	return plan
 }
 
-// env is the whole environment of a C step.
-func (r request) env() []string {
+// env is the whole environment of a C step; more are flags that every use of the compiler has.
+func (r request) env(more ...string) []string {
+	cc := strings.Join(append([]string{r.cc()}, more...), " ")
 	return []string{
 		"PATH=" + r.p.Shims + ":" + r.p.Path,
 		"HOME=" + r.p.Home, "TMPDIR=" + r.p.Tmp,
 		"LC_ALL=C", "TZ=UTC", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.s.Epoch),
-		"CC=" + r.t.CC, "AR=" + r.t.AR,
+		"CC=" + cc, "AR=" + r.t.AR,
 	}
 }
 

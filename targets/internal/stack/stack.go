@@ -21,10 +21,10 @@ import (
 )
 
 // Components that a stack can name, in the order in which tables list them. Each has a recipe.
-var Components = []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-proxy", "docker-cli"}
+var Components = []string{"linux-headers", "musl", "libseccomp", "tini", "runc", "containerd", "dockerd", "docker-proxy", "docker-cli"}
 
 // optional are the components that a stack may lack.
-var optional = []string{"docker-proxy"}
+var optional = []string{"linux-headers", "musl", "docker-proxy"}
 
 // Stack is one pinned set of versions that belong together.
 type Stack struct {
@@ -38,6 +38,9 @@ type Stack struct {
 	Toolchain string `toml:"toolchain"`
 	// Epoch is SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date.
 	Epoch int64 `toml:"epoch"`
+	// Libc is the C library of all that has C in it: "musl", built as a part of the stack with kernel headers of its own, or
+	// "host", the build host's static one. Empty is "host".
+	Libc string `toml:"libc"`
 	// Target is the machine that will run the outputs.
 	Target Target `toml:"target"`
 	// Packages are paths of Debian packages of Go libraries below a mirror's base: what the components of a GOPATH
@@ -52,9 +55,51 @@ type Stack struct {
 	Lock *Lock `toml:"-"`
 }
 
+// C libraries.
+const (
+	LibcHost = "host"
+	LibcMusl = "musl"
+)
+
+// Ground are the components that stand in for the host's C library and kernel headers.
+var Ground = []string{"linux-headers", "musl"}
+
+// OwnLibc says whether the stack brings its C library and kernel headers.
+func (s *Stack) OwnLibc() bool { return s.Libc == LibcMusl }
+
+// UseLibc takes another C library than the file's; empty leaves it.
+func (s *Stack) UseLibc(libc string) error {
+	if libc == "" {
+		return nil
+	}
+	if why := s.libcProblem(libc); why != "" {
+		return fmt.Errorf("LIBC: %s", why)
+	}
+	s.Libc = libc
+	return nil
+}
+
+// libcProblem says why the stack cannot have a C library; empty when it can.
+func (s *Stack) libcProblem(libc string) string {
+	switch libc {
+	case "", LibcHost:
+		return ""
+	case LibcMusl:
+		for _, n := range Ground {
+			if s.Component[n] == nil {
+				return fmt.Sprintf("got %q, but the stack has no component.%s: want one, or %q", libc, n, LibcHost)
+			}
+		}
+		return ""
+	}
+	return fmt.Sprintf("got %q, want %q or %q", libc, LibcMusl, LibcHost)
+}
+
 // Parts are the components that the stack is made of, in the order of Components.
 func (s *Stack) Parts() []string {
-	return slices.DeleteFunc(slices.Clone(Components), func(n string) bool { return s.Component[n] == nil })
+	return slices.DeleteFunc(slices.Clone(Components), func(n string) bool {
+		return s.Component[n] == nil || !s.OwnLibc() && slices.Contains(Ground, n)
+	})
 }
 
 // Target describes the host that runs the binaries; it need not be the one that builds them.
@@ -469,6 +514,9 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		if !slices.Contains(k.want, k.got) {
 			bad(at("target."+k.key), "target.%s: got %q, want %q or %q", k.key, k.got, k.want[1], k.want[2])
 		}
+	}
+	if why := s.libcProblem(s.Libc); why != "" {
+		bad(at("libc"), "libc: %s", why)
 	}
 	if s.Epoch <= 0 {
 		bad(at("epoch"), "epoch: got %d, want the release's date in seconds since 1970", s.Epoch)

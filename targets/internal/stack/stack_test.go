@@ -134,3 +134,41 @@ func FuzzParseNeverPanics(f *testing.F) {
 		ParseLock(data, "x.lock", &Lock{})
 	})
 }
+
+func TestAStackBringsALibcOnlyWithAllThatItStandsOn(t *testing.T) {
+	load := func() *Stack {
+		s, err := Load(shipped(t), "docker-26.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := load()
+	for _, libc := range []string{LibcMusl, LibcHost, LibcMusl} {
+		if err := s.UseLibc(libc); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Parts()[0] == "linux-headers" && s.Parts()[1] == "musl"; got != (libc == LibcMusl) {
+			t.Errorf("%s: got the parts %v", libc, s.Parts())
+		}
+		if err := s.UseLibc(""); err != nil || s.Libc != libc {
+			t.Errorf("an empty setting: got %v and %q, want nothing changed", err, s.Libc)
+		}
+	}
+	if err := s.UseLibc("glibc"); err == nil || !strings.Contains(err.Error(), `LIBC: got "glibc", want "musl" or "host"`) {
+		t.Errorf("got %v", err)
+	}
+	s.Component["linux-headers"] = nil
+	if err := s.UseLibc(LibcMusl); err == nil || !strings.Contains(err.Error(), "no component.linux-headers") {
+		t.Errorf("got %v", err)
+	}
+	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "libc = \"bionic\"\n" + string(data)
+	text = strings.Replace(text, "\nlibc = ", "\n#libc = ", 1)
+	if got := Parse([]byte(text), "x.toml", &Stack{}).Error(); !strings.Contains(got, `x.toml:1: libc: got "bionic"`) {
+		t.Errorf("got %s", got)
+	}
+}

@@ -1,0 +1,109 @@
+package recipe
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/stack"
+)
+
+// A stack can bring its C library and kernel headers. Then every C part is compiled with the host's gcc and binutils and
+// with nothing else of the host's: its /usr/include and its libc.a are not read.
+
+// linuxHeaders takes the kernel's user-space headers out of a package or archive that has them in include/, with those
+// of the machine in include/asm (as "make headers_install" leaves them) or include/<triplet>/asm (as Debian does).
+func linuxHeaders(r request) Plan {
+	return Plan{
+		Steps:   []Step{{Name: "copy", Dir: r.p.Work, Env: r.env(), Argv: []string{"cp", "-R", "-L", "include", r.p.Stage + "/"}}},
+		Outputs: []Output{{Name: "include"}},
+	}
+}
+
+// musl is compiled as its own configure and make do it, position independent, so that it can be linked both ways.
+func musl(r request) Plan {
+	// musl's make calls ar without the D that keeps times and users out of an archive.
+	ar := "#!/bin/sh\nop=$1\nshift\nexec " + r.t.AR + " \"${op}D\" \"$@\"\n"
+	env := append(r.env(), "CFLAGS=-O2 -fPIE -fstack-protector-strong")
+	mk := []string{r.t.Make, "AR=" + r.p.Shims + "/ar", "RANLIB=:"}
+	return Plan{
+		Files: []File{{Path: r.p.Shims + "/ar", Data: ar, Exec: true}},
+		Steps: []Step{
+			{Name: "configure", Dir: r.p.Work, Env: env, Argv: []string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared", "--disable-wrapper"}},
+			{Name: "make", Dir: r.p.Work, Env: env, Compiles: true, Argv: append(mk[:3:3], fmt.Sprintf("-j%d", max(1, r.t.Jobs)))},
+			{Name: "install", Dir: r.p.Work, Env: env, Argv: append(mk[:3:3], "DESTDIR="+r.p.Stage, "install")},
+		},
+		Outputs: []Output{{Name: "include"}, {Name: "lib"}},
+	}
+}
+
+// specs tell gcc where the stack's C library and headers are, in place of the host's. They are those that musl's own
+// wrapper has, and link -static-pie truly static: with rcrt1.o, and no interpreter. What is linked neither way is dynamic
+// and cannot run; cgo makes such a program to look at its symbols. What is static exports none: Go's linker asks for all
+// where ld is older than 2.35, and musl's start of a static-pie relocates none by name.
+const specs = `%rename cpp_options gcc_cpp_options
+
+*cpp_options:
+-nostdinc INCLUDE -isystem include%s %(gcc_cpp_options)
+
+*cc1:
+%(cc1_cpu) -nostdinc INCLUDE -isystem include%s
+
+*link_libgcc:
+-LMUSL/lib -L .%s
+
+*libgcc:
+libgcc.a%s %:if-exists(libgcc_eh.a%s)
+
+*startfile:
+%{static-pie:MUSL/lib/rcrt1.o;static|no-pie:MUSL/lib/crt1.o;:MUSL/lib/Scrt1.o} MUSL/lib/crti.o %{static:crtbeginT.o%s;no-pie:crtbegin.o%s;:crtbeginS.o%s}
+
+*endfile:
+%{static|no-pie:crtend.o%s;:crtendS.o%s} MUSL/lib/crtn.o
+
+*link:
+-m elf_x86_64 -nostdlib -z relro %{static-pie:-static -pie --no-dynamic-linker -z text;static:-static;:-dynamic-linker /lib/ld-musl-x86_64.so.1} %{!static:%{!static-pie:%{rdynamic:-export-dynamic}}}
+
+*link_ssp:
+
+
+*esp_link:
+
+
+*esp_options:
+
+
+*esp_cpp_options:
+
+
+`
+
+// compiler is what a component that stands on the stack's C library calls as its C compiler: the host's, told of the
+// specs. It is one word, for Go's linker tries flags with the first word alone. Its name carries the digest of the specs:
+// Go does not see what is in a file, but it sees another name.
+func (r request) compiler() []File {
+	m, h := r.p.Deps["musl"], r.p.Deps["linux-headers"]
+	include := "-isystem " + m + "/include -isystem " + h + "/include -isystem " + h + "/include/x86_64-linux-gnu"
+	text := strings.NewReplacer("INCLUDE", include, "MUSL", m).Replace(specs)
+	sum := sha256.Sum256([]byte(text))
+	cc := r.p.Shims + "/cc-" + hex.EncodeToString(sum[:6])
+	return []File{
+		{Path: cc, Data: "#!/bin/sh\nexec " + r.t.CC + " -specs=" + cc + ".specs \"$@\"\n", Exec: true},
+		{Path: cc + ".specs", Data: text},
+	}
+}
+
+// cc is the C compiler.
+func (r request) cc() string {
+	if r.own {
+		return r.compiler()[0].Path
+	}
+	return r.t.CC
+}
+
+// needsGround says that a component has C in it, and that the stack brings what C stands on.
+func needsGround(s *stack.Stack, name string) bool {
+	return s.OwnLibc() && !slices.Contains(stack.Ground, name) && s.Component[name] != nil && UsesC(s.Component[name])
+}
