@@ -66,6 +66,30 @@ func upstreams() map[string]map[string]string {
 			"cmd/docker/main.go": tool("github.com/docker/cli/cli/version", "v", `"Docker version " + v.Version + ", build " + v.GitCommit`),
 		},
 	}
+	// With a configure that wants no pkg-config, and a link that knows libtool's flag.
+	const link = "FLAGS = $(filter-out -all-static,$(LDFLAGS)) -static\n"
+	configure := "#!/bin/sh\n$PKG_CONFIG --exists anything && exit 1\nsed 's/@ARGS@/configured/' bus.in >bus.out || exit 1\necho \"configured with $*\"\n"
+	fakes["iptables"] = map[string]string{
+		"configure": configure, "bus.in": "", "configure.ac": "newer than configure, if times were believed\n",
+		"libiptc/Makefile": "libip4tc.la libip6tc.la:\n\ttouch $@\n", "libxtables/Makefile": "libxtables.la:\n\ttouch $@\n",
+		"extensions/Makefile": "libext.a libext4.a libext6.a:\n\ttouch $@\n",
+		"iptables/Makefile":   link + "xtables-legacy-multi: m.c ../libiptc/libip4tc.la ../extensions/libext6.a\n\t$(CC) $(CFLAGS) -o $@ m.c $(FLAGS)\n",
+		"iptables/m.c":        "#include <pwd.h>\n#include <stdio.h>\nint main(int n, char **v) { printf(\"%s v1.8.11 (legacy), root %s\\n\", v[n > 1 ? 1 : 0], getpwnam(\"root\") ? \"there\" : \"gone\"); return 0; }\n",
+	}
+	fakes["expat"] = map[string]string{
+		"lib/expat.h": "#include \"expat_external.h\"\n", "lib/expat_external.h": "int expat_fake(void);\n",
+		"lib/xmlparse.c": "#include <expat_config.h>\n#include \"expat.h\"\nint expat_fake(void) { return XML_CONTEXT_BYTES; }\n",
+		"lib/xmlrole.c":  "int role;\n", "lib/xmltok.c": "int tok;\n",
+	}
+	fakes["dbus"] = map[string]string{
+		"configure":          strings.Replace(configure, "bus.in >bus.out", "bus/system.conf.in >bus/system.conf", 1) + "printf '%s\\n' \"EXPAT = $EXPAT_CFLAGS $EXPAT_LIBS\" >config.mk\n",
+		"dbus/Makefile":      "libdbus-1.la libdbus-internal.la:\n\ttouch $@\n",
+		"bus/system.conf.in": "<busconfig><!-- @ARGS@ --></busconfig>\n",
+		"bus/Makefile":       "include ../config.mk\n" + link + "dbus-daemon: d.c\n\t$(CC) $(CFLAGS) -o $@ d.c $(EXPAT) $(FLAGS)\n",
+		"bus/d.c":            "#include <expat.h>\n#include <stdio.h>\nint main(void) { printf(\"D-Bus Message Bus Daemon 1.14.10 %d\\n\", expat_fake()); return 0; }\n",
+		"tools/Makefile":     link + "dbus-send dbus-uuidgen: t.c\n\t$(CC) $(CFLAGS) -o $@ t.c $(FLAGS)\n",
+		"tools/t.c":          "#include <stdio.h>\nint main(void) { puts(\"D-Bus UUID Generator 1.14.10\"); return 0; }\n",
+	}
 	// As in upstream's own archives, what they need lies in vendor/; it can be had from nowhere else.
 	for component, modfile := range map[string]string{"containerd": "go.mod", "dockerd": "vendor.mod"} {
 		f := fakes[component]
@@ -78,13 +102,14 @@ func upstreams() map[string]map[string]string {
 	return fakes
 }
 
-var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24", "dockerd": "26.1.5", "docker-cli": "26.1.5"}
+var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24", "dockerd": "26.1.5", "docker-cli": "26.1.5",
+	"iptables": "1.8.11", "expat": "2.7.1", "dbus": "1.14.10"}
 
 // writeFakes makes archives in dir and gives the stack file and the lock for them.
 func writeFakes(dir, base string, edit func(component string, files map[string]string)) (stackTOML, lock string, err error) {
 	var s, l strings.Builder
 	s.WriteString("version = \"26.1.5\"\ngo = \">= 1.21\"\nepoch = 1700000000\n\n[target]\nkernel = \"3.10\"\narch = \"amd64\"\n")
-	for _, c := range []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli"} {
+	for _, c := range []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli", "iptables", "expat", "dbus"} {
 		files := upstreams()[c]
 		if edit != nil {
 			edit(c, files)

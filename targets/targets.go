@@ -78,6 +78,16 @@ func Tini(ctx context.Context) error {
 	return forge.Build(ctx, options, "tini")
 }
 
+// Iptables builds iptables (legacy, every extension in one static file), whether or not the stack's extras have it.
+func Iptables(ctx context.Context) error {
+	return forge.Build(ctx, options, "iptables")
+}
+
+// Dbus builds dbus-daemon, dbus-send and dbus-uuidgen on expat, whether or not the stack's extras have them.
+func Dbus(ctx context.Context) error {
+	return forge.Build(ctx, options, "dbus")
+}
+
 // Package builds what is stale and packs the eight files into a tar.gz with its checksum.
 func Package(ctx context.Context) error {
 	return forge.Build(ctx, options, "package")

@@ -48,6 +48,11 @@ func Build(ctx context.Context, opt Options, names ...string) error {
 
 // Build brings components up to date.
 func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
+	for _, n := range names {
+		if n != packageNode && f.Stack.Component[n] == nil {
+			return fail(CodeOther, fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", f.Stack.Name, n, n, DefaultStack))
+		}
+	}
 	parts := f.partsOf(names)
 	if err := f.look(ctx); err != nil {
 		return err
@@ -215,6 +220,9 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 	}
 	for _, o := range plan.Outputs {
 		add("output "+o.Name, fmt.Sprintf("%v %q", o.Bin, o.Want))
+		if o.Data || o.Links != nil {
+			add("output "+o.Name+" is published", fmt.Sprintf("%v %q", o.Data, o.Links))
+		}
 	}
 	return &graph.Node{
 		Name: name, Needs: f.needs(name), Inputs: inputs,
@@ -327,8 +335,8 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	}
 	for _, o := range plan.Outputs {
 		made.Outputs = append(made.Outputs, f.rel(filepath.Join(f.storeDir(c.Name, key), o.Name)))
-		if o.Bin {
-			made.Outputs = append(made.Outputs, f.rel(f.output("bin", o.Name)))
+		for _, file := range f.published(o) {
+			made.Outputs = append(made.Outputs, f.rel(file))
 		}
 	}
 	f.dropOld(c.Name, key)
@@ -527,21 +535,40 @@ func (f *Forge) packNode() *graph.Node {
 		Name: packageNode, Needs: f.needs(packageNode),
 		Inputs: []graph.Input{{Name: "format", Value: "1"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}},
 		Do: func(ctx context.Context, key string) (graph.Made, error) {
-			var files []string
+			var es []archive.Entry
 			for _, n := range f.Stack.Parts() {
 				for _, o := range f.outputs(n) {
-					if o.Bin {
-						files = append(files, f.output("bin", o.Name))
-					}
+					es = append(es, f.packed(n, o)...)
 				}
 			}
 			file := f.packageFile()
 			start := time.Now()
-			err := pack.Write(file, files, time.Unix(f.Stack.Epoch, 0))
+			err := pack.Write(file, es, time.Unix(f.Stack.Epoch, 0))
 			step := graph.StepTime{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}
 			return graph.Made{Outputs: []string{f.rel(file), f.rel(file + ".sha256")}, Steps: []graph.StepTime{step}}, err
 		},
 	}
+}
+
+// packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every extra
+// a directory of its own, which can be installed or left.
+func (f *Forge) packed(component string, o recipe.Output) []archive.Entry {
+	dir := "docker/"
+	for extra, parts := range stack.Extras {
+		if slices.Contains(parts, component) {
+			dir = extra + "/"
+		}
+	}
+	var es []archive.Entry
+	if file := f.published(o); o.Bin {
+		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o755})
+	} else if o.Data {
+		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o644})
+	}
+	for _, l := range o.Links {
+		es = append(es, archive.Entry{Name: dir + l, Link: o.Name})
+	}
+	return es
 }
 
 // needs gives what a node needs.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -253,7 +255,7 @@ func explain(ctx context.Context, name string, show func(*Forge, []graph.Planned
 // sizeOf is the size of what a node publishes, in bytes.
 func (f *Forge) sizeOf(r *graph.Record) (size int64) {
 	for _, o := range r.Outputs {
-		if strings.HasPrefix(o.Path, f.rel(f.output())+"/") {
+		if fi, err := os.Lstat(filepath.Join(f.Root, o.Path)); err == nil && fi.Mode().IsRegular() && strings.HasPrefix(o.Path, f.rel(f.output())+"/") {
 			size += o.Size
 		}
 	}

@@ -122,6 +122,12 @@ func open() (*Forge, error) {
 	if err := s.UseLibc(os.Getenv("LIBC")); err != nil {
 		return nil, fail(CodeOther, err)
 	}
+	if more := strings.Fields(strings.ReplaceAll(os.Getenv("EXTRAS"), ",", " ")); len(more) > 0 {
+		if err := s.CheckExtras(more); err != nil {
+			return nil, fail(CodeOther, fmt.Errorf("EXTRAS: %w", err))
+		}
+		s.Extras = append(s.Extras, more...)
+	}
 	f := &Forge{Root: root, Stack: s, UI: ui.New(os.Stdout), done: map[string]graph.Result{}, start: time.Now()}
 	f.compile = make(chan struct{}, 1)
 	f.link = make(chan struct{}, max(1, min(int64(f.width()), host.FreeMemory()/linkMemory)))

@@ -27,6 +27,16 @@ func (f *Forge) publish(name string, outputs []recipe.Output, store string) erro
 			return err
 		}
 		mine[o.Name] = o.Bin
+		for _, l := range o.Links {
+			mine[l] = true
+		}
+	}
+	for _, o := range outputs {
+		if o.Data {
+			if err := copyFile(filepath.Join(store, o.Name), f.output(o.Name), false); err != nil {
+				return err
+			}
+		}
 	}
 	bin := f.output("bin")
 	old, _ := filepath.EvalSymlinks(bin)
@@ -40,8 +50,8 @@ func (f *Forge) publish(name string, outputs []recipe.Output, store string) erro
 		return err
 	}
 	for _, e := range others {
-		if !mine[e.Name()] && e.Type().IsRegular() {
-			if err := os.Link(filepath.Join(bin, e.Name()), filepath.Join(next, e.Name())); err != nil {
+		if !mine[e.Name()] && (e.Type().IsRegular() || e.Type() == fs.ModeSymlink) {
+			if err := again(filepath.Join(bin, e.Name()), filepath.Join(next, e.Name())); err != nil {
 				return err
 			}
 		}
@@ -49,6 +59,11 @@ func (f *Forge) publish(name string, outputs []recipe.Output, store string) erro
 	for _, o := range outputs {
 		if o.Bin {
 			if err := copyFile(filepath.Join(store, o.Name), filepath.Join(next, o.Name), true); err != nil {
+				return err
+			}
+		}
+		for _, l := range o.Links {
+			if err := os.Symlink(o.Name, filepath.Join(next, l)); err != nil {
 				return err
 			}
 		}
@@ -80,4 +95,27 @@ func (f *Forge) publish(name string, outputs []recipe.Output, store string) erro
 		}
 	}
 	return nil
+}
+
+// again makes a second name for a file, or the same link once more.
+func again(from, to string) error {
+	if target, err := os.Readlink(from); err == nil {
+		return os.Symlink(target, to)
+	}
+	return os.Link(from, to)
+}
+
+// published are the files and links that a user takes away of an output.
+func (f *Forge) published(o recipe.Output) []string {
+	var all []string
+	if o.Bin {
+		all = append(all, f.output("bin", o.Name))
+	}
+	for _, l := range o.Links {
+		all = append(all, f.output("bin", l))
+	}
+	if o.Data {
+		all = append(all, f.output(o.Name))
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -237,7 +238,7 @@ func Verify(ctx context.Context, full bool) error {
 	if err != nil {
 		return fail(CodeOther, err)
 	}
-	for _, n := range f.Stack.Parts() {
+	for _, n := range f.built() {
 		rec := g.Load(n)
 		if rec == nil {
 			errs = append(errs, fmt.Errorf("%s: not built: run \"mage %s\"", n, targetOf(n)))
@@ -264,12 +265,17 @@ func Verify(ctx context.Context, full bool) error {
 			if abi == "" {
 				abi = "any"
 			}
+			for _, l := range o.Links {
+				if to, err := os.Readlink(f.output("bin", l)); err != nil || to != o.Name {
+					errs = append(errs, fmt.Errorf("%s: bin/%s: got %s, want a link to %s: run \"mage %s\"", n, l, cmp.Or(to, "none"), o.Name, targetOf(n)))
+				}
+			}
 			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi, r.Says, verdict, again})
 		}
 	}
 	if full {
 		f.store.Digests.Forget()
-		for _, n := range f.Stack.Parts() {
+		for _, n := range f.built() {
 			c := f.Stack.Component[n]
 			found, err := f.locate(c)
 			if err == nil && found != nil && source.NeedsVendor(c, found) {
@@ -288,11 +294,20 @@ func Verify(ctx context.Context, full bool) error {
 	return fail(CodeFailed, errors.Join(errs...))
 }
 
+// built are the stack's parts, and the extras beyond them that somebody has had made.
+func (f *Forge) built() []string {
+	return slices.DeleteFunc(slices.Clone(stack.Components), func(n string) bool {
+		return !slices.Contains(f.Stack.Parts(), n) && (f.Stack.Component[n] == nil || f.records().Load(n) == nil)
+	})
+}
+
 // targetOf is the command that builds a component.
 func targetOf(component string) string {
 	switch component {
 	case "dockerd", "docker-cli":
 		return "docker"
+	case "expat":
+		return "dbus"
 	}
 	return component
 }

@@ -10,13 +10,8 @@ import (
 	"drydock/targets/internal/archive"
 )
 
-// Write packs files (named by their base names, below docker/ as in upstream's static archive) into file, and the
-// digest of it into file.sha256, in sha256sum's format.
-func Write(file string, files []string, t time.Time) error {
-	var es []archive.Entry
-	for _, f := range files {
-		es = append(es, archive.Entry{Name: "docker/" + filepath.Base(f), Path: f, Mode: 0o755})
-	}
+// Write packs the entries into file, and the digest of it into file.sha256, in sha256sum's format.
+func Write(file string, es []archive.Entry, t time.Time) error {
 	if _, err := archive.WriteTarGz(file, es, t); err != nil {
 		return err
 	}

@@ -82,6 +82,10 @@ type Output struct {
 	// Name is its path below the component's published directory, and its name in bin/ where Bin is true.
 	Name string
 	Bin  bool
+	// Links are other names in bin/ for it: relative links, made when it is published.
+	Links []string
+	// Data says that it is no program, and that a user takes it away under its Name.
+	Data bool
 	// Ask are the arguments that make it print its version, and Want the words that must be in the answer.
 	Ask  []string
 	Want []string
@@ -123,6 +127,9 @@ var recipes = map[string]recipe{
 	// docker-proxy is libnetwork's until 20.10, dockerd's own from 23 on.
 	"docker-proxy": {goTool: true, plan: dockerProxy},
 	"docker-cli":   {goTool: true, plan: dockerCLI},
+	"iptables":     {cc: true, make: true, plan: iptables},
+	"expat":        {cc: true, plan: expat},
+	"dbus":         {needs: []string{"expat"}, cc: true, make: true, plan: dbus},
 }
 
 // Needs are the components of the stack whose outputs a component is compiled with.
@@ -145,7 +152,7 @@ func UsesC(c *stack.Component) bool {
 	return recipes[c.Name].cc || c.Name == "dockerd" && c.WantsQuota()
 }
 
-// UsesMake says whether a component is compiled by its own configure and make.
+// UsesMake says whether a component is compiled by its own make, most of them after a configure that wants a shell.
 func UsesMake(component string) bool { return recipes[component].make }
 
 // Of gives the plan of a component.

@@ -51,6 +51,12 @@ func TestCommandsCarryTheFlagsThatUpstreamNeeds(t *testing.T) {
 		{"docker-26.1", "docker-cli", "link", full, []string{"CGO_ENABLED=0", "cli/version.Version=26.1.5"}, nil},
 		{"docker-26.1", "tini", "compile", full, []string{"-static", "-DPR_SET_CHILD_SUBREAPER=36", "--build-id=none"}, nil},
 		{"docker-26.1", "libseccomp", "configure", full, []string{"--disable-shared", "--enable-static"}, nil},
+		{"docker-26.1", "iptables", "configure", full, []string{"--disable-nftables", "--disable-shared", "--with-xt-lock-name=/var/run/xtables.lock", "PKG_CONFIG=<shims>/pkg-config"}, []string{"-all-static"}},
+		{"docker-26.1", "iptables", "make iptables", full, []string{"-all-static -s", "-Wl,<work>/drydock-names.o", "--build-id=none", "xtables-legacy-multi"}, nil},
+		{"docker-26.1", "expat", "compile xmlparse", full, []string{"-std=gnu99", "-O2", "lib/xmlparse.c"}, nil},
+		{"docker-26.1", "expat", "archive", full, []string{"ar crD <stage>/lib/libexpat.a xmlparse.o xmlrole.o xmltok.o"}, nil},
+		{"docker-28.5", "dbus", "configure", full, []string{"EXPAT_LIBS=-L<expat>/lib -lexpat", "--with-system-socket=/var/run/dbus/system_bus_socket", "--disable-maintainer-mode", "--disable-xml-docs"}, []string{"-all-static"}},
+		{"docker-28.5", "dbus", "make bus", full, []string{"-all-static", "dbus-daemon"}, nil},
 	}
 	for _, c := range cases {
 		got := command(plan(t, c.stack, c.component, c.tools), c.step)
@@ -71,7 +77,7 @@ func TestEveryStepIsOfflineAndFromScratch(t *testing.T) {
 	t.Setenv("GOFLAGS", "-tags=leak")
 	t.Setenv("CFLAGS", "-DLEAK")
 	for _, st := range []string{"docker-26.1", "docker-28.5"} {
-		for _, c := range load(t, st).Parts() {
+		for c := range load(t, st).Component { // the extras, too
 			for _, s := range plan(t, st, c, full).Steps {
 				env := strings.Join(s.Env, "\n") + "\n"
 				if strings.Contains(strings.ToLower(env), "leak") {
@@ -141,7 +147,7 @@ func TestKernelMemoryAccountingIsLeftOutForOldKernelsWhereRuncKnowsTheTag(t *tes
 func TestKernelHeadersOfTheUserReachEveryCompiler(t *testing.T) {
 	tools := full
 	tools.Headers = "/kernel/include"
-	for c, step := range map[string]string{"runc": "compile runc", "dockerd": "compile dockerd", "tini": "compile"} {
+	for c, step := range map[string]string{"runc": "compile runc", "dockerd": "compile dockerd", "tini": "compile", "iptables": "configure", "expat": "compile xmltok", "dbus": "configure"} {
 		p := plan(t, "docker-26.1", c, tools)
 		all := command(p, step)
 		for _, s := range p.Steps {

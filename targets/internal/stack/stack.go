@@ -21,10 +21,14 @@ import (
 )
 
 // Components that a stack can name, in the order in which tables list them. Each has a recipe.
-var Components = []string{"linux-headers", "musl", "libseccomp", "tini", "runc", "containerd", "dockerd", "docker-proxy", "docker-cli"}
+var Components = []string{"linux-headers", "musl", "libseccomp", "tini", "runc", "containerd", "dockerd", "docker-proxy", "docker-cli",
+	"iptables", "expat", "dbus"}
 
 // optional are the components that a stack may lack.
-var optional = []string{"linux-headers", "musl", "docker-proxy"}
+var optional = []string{"linux-headers", "musl", "docker-proxy", "iptables", "expat", "dbus"}
+
+// Extras are the parts that a stack is made with only when it asks for them, each with its components.
+var Extras = map[string][]string{"iptables": {"iptables"}, "dbus": {"expat", "dbus"}}
 
 // Stack is one pinned set of versions that belong together.
 type Stack struct {
@@ -41,6 +45,8 @@ type Stack struct {
 	// Libc is the C library of all that has C in it: "musl", built as a part of the stack with kernel headers of its own, or
 	// "host", the build host's static one. Empty is "host".
 	Libc string `toml:"libc"`
+	// Extras are the names of Extras that belong to the stack.
+	Extras []string `toml:"extras"`
 	// Target is the machine that will run the outputs.
 	Target Target `toml:"target"`
 	// Packages are paths of Debian packages of Go libraries below a mirror's base: what the components of a GOPATH
@@ -95,11 +101,38 @@ func (s *Stack) libcProblem(libc string) string {
 	return fmt.Sprintf("got %q, want %q or %q", libc, LibcMusl, LibcHost)
 }
 
-// Parts are the components that the stack is made of, in the order of Components.
+// Parts are the components that the stack is made of, in the order of Components: those that it names, without the
+// extras that it does not ask for.
 func (s *Stack) Parts() []string {
-	return slices.DeleteFunc(slices.Clone(Components), func(n string) bool {
-		return s.Component[n] == nil || !s.OwnLibc() && slices.Contains(Ground, n)
-	})
+	return slices.DeleteFunc(slices.Clone(Components), func(n string) bool { return s.Component[n] == nil || s.spare(n) })
+}
+
+// spare says that a component is not used: an extra that the stack does not ask for, the ground under a host's C library.
+func (s *Stack) spare(component string) bool {
+	if slices.Contains(Ground, component) {
+		return !s.OwnLibc()
+	}
+	for extra, parts := range Extras {
+		if slices.Contains(parts, component) {
+			return !slices.Contains(s.Extras, extra)
+		}
+	}
+	return false
+}
+
+// CheckExtras says what is wrong with names of extras: nil when each is one that the stack has components for.
+func (s *Stack) CheckExtras(names []string) error {
+	for _, e := range names {
+		if Extras[e] == nil {
+			return fmt.Errorf("got %q, want some of %s", e, strings.Join(slices.Sorted(maps.Keys(Extras)), ", "))
+		}
+		for _, n := range Extras[e] {
+			if s.Component[n] == nil {
+				return fmt.Errorf("%q: the stack has no [component.%s]", e, n)
+			}
+		}
+	}
+	return nil
 }
 
 // Target describes the host that runs the binaries; it need not be the one that builds them.
@@ -525,6 +558,12 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		if s.Component[name] == nil && !slices.Contains(optional, name) {
 			bad(0, "component.%s: missing", name)
 		}
+	}
+	if err := s.CheckExtras(s.Extras); err != nil {
+		bad(at("extras"), "extras: %s", err)
+	}
+	if s.Component["dbus"] != nil && s.Component["expat"] == nil {
+		bad(at("component.dbus"), "component.expat: missing, which dbus needs")
 	}
 	for name, c := range s.Component {
 		t := "component." + name

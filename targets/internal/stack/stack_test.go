@@ -72,6 +72,36 @@ func TestEveryProblemOfAStackFileIsReportedAtItsLine(t *testing.T) {
 	}
 }
 
+// A stack that asks for no extras is made of what it was made of before it could name any.
+func TestExtrasArePartsOnlyWhereTheyAreAskedFor(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ extras, want string }{
+		{"", "libseccomp tini runc containerd dockerd docker-cli"},
+		{"extras = [\"iptables\"]\n", "libseccomp tini runc containerd dockerd docker-cli iptables"},
+		{"extras = [\"dbus\", \"iptables\"]\n", "libseccomp tini runc containerd dockerd docker-cli iptables expat dbus"},
+	} {
+		s := &Stack{}
+		if ps := Parse([]byte(c.extras+string(data)), "x.toml", s); ps != nil {
+			t.Errorf("%q: %v", c.extras, ps)
+		}
+		if got := strings.Join(s.Parts(), " "); got != c.want {
+			t.Errorf("%q: got parts %q, want %q", c.extras, got, c.want)
+		}
+	}
+	for extras, want := range map[string]string{
+		"extras = [\"systemd\"]\n": "x.toml:1: extras: got \"systemd\", want some of dbus, iptables",
+		"extras = [\"dbus\"]\n":    "x.toml:1: extras: \"dbus\": the stack has no [component.expat]",
+	} {
+		text := extras + strings.ReplaceAll(string(data), "component.expat", "component.other")
+		if got := Parse([]byte(text), "x.toml", &Stack{}).Error(); !strings.Contains(got, want) {
+			t.Errorf("%q: got %s, want %q", extras, got, want)
+		}
+	}
+}
+
 func TestUnknownKeysAreAllNamedWithTheirLines(t *testing.T) {
 	ps := Parse([]byte("version = \"1.2.3\"\nversoin = 1\n[target]\nkernal = \"3.10\"\n"), "x.toml", &Stack{})
 	got := ps.Error()
