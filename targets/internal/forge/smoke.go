@@ -67,6 +67,7 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
 		}
 	}
+	f.extras(&c)
 	c.Work = f.build("smoke", "native")
 	report := smokeReport{Stack: f.Stack.Name, Kernel: kernel}
 	if kernel != "" {
@@ -123,10 +124,32 @@ func (f *Forge) trySmoke(ctx context.Context, c smoke.Config, each func(smoke.Re
 // daemonFlags are dockerd's without iptables, by what its version knows.
 func (f *Forge) daemonFlags() []string {
 	flags := []string{"--iptables=false"}
-	if v, err := version.NewVersion(f.Stack.Component["dockerd"].Version); err == nil && v.Core().GreaterThanOrEqual(version.Must(version.NewVersion("20.10"))) {
+	if f.dockerdAtLeast("20.10") {
 		flags = append(flags, "--ip6tables=false")
 	}
 	return flags
+}
+
+// extras says what the parts that not every stack has are tried with, where they are built.
+func (f *Forge) extras(c *smoke.Config) {
+	if _, err := os.Stat(filepath.Join(c.Bin, "iptables")); err != nil {
+		c.NoNetwork = "iptables is not built: \"mage iptables\""
+	} else {
+		c.Network = []string{"--iptables=true"}
+		if f.dockerdAtLeast("20.10") { // rules for IPv6 were an experiment up to 26
+			c.Network = append(c.Network, "--experimental", "--ip6tables=true")
+		}
+	}
+	share := filepath.Join(filepath.Dir(c.Bin), "share")
+	_, daemon := os.Stat(filepath.Join(c.Bin, "dbus-daemon"))
+	if _, err := os.Stat(filepath.Join(share, "dbus-1/system.conf")); err == nil && daemon == nil {
+		c.Share = share
+	}
+}
+
+func (f *Forge) dockerdAtLeast(release string) bool {
+	v, err := version.NewVersion(f.Stack.Component["dockerd"].Version)
+	return err == nil && v.Core().GreaterThanOrEqual(version.Must(version.NewVersion(release)))
 }
 
 // guest compiles what runs in the containers, with a Go that the stack is compiled with.

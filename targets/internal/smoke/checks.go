@@ -40,7 +40,7 @@ var checks = []check{
 	{"files are there", 10 * time.Second, false, false, filesThere},
 	{"files are executable", 10 * time.Second, false, false, filesExecutable},
 	{"files are static", 10 * time.Second, false, false, filesStatic},
-	{startCheck, 90 * time.Second, false, true, func(l *lab) { l.start() }},
+	{startCheck, 90 * time.Second, false, true, func(l *lab) { l.hide("iptables", "ip6tables"); l.start() }},
 	{"version: docker", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "docker") }},
 	{"version: containerd", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "containerd") }},
 	{"version: runc", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "runc") }},

@@ -36,6 +36,12 @@ type Config struct {
 	// Versions are what "docker version" must say: docker, containerd, runc, docker-init. Commits may be unknown: "".
 	Versions map[string]string `json:"versions"`
 	Commits  map[string]string `json:"commits,omitempty"`
+	// Network are dockerd's flags for the network part, with an iptables that is in Bin; nil leaves that part out, and NoNetwork
+	// says why.
+	Network   []string `json:"network,omitempty"`
+	NoNetwork string   `json:"no_network,omitempty"`
+	// Share is the directory with dbus's configuration, where a dbus is in Bin; empty where there is none.
+	Share string `json:"share,omitempty"`
 	// Daemon are dockerd's flags beyond those that every run needs. Nil for the ones that need no iptables.
 	Daemon []string `json:"daemon"`
 	// Only are the names of the checks that are run; nil for all.
@@ -113,7 +119,16 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 			return nil, err
 		}
 	}
+	before := hostState(c.Bin)
 	results, err := inside(ctx, c, each)
+	if c.Network != nil && err == nil && (c.Only == nil || slices.Contains(c.Only, hostCheck)) {
+		r := Result{Name: hostCheck, Verdict: Passed, Detail: before.note}
+		if d := before.differs(hostState(c.Bin)); d != "" {
+			r.Verdict, r.Detail = Failed, d
+		}
+		results = append(results, r)
+		each(r)
+	}
 	return results, errors.Join(err, os.RemoveAll(filepath.Join(c.Work, "data")), os.RemoveAll(filepath.Join(c.Work, "root")))
 }
 

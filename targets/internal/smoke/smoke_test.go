@@ -3,6 +3,7 @@ package smoke
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,13 +44,13 @@ func TestAChecksVerdict(t *testing.T) {
 
 func TestTheNamesOfChecksAreTheirOwn(t *testing.T) {
 	seen := map[string]bool{}
-	for _, k := range checks {
+	for _, k := range slices.Concat(checks, networkChecks, busChecks) {
 		if seen[k.name] || k.limit == 0 || k.run == nil {
 			t.Errorf("check %q: twice, or without a limit, or empty", k.name)
 		}
 		seen[k.name] = true
 	}
-	if checks[len(checks)-1].name != lastCheck || !seen[startCheck] {
+	if checks[len(checks)-1].name != lastCheck || networkChecks[len(networkChecks)-1].name != lastNetCheck || !seen[startCheck] {
 		t.Errorf("the table does not end with %q, or lacks %q", lastCheck, startCheck)
 	}
 }

@@ -93,7 +93,10 @@ func second(config string) int {
 		say(message{Refused: "a root file system of its own: " + err.Error()})
 		return 1
 	}
-	newLab(c).runAll(func(r Result) { say(message{Result: &r}) })
+	l := newLab(c)
+	each := func(r Result) { say(message{Result: &r}) }
+	l.runAll(checks, each)
+	l.runExtras(each)
 	say(message{Done: true})
 	return 0
 }
@@ -116,20 +119,26 @@ func enter(c Config) error {
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount a tmpfs: %w", err)
 	}
-	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", workDir, dataDir} {
+	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", "/usr/local/share", "/var/lib/dbus", workDir, dataDir} {
 		if err := os.MkdirAll(root+d, 0o755); err != nil {
 			return err
 		}
 	}
 	for name, data := range map[string]string{
-		"/etc/passwd": "root:x:0:0:root:/root:/bin/false\n", "/etc/group": "root:x:0:\ndocker:x:999:\n", "/etc/os-release": "NAME=smoke\nPRETTY_NAME=\"a root with nothing in it\"\n", "/etc/hostname": "smoke\n",
+		"/etc/passwd": "root:x:0:0:root:/root:/bin/false\ndbus:x:81:81::/:/bin/false\n", "/etc/group": "root:x:0:\ndbus:x:81:\ndocker:x:999:\n", "/etc/os-release": "NAME=smoke\nPRETTY_NAME=\"a root with nothing in it\"\n", "/etc/hostname": "smoke\n",
 		"/etc/hosts": "127.0.0.1 localhost smoke\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n",
 	} {
 		if err := os.WriteFile(root+name, []byte(data), 0o644); err != nil {
 			return err
 		}
 	}
+	if err := os.Symlink("../run", root+"/var/run"); err != nil {
+		return err
+	}
 	binds := [][2]string{{c.Bin, binDir}, {c.Work, workDir}, {filepath.Join(c.Work, "data"), dataDir}}
+	if c.Share != "" {
+		binds = append(binds, [2]string{c.Share, "/usr/local/share"})
+	}
 	for name, file := range c.Tools {
 		at := "/usr/sbin/" + name
 		if err := os.WriteFile(root+at, nil, 0o755); err != nil {
@@ -174,13 +183,16 @@ func enter(c Config) error {
 }
 
 // loopback brings the namespace's own lo up.
-func loopback() error {
+func loopback() error { return up("lo") }
+
+// up brings an interface up.
+func up(name string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
+	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		return err
 	}

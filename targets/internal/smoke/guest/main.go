@@ -42,6 +42,8 @@ var roles = map[string]func(args []string) int{
 	"calls":  calls,
 	"listen": listen,
 	"dial":   dial,
+	"peer":   peer,
+	"ask":    ask,
 	"ifaces": ifaces,
 	"count":  count,
 }
@@ -252,6 +254,63 @@ func dial(args []string) int {
 	line, err := bufio.NewReader(c).ReadString('\n')
 	fmt.Print(line)
 	return failed(err)
+}
+
+// peer answers each line on a port, of TCP and UDP, with the address that it comes from.
+func peer(args []string) int {
+	l, err := net.Listen("tcp", ":"+args[0])
+	if err != nil {
+		return failed(err)
+	}
+	p, err := net.ListenPacket("udp", ":"+args[0])
+	if err != nil {
+		return failed(err)
+	}
+	host := func(a net.Addr) string {
+		h, _, _ := net.SplitHostPort(a.String())
+		return h
+	}
+	go func() {
+		buf := make([]byte, 1500)
+		for {
+			_, from, err := p.ReadFrom(buf)
+			if err != nil {
+				os.Exit(failed(err))
+			}
+			p.WriteTo([]byte(host(from)+"\n"), from)
+		}
+	}()
+	fmt.Println("ready")
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return failed(err)
+		}
+		go func() {
+			defer c.Close()
+			if _, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+				fmt.Fprintln(c, host(c.RemoteAddr()))
+			}
+		}()
+	}
+}
+
+// ask sends a line to tcp or udp host:port and prints the answer, within three seconds.
+func ask(args []string) int {
+	for end := time.Now().Add(3 * time.Second); ; {
+		c, err := net.DialTimeout(args[0], args[1], 3*time.Second)
+		if err != nil {
+			return failed(err)
+		}
+		c.SetDeadline(time.Now().Add(time.Second))
+		fmt.Fprintln(c, "ahoy")
+		line, err := bufio.NewReader(c).ReadString('\n')
+		c.Close()
+		if err == nil || args[0] != "udp" || time.Now().After(end) { // a lost packet is sent again
+			fmt.Print(line)
+			return failed(err)
+		}
+	}
 }
 
 // ifaces prints the names of the network interfaces.
