@@ -65,13 +65,16 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 	if here {
 		facts = append(facts, kernel.Running("/")...)
 	}
-	missing := 0
+	missing, netfilter := 0, 0
 	rows := [][]string{{"OPTION", "FOUND", "NEEDED FOR"}}
 	for _, o := range options {
 		state := map[string]string{"y": f.UI.Good("yes"), "m": f.UI.Good("module"), "": "missing"}[o.State]
 		if o.State == "" && o.For == kernel.Required {
 			state = f.UI.Bad("MISSING")
 			missing++
+			if kernel.Netfilter(o.Name) {
+				netfilter++
+			}
 		}
 		rows = append(rows, []string{"CONFIG_" + o.Name, state, o.For})
 	}
@@ -102,7 +105,11 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 		f.UI.Text(ui.Table(rows))
 	}
 	if missing > 0 {
-		return fail(CodeHost, fmt.Errorf("docker %s cannot run on kernel %s: %d requirement(s) not met", d.Version, release, missing))
+		choice := ""
+		if missing == netfilter {
+			choice = ": all of netfilter, which --iptables=false does without; the rows of the two bridge networks say what each choice lacks"
+		}
+		return fail(CodeHost, fmt.Errorf("docker %s cannot run on kernel %s: %d requirement(s) not met%s", d.Version, release, missing, choice))
 	}
 	return nil
 }

@@ -8,10 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"drydock/targets/internal/archive"
+
+	version "github.com/hashicorp/go-version"
 )
 
 // scripts are check-config.sh of the shipped stacks, where their archives are here.
@@ -168,5 +171,46 @@ func TestAConfigurationNamesItsRelease(t *testing.T) {
 	}
 	if _, _, err := Read(strings.NewReader("hello\n")); err == nil {
 		t.Error("no configuration: got no error")
+	}
+}
+
+// The two choices of the old host, on the configurations of an el7 kernel, a modern one, and ones that lack a piece.
+func TestEachChoiceOfNetworkNamesTheOptionsThatItLacks(t *testing.T) {
+	bridge := []string{"NAMESPACES", "NET_NS", "BRIDGE", "VETH"}
+	tables := []string{"BRIDGE_NETFILTER", "NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT", "IP_NF_IPTABLES", "IP_NF_FILTER", "IP_NF_TARGET_MASQUERADE",
+		"NETFILTER_XT_MATCH_ADDRTYPE", "NETFILTER_XT_MATCH_CONNTRACK"}
+	for _, c := range []struct {
+		name            string
+		options         []string
+		without, with   string // what the two choices lack
+		release, wantV6 string
+	}{
+		{"el7", slices.Concat(bridge, tables, []string{"NF_NAT_IPV4", "IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER", "NF_NAT_IPV6", "IP6_NF_TARGET_MASQUERADE"}), "yes", "yes", "3.10.0", "yes"},
+		{"modern", slices.Concat(bridge, tables, []string{"IP_NF_NAT"}), "yes", "yes", "6.1.0", "no: without CONFIG_IPV6"},
+		{"no NAT", slices.Concat(bridge, tables), "yes", "no: without CONFIG_IP_NF_NAT or CONFIG_NF_NAT_IPV4", "5.10.0", "no: "},
+		{"no netfilter", bridge, "yes", "no: without CONFIG_BRIDGE_NETFILTER, CONFIG_NETFILTER,", "5.10.0", "no: "},
+		{"no bridge", tables, "no: without CONFIG_NAMESPACES, CONFIG_NET_NS, CONFIG_BRIDGE, CONFIG_VETH", "no: ", "5.10.0", "no: "},
+		{"before NAT for IPv6", slices.Concat(bridge, tables, []string{"NF_NAT_IPV4"}), "yes", "yes", "3.2.0", "no: came with 3.7"},
+	} {
+		config := Config{}
+		for _, o := range c.options {
+			config[o] = "m"
+		}
+		found := map[string]string{}
+		have := version.Must(version.NewVersion(c.release))
+		for _, f := range Facts(nil, config, have, have) {
+			if _, again := found[f.Name]; again {
+				t.Errorf("%s: twice", f.Name)
+			}
+			found[f.Name] = f.Found
+		}
+		for name, want := range map[string]string{
+			"bridge network with --iptables=false": c.without, "iptables for IPv6 (--ip6tables)": c.wantV6,
+			"bridge network with iptables (NAT, names)": c.with,
+		} {
+			if got := found[name]; !strings.HasPrefix(got, want) || want == "yes" && got != want {
+				t.Errorf("%s: %s: got %q, want %q", c.name, name, got, want)
+			}
+		}
 	}
 }
