@@ -15,9 +15,10 @@ func init() {
 	}
 }
 
-// Smoke starts the built stack and uses it, check by check (root); -kernel=3.10 imitates an older kernel, -json for machines.
-func Smoke(ctx context.Context, kernel, bin *string, json *bool) error {
-	return forge.Smoke(ctx, in(kernel), in(bin), on(json))
+// Smoke starts the built stack and uses it, check by check (root); -kernel=3.10 imitates an older kernel, -json for machines, -write
+// makes docs/smoke.md.
+func Smoke(ctx context.Context, kernel, bin *string, json, write *bool) error {
+	return forge.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
 }
 
 // Reproduce builds the stack twice from empty caches in different surroundings and compares byte for byte; -component=runc for

@@ -1,21 +1,25 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
+	"golang.org/x/sys/unix"
 )
 
 // CodeSkipped is the exit code of a smoke test that could not be tried here: not root, or a kernel that refuses.
@@ -32,22 +36,75 @@ type smokeReport struct {
 
 // Smoke starts the built stack in namespaces of its own and holds what it does against a table of checks. A kernel
 // imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
-func Smoke(ctx context.Context, kernel, bin string, asJSON bool) error {
+// With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of it.
+func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
 	f, err := Open()
 	if err != nil {
 		return err
 	}
-	return f.end(f.smoke(ctx, kernel, bin, asJSON))
+	if !write {
+		_, err := f.smoke(ctx, kernel, bin, asJSON)
+		return f.end(err)
+	}
+	native, err := f.smoke(ctx, "", bin, asJSON)
+	if err != nil {
+		return f.end(err)
+	}
+	old, err := f.smoke(ctx, cmp.Or(kernel, "target"), bin, asJSON)
+	if err == nil {
+		err = f.writeSmoke(native, old)
+	}
+	return f.end(err)
 }
 
-func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) error {
+// writeSmoke makes docs/smoke.md of two runs.
+func (f *Forge) writeSmoke(native, old *smokeReport) error {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fail(CodeOther, err)
+	}
+	extras := ""
+	for _, n := range []string{"iptables", "dbus"} {
+		if f.Stack.Component[n] != nil && f.records().Load(n) != nil {
+			extras += ", " + n + " " + f.versionOf(n)
+		}
+	}
+	text := fmt.Sprintf("# The stack at work\n\nMade by `mage smoke -write`; never edited by hand. What each check does: `targets/internal/smoke/`.\n\n"+
+		"%s (docker %s, containerd %s, runc %s%s), %s, Linux %s.\n\n| check | on this kernel | with the system calls of Linux %s | |\n| --- | --- | --- | --- |\n",
+		f.Stack.Name, f.Stack.Version, f.versionOf("containerd"), f.versionOf("runc"), extras, f.start.UTC().Format(time.DateOnly), unix.ByteSliceToString(u.Release[:]), old.Kernel)
+	cell := func(r smoke.Result) string {
+		word := map[string]string{smoke.Passed: "ok", smoke.Skipped: "skipped"}[r.Verdict]
+		return word + ", " + ui.Duration(time.Duration(r.Seconds*float64(time.Second)))
+	}
+	for _, r := range native.Checks {
+		row := []string{r.Name, cell(r), "not tried", r.Detail}
+		for _, o := range old.Checks {
+			if o.Name == r.Name {
+				row[2] = cell(o)
+				if o.Verdict == smoke.Skipped && r.Verdict != smoke.Skipped {
+					row[3] = o.Detail
+				}
+			}
+		}
+		text += "| " + strings.Join(row, " | ") + " |\n"
+	}
+	file := filepath.Join(f.Root, "docs/smoke.md")
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		return fail(CodeOther, err)
+	}
+	f.UI.Line("wrote %s", f.rel(file))
+	return nil
+}
+
+// smoke is one run.
+func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*smokeReport, error) {
 	if kernel == "target" {
 		kernel = f.Stack.Target.Kernel
 	}
 	if err := smoke.Known(kernel, f.Stack.Target.Arch); err != nil {
-		return fail(CodeOther, err)
+		return nil, fail(CodeOther, err)
 	}
 	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: f.daemonFlags(),
 		Versions: map[string]string{"docker": f.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
@@ -64,7 +121,7 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 	if bin == "" {
 		c.Bin = f.output("bin")
 		if _, err := os.Stat(c.Bin); err != nil {
-			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
+			return nil, fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
 		}
 	}
 	f.extras(&c)
@@ -86,20 +143,20 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) erro
 	if asJSON {
 		data, jerr := json.MarshalIndent(report, "", "  ")
 		if jerr != nil {
-			return fail(CodeOther, jerr)
+			return nil, fail(CodeOther, jerr)
 		}
 		fmt.Println(string(data))
 	}
 	if refusal != nil {
-		return fail(CodeSkipped, refusal)
+		return nil, fail(CodeSkipped, refusal)
 	}
 	if ctx.Err() != nil {
-		return fail(CodeStopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
+		return nil, fail(CodeStopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
 	}
 	if err != nil {
-		return fail(CodeFailed, fmt.Errorf("smoke: %w", err))
+		return nil, fail(CodeFailed, fmt.Errorf("smoke: %w", err))
 	}
-	return f.smokeVerdict(report, asJSON, c.Work)
+	return &report, f.smokeVerdict(report, asJSON, c.Work)
 }
 
 // trySmoke prepares the run's directory and runs the checks. One run at a time for each stack.
