@@ -9,10 +9,15 @@ ignore ./vendor-sources
 ignore ./build
 
 require (
+	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/bluekeyes/go-gitdiff v0.9.0
+	github.com/google/licensecheck v0.3.1
 	github.com/hashicorp/go-version v1.9.0
+	github.com/magefile/mage v1.17.2
+	github.com/otiai10/copy v1.14.1
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/ulikunitz/xz v0.5.15
 	golang.org/x/mod v0.30.0
 	golang.org/x/sys v0.38.0
@@ -20,9 +25,8 @@ require (
 )
 
 require (
-	github.com/magefile/mage v1.17.2 // indirect
-	github.com/otiai10/copy v1.14.1 // indirect
 	github.com/otiai10/mint v1.6.3 // indirect
 	golang.org/x/sync v0.17.0 // indirect
+	golang.org/x/text v0.14.0 // indirect
 	golang.org/x/tools v0.38.0 // indirect
 )

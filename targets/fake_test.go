@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,17 +91,30 @@ func upstreams() map[string]map[string]string {
 		"tools/Makefile":     link + "dbus-send dbus-uuidgen: t.c\n\t$(CC) $(CFLAGS) -o $@ t.c $(FLAGS)\n",
 		"tools/t.c":          "#include <stdio.h>\nint main(void) { puts(\"D-Bus UUID Generator 1.14.10\"); return 0; }\n",
 	}
+	for _, f := range fakes {
+		f["LICENSE"] = licence()
+	}
 	// As in upstream's own archives, what they need lies in vendor/; it can be had from nowhere else.
 	for component, modfile := range map[string]string{"containerd": "go.mod", "dockerd": "vendor.mod"} {
 		f := fakes[component]
 		f[modfile] += "\nrequire example.invalid/dep v1.0.0\n"
 		f["vendor/modules.txt"] = "# example.invalid/dep v1.0.0\n## explicit; go 1.21\nexample.invalid/dep\n"
 		f["vendor/example.invalid/dep/dep.go"] = "package dep\n\nfunc init() {}\n"
+		f["vendor/example.invalid/dep/LICENSE"] = licence()
 		main := "cmd/" + component + "/main.go"
 		f[main] = strings.Replace(f[main], "import (\n", "import (\n\t_ \"example.invalid/dep\"\n", 1)
 	}
 	return fakes
 }
+
+// licence is the text of this repository's own: a package of something without one is refused.
+var licence = sync.OnceValue(func() string {
+	data, err := os.ReadFile("../LICENSE")
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+})
 
 var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24", "dockerd": "26.1.5", "docker-cli": "26.1.5",
 	"iptables": "1.8.11", "expat": "2.7.1", "dbus": "1.14.10"}

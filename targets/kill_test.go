@@ -276,8 +276,8 @@ func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 	if waited < 2 {
 		t.Errorf("%d runs waited, want 2 or more", waited)
 	}
-	if n := len(r.outputs(t)); n != 10 {
-		t.Errorf("%d outputs, want 8 files, the package and its checksum", n)
+	if n := len(r.outputs(t)); n != 11 {
+		t.Errorf("%d outputs, want 8 files, the package, its checksum and its objects", n)
 	}
 }
 

@@ -351,10 +351,18 @@ func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
 
 // WriteTarGz writes entries as a gzip'd tar into file, atomically, and gives the SHA-256 of the uncompressed tar.
 func WriteTarGz(file string, es []Entry, t time.Time) (tarSHA string, err error) {
+	return WriteTarGzLevel(file, es, t, gzip.DefaultCompression)
+}
+
+// WriteTarGzLevel is WriteTarGz with one of gzip's levels.
+func WriteTarGzLevel(file string, es []Entry, t time.Time, level int) (tarSHA string, err error) {
 	h := sha256.New()
 	err = WriteFile(file, 0o644, func(w io.Writer) error {
 		bw := bufio.NewWriterSize(w, 1<<20)
-		zw := gzip.NewWriter(bw)
+		zw, err := gzip.NewWriterLevel(bw, level)
+		if err != nil {
+			return err
+		}
 		if err := WriteTar(io.MultiWriter(zw, h), es, t); err != nil {
 			return err
 		}

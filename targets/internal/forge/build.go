@@ -16,7 +16,6 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
-	"drydock/targets/internal/pack"
 	"drydock/targets/internal/prove"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
@@ -126,7 +125,11 @@ func (f *Forge) graph(names []string, found map[string]*input) (*graph.Graph, er
 		g.Nodes = append(g.Nodes, node)
 	}
 	if len(names) == 1 && names[0] == packageNode {
-		g.Nodes = append(g.Nodes, f.packNode())
+		node, err := f.packNode(g.Nodes, found)
+		if err != nil {
+			return nil, err
+		}
+		g.Nodes = append(g.Nodes, node)
 	}
 	return g, nil
 }
@@ -224,6 +227,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 			add("output "+o.Name+" is published", fmt.Sprintf("%v %q", o.Data, o.Links))
 		}
 	}
+	add("kept", "licence texts and objects")
 	return &graph.Node{
 		Name: name, Needs: f.needs(name), Inputs: inputs,
 		Do:      func(ctx context.Context, key string) (graph.Made, error) { return f.make(ctx, c, in, key) },
@@ -323,9 +327,13 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	if err := timed("verify", verify); err != nil {
 		return made, err
 	}
-	err = timed("publish", func(*graph.StepTime) error {
+	var extras []recipe.Output
+	err = timed("publish", func(*graph.StepTime) (err error) {
+		if extras, err = collect(plan, p); err != nil {
+			return err
+		}
 		store := f.storeDir(c.Name, key)
-		if err := f.keep(plan.Outputs, p.Stage, store); err != nil {
+		if err := f.keep(append(extras, plan.Outputs...), p.Stage, store); err != nil {
 			return err
 		}
 		return f.publish(c.Name, plan.Outputs, store)
@@ -338,6 +346,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		for _, file := range f.published(o) {
 			made.Outputs = append(made.Outputs, f.rel(file))
 		}
+	}
+	for _, o := range extras {
+		made.Outputs = append(made.Outputs, f.rel(filepath.Join(f.storeDir(c.Name, key), o.Name)))
 	}
 	f.dropOld(c.Name, key)
 	return made, f.discard(work)
@@ -523,52 +534,6 @@ func (f *Forge) dropOld(name, key string) {
 			os.RemoveAll(f.build("store", name, e.Name()))
 		}
 	}
-}
-
-// packageFile is where the package lies.
-func (f *Forge) packageFile() string {
-	return f.output(fmt.Sprintf("docker-%s-linux-%s.tar.gz", f.Stack.Version, f.Stack.Target.Arch))
-}
-
-func (f *Forge) packNode() *graph.Node {
-	return &graph.Node{
-		Name: packageNode, Needs: f.needs(packageNode),
-		Inputs: []graph.Input{{Name: "format", Value: "1"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}},
-		Do: func(ctx context.Context, key string) (graph.Made, error) {
-			var es []archive.Entry
-			for _, n := range f.Stack.Parts() {
-				for _, o := range f.outputs(n) {
-					es = append(es, f.packed(n, o)...)
-				}
-			}
-			file := f.packageFile()
-			start := time.Now()
-			err := pack.Write(file, es, time.Unix(f.Stack.Epoch, 0))
-			step := graph.StepTime{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}
-			return graph.Made{Outputs: []string{f.rel(file), f.rel(file + ".sha256")}, Steps: []graph.StepTime{step}}, err
-		},
-	}
-}
-
-// packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every extra
-// a directory of its own, which can be installed or left.
-func (f *Forge) packed(component string, o recipe.Output) []archive.Entry {
-	dir := "docker/"
-	for extra, parts := range stack.Extras {
-		if slices.Contains(parts, component) {
-			dir = extra + "/"
-		}
-	}
-	var es []archive.Entry
-	if file := f.published(o); o.Bin {
-		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o755})
-	} else if o.Data {
-		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o644})
-	}
-	for _, l := range o.Links {
-		es = append(es, archive.Entry{Name: dir + l, Link: o.Name})
-	}
-	return es
 }
 
 // needs gives what a node needs.

@@ -114,7 +114,11 @@ func open() (*Forge, error) {
 	if err != nil {
 		return nil, fail(CodeOther, err)
 	}
-	name := cmp.Or(os.Getenv("STACK"), DefaultStack)
+	u := ui.New(os.Stdout)
+	if err := checkBundle(root, u); err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	name := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
 	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name)
 	if err != nil {
 		return nil, fail(CodeOther, err)
@@ -128,7 +132,7 @@ func open() (*Forge, error) {
 		}
 		s.Extras = append(s.Extras, more...)
 	}
-	f := &Forge{Root: root, Stack: s, UI: ui.New(os.Stdout), done: map[string]graph.Result{}, start: time.Now()}
+	f := &Forge{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
 	f.compile = make(chan struct{}, 1)
 	f.link = make(chan struct{}, max(1, min(int64(f.width()), host.FreeMemory()/linkMemory)))
 	f.offline = isSet("OFFLINE")

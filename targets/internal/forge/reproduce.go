@@ -249,7 +249,9 @@ func recorded(rec *graph.Record) *stack.RecordedBuild {
 		}
 	}
 	for _, o := range rec.Outputs {
-		b.Files[filepath.Base(o.Path)] = o.SHA256
+		if n := filepath.Base(o.Path); n != noticesFile && n != relinkFile {
+			b.Files[n] = o.SHA256
+		}
 	}
 	return b
 }

@@ -325,10 +325,7 @@ func Stacks(ctx context.Context) error {
 	}
 	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "LIBC", "GO", "KERNEL", ""}}
 	var errs []error
-	selected := os.Getenv("STACK")
-	if selected == "" {
-		selected = DefaultStack
-	}
+	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
 	for _, n := range names {
 		s, err := stack.Load(dir, n)
 		if err != nil {

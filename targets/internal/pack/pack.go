@@ -1,20 +1,245 @@
-// Package pack turns published files into the package that a user takes away: a deterministic tar with its checksum.
+// Package pack turns published files into the package that a user takes away: a deterministic tar of the files, a
+// manifest of what they were made from, a bill of materials, the licence texts, and checksums; and beside it what linking the
+// LGPL's libraries again needs.
 package pack
 
 import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"drydock/targets/internal/archive"
 )
 
-// Write packs the entries into file, and the digest of it into file.sha256, in sha256sum's format.
-func Write(file string, es []archive.Entry, t time.Time) error {
-	if _, err := archive.WriteTarGz(file, es, t); err != nil {
+// Names in a package.
+const (
+	BinDir       = "docker/" // as in upstream's static archive
+	ManifestName = "manifest.json"
+	SBOMName     = "sbom.cdx.json"
+	SumsName     = "SHA256SUMS"
+	licenceDir   = "licenses/"
+)
+
+// Contents are what a package is made from. What the manifest says as it is has a JSON name.
+type Contents struct {
+	Format     int         `json:"format"`
+	Stack      string      `json:"stack"`
+	Version    string      `json:"version"`
+	Arch       string      `json:"arch"`
+	Kernel     string      `json:"kernel"`   // the oldest that the stack is for
+	Released   time.Time   `json:"released"` // the stack's epoch, and the time of every file
+	Components []*Part     `json:"components"`
+	Toolchains []Toolchain `json:"toolchains"`
+	Features   []string    `json:"features"`
+	Files      []*File     `json:"files"`
+	Relink     *Digest     `json:"relink,omitempty"` // the file beside the package
+
+	// Installer are the entries that install the package.
+	Installer []archive.Entry `json:"-"`
+	// CLib is the C library of the compiler; the stack's own, where Parts has one, goes first.
+	CLib CLib `json:"-"`
+	// Packages are the releases of Debian's packages of Go libraries, where those take the place of modules.
+	Packages map[string]string `json:"-"`
+	// GoTexts are Go's own licence texts by its release.
+	GoTexts map[string][]string `json:"-"`
+	// Sign signs SHA256SUMS; nil without a key.
+	Sign func(sums []byte) ([]byte, error) `json:"-"`
+}
+
+// Part is one component.
+type Part struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	Commit  string   `json:"commit,omitempty"` // upstream's; empty when it is not known
+	Sources []Digest `json:"sources"`          // archives, with what Debian adds to them; or one checkout
+	Vendor  *Digest  `json:"vendor,omitempty"` // the digest is that of the uncompressed tar
+	Patches []Digest `json:"patches,omitempty"`
+	Go      string   `json:"go,omitempty"` // release and identity of what compiled it
+	CC      string   `json:"cc,omitempty"`
+	Links   []string `json:"links,omitempty"` // components that are linked into it
+	Steps   []Step   `json:"steps"`
+
+	// Notices is the tar of its licence texts and lists of modules, Relink that of its objects; Relink may be empty.
+	Notices string `json:"-"`
+	Relink  string `json:"-"`
+	// Libs are the static libraries that it gives to others, for relinking.
+	Libs []string `json:"-"`
+	// Archives and PatchFiles are the sources as they lie on this machine; a checkout is none.
+	Archives   []string `json:"-"`
+	PatchFiles []string `json:"-"`
+}
+
+// Step is one command, with symbolic paths.
+type Step struct {
+	Command     string   `json:"command"`
+	Environment []string `json:"environment,omitempty"`
+}
+
+// Digest names a file and its content.
+type Digest struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size,omitempty"`
+	SHA256 string `json:"sha256"`
+}
+
+// File is one file of the package.
+type File struct {
+	Digest
+	Component string `json:"component"`
+	// Kernel is the oldest that the C library in it runs on; "any" without one; empty for what is no program.
+	Kernel string `json:"kernel,omitempty"`
+	// C says that it is linked with a C library.
+	C bool `json:"c_library,omitempty"`
+	// Link is the name beside it that it is another name of.
+	Link string `json:"link,omitempty"`
+
+	Entry archive.Entry `json:"-"`
+}
+
+// Toolchain is a compiler.
+type Toolchain struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	ID      string `json:"id"` // the digest over all of it that can show in what it makes
+}
+
+// CLib is a C library that is linked statically, and the compiler's own support library.
+type CLib struct {
+	Name    string // glibc
+	Version string // 2.36
+	Build   string // what it calls itself
+	GCC     string // the compiler's release
+	// Texts are its notices on this machine; none is no error, for the licence's text goes with libseccomp.
+	Texts []string
+}
+
+// Write makes the package, its checksum in file.sha256 (in sha256sum's format), and relink, which may be empty when nothing of it is
+// under the LGPL.
+func Write(file, relink string, c *Contents) error {
+	c.Format = 1
+	for _, f := range c.Files {
+		if f.Link != "" {
+			continue
+		}
+		fi, err := os.Stat(f.Entry.Path)
+		if err != nil {
+			return err
+		}
+		f.Size = fi.Size()
+		if f.SHA256, err = archive.SHA256File(f.Entry.Path); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(c.Files, func(a, b *File) int { return strings.Compare(a.Name, b.Name) })
+	b, err := bom(c)
+	if err != nil {
 		return err
 	}
+	es := slices.Concat(c.Installer, b.texts)
+	for _, f := range c.Files {
+		es = append(es, f.Entry)
+	}
+	again, err := writeRelink(relink, c)
+	if err != nil {
+		return err
+	}
+	c.Relink = again
+	if again != nil {
+		es = append(es, archive.Entry{Name: "relink/README", Data: relinkReadme(c), Mode: 0o644})
+	}
+	manifest, err := encode(c)
+	if err != nil {
+		return err
+	}
+	es = append(es, archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644}, archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
+	known := map[string]string{}
+	for _, f := range c.Files {
+		known[f.Name] = f.SHA256
+	}
+	sums, err := sumsOf(es, known)
+	if err != nil {
+		return err
+	}
+	es = append(es, archive.Entry{Name: SumsName, Data: sums, Mode: 0o644})
+	if c.Sign != nil {
+		sig, err := c.Sign(sums)
+		if err != nil {
+			return err
+		}
+		es = append(es, archive.Entry{Name: SignatureName, Data: sig, Mode: 0o644})
+	}
+	if err := plainNames(es); err != nil {
+		return err
+	}
+	if _, err := archive.WriteTarGz(file, es, c.Released); err != nil {
+		return err
+	}
+	return writeSum(file)
+}
+
+// SignatureName is the signature of SHA256SUMS, in minisign's format.
+const SignatureName = SumsName + ".minisig"
+
+// encode writes JSON for people and machines.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+// sumsOf lists the digests of entries as sha256sum does, by name, without links. Those that are known are not taken again.
+func sumsOf(es []archive.Entry, known map[string]string) ([]byte, error) {
+	var lines []string
+	for _, e := range es {
+		sum, err := known[e.Name], error(nil)
+		switch {
+		case e.Link != "":
+			continue
+		case sum != "":
+		case e.Path != "":
+			sum, err = archive.SHA256File(e.Path)
+		default:
+			sum, err = archive.SHA256(bytes.NewReader(e.Data))
+		}
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, sum+"  "+e.Name+"\n")
+	}
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
+	for i := 1; i < len(lines); i++ {
+		if lines[i][66:] == lines[i-1][66:] {
+			return nil, fmt.Errorf("%s is there twice", strings.TrimSpace(lines[i][66:]))
+		}
+	}
+	return []byte(strings.Join(lines, "")), nil
+}
+
+// plainNames refuses what would need pax headers, which an old tar does not know.
+func plainNames(es []archive.Entry) error {
+	for _, e := range es {
+		dir, base := path.Split(e.Name)
+		if len(base) > 100 || len(e.Name) > 100 && len(dir) > 156 || strings.ContainsFunc(e.Name, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("%s: the name is too long for an old tar (100 bytes after the last slash, 155 before), or not plain ASCII", e.Name)
+		}
+	}
+	return nil
+}
+
+// writeSum writes file.sha256.
+func writeSum(file string) error {
 	sum, err := archive.SHA256File(file)
 	if err != nil {
 		return err
@@ -23,4 +248,127 @@ func Write(file string, es []archive.Entry, t time.Time) error {
 		_, err := fmt.Fprintf(w, "%s  %s\n", sum, filepath.Base(file))
 		return err
 	})
+}
+
+// partNamed gives a component.
+func (c *Contents) partNamed(name string) *Part {
+	for _, p := range c.Components {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// libc names the C library that the files are linked with: the stack's own musl, or the compiler's.
+func (c *Contents) libc() string {
+	if c.partNamed("musl") != nil {
+		return "musl"
+	}
+	return c.CLib.Name
+}
+
+var errNoLibc = errors.New("nothing is known of the C library that the compiler links with: its libc.a does not say what it is")
+
+//go:embed relink/relink.sh
+var relinkScript []byte
+
+// underGPL are components whose licence asks that their source goes with them; the manifest has the commands.
+var underGPL = []string{"iptables", "dbus"}
+
+// writeRelink packs what linking needs again of every file that carries something under the LGPL; nil when none does.
+func writeRelink(file string, c *Contents) (*Digest, error) {
+	var es []archive.Entry
+	for _, p := range c.Components {
+		if p.Relink == "" || !slices.Contains(p.Links, "libseccomp") && c.libc() != "glibc" {
+			continue
+		}
+		objects, err := readTexts(p.Relink)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			es = append(es, archive.Entry{Name: o.name, Data: o.data, Mode: 0o644})
+		}
+	}
+	if es == nil {
+		return nil, os.RemoveAll(file)
+	}
+	lib := c.partNamed("libseccomp")
+	for _, l := range lib.Libs {
+		es = append(es, archive.Entry{Name: "lib/libseccomp/" + filepath.Base(l), Path: l, Mode: 0o644})
+	}
+	for _, p := range c.Components {
+		if p != lib && !slices.Contains(underGPL, p.Name) {
+			continue
+		}
+		for _, a := range p.Archives {
+			es = append(es, archive.Entry{Name: "source/" + filepath.Base(a), Path: a, Mode: 0o644})
+		}
+		for i, x := range p.PatchFiles {
+			es = append(es, archive.Entry{Name: fmt.Sprintf("source/patches/%s-%02d-%s", p.Name, i+1, filepath.Base(x)), Path: x, Mode: 0o644})
+		}
+	}
+	es = append(es, archive.Entry{Name: "relink.sh", Data: relinkScript, Mode: 0o755}, archive.Entry{Name: "README", Data: relinkReadme(c), Mode: 0o644})
+	sums, err := sumsOf(es, nil)
+	if err != nil {
+		return nil, err
+	}
+	es = append(es, archive.Entry{Name: SumsName, Data: sums, Mode: 0o644})
+	if err := plainNames(es); err != nil {
+		return nil, err
+	}
+	if _, err := archive.WriteTarGz(file, es, c.Released); err != nil {
+		return nil, err
+	}
+	fi, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := archive.SHA256File(file)
+	return &Digest{Name: filepath.Base(file), Size: fi.Size(), SHA256: sum}, err
+}
+
+// relinkReadme says what the file beside the package is for.
+func relinkReadme(c *Contents) []byte {
+	var bins []string
+	for _, f := range c.Files {
+		if p := c.partNamed(f.Component); f.C && (slices.Contains(p.Links, "libseccomp") || c.libc() == "glibc") {
+			bins = append(bins, path.Base(f.Name))
+		}
+	}
+	libs := "libseccomp " + c.partNamed("libseccomp").Version + " (LGPL 2.1)"
+	clib := c.CLib.Name + " " + c.CLib.Version
+	source := " and as source, with its patches"
+	also := ""
+	for _, n := range underGPL {
+		if c.partNamed(n) != nil {
+			also = "It has the sources of what is under the GPL, too; the commands that compiled them stand in manifest.json. "
+		}
+	}
+	if c.partNamed("libseccomp").Archives == nil {
+		source = " (it came from a directory of the builder's: ask there for its source)"
+	}
+	if c.libc() == "glibc" {
+		libs += " and glibc " + c.CLib.Version + " (LGPL 2.1 or later; " + c.CLib.Build + ", whose source its distribution gives)"
+	} else if m := c.partNamed("musl"); m != nil {
+		clib = "musl " + m.Version
+	}
+	return fmt.Appendf(nil, `Linking again: docker %s, %s
+
+%s: linked statically with %s.
+That licence gives you the right to link them with other versions of these libraries. The file
+
+    docker-%s-linux-%s-relink.tar.gz
+
+which goes with the package has what that needs: the objects of each file, the compiler's arguments, libseccomp as it was
+linked%s. %sUnpack it into a directory of its own and run there
+
+    sh relink.sh                                   the same again
+    LIBSECCOMP=/path/libseccomp.a sh relink.sh     with another libseccomp
+    CC=/path/gcc sh relink.sh                      with another compiler's C library; these are for %s
+
+What comes out the same way differs from the package's files in 32 bytes at most: Go 1.24 and later write a checksum
+into the section .go.fipsinfo after linking, which only GODEBUG=fips140 looks at.
+`, c.Version, c.Stack, strings.Join(bins, ", "), libs, c.Version, c.Arch, source, also, clib)
 }

@@ -212,6 +212,19 @@ func guards(path, relro string) string {
 	return strings.Join(all, ", ")
 }
 
+// OldestKernel gives the kernel that the C library in a file needs at least, by its ABI note; "any" for a file without one.
+func OldestKernel(path string) (string, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if k := abiNote(f); k != "" {
+		return k, nil
+	}
+	return "any", nil
+}
+
 // abiNote reads .note.ABI-tag: the oldest kernel that the C library in the file supports.
 func abiNote(f *elf.File) string {
 	s := f.Section(".note.ABI-tag")

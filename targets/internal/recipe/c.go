@@ -3,6 +3,7 @@ package recipe
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // libseccomp keeps its own configure and make; everything else here is compiled by direct commands.
@@ -52,13 +53,18 @@ func tini(r request) Plan {
 	if r.own && r.t.StaticPIE {
 		how = []string{"-static-pie", "-fPIE"}
 	}
-	argv := slices.Concat([]string{r.cc(), "-std=gnu99", "-O2"}, how, []string{"-s", "-D_FORTIFY_SOURCE=2", "-fstack-protector",
+	again := RelinkDir(r.p.Stage, "docker-init")
+	argv := slices.Concat([]string{r.cc(), "-std=gnu99", "-O2"}, how[1:], []string{"-D_FORTIFY_SOURCE=2", "-fstack-protector",
 		// Headers older than Linux 3.4 lack these; the numbers are the kernel's ABI.
 		"-DPR_SET_CHILD_SUBREAPER=36", "-DPR_GET_CHILD_SUBREAPER=37",
-		"-ffile-prefix-map=" + r.p.Work + "=.", "-Wl,--build-id=none", "-I", "gen", "-o", r.p.Stage + "/docker-init", "src/tini.c"}, r.include())
+		"-ffile-prefix-map=" + r.p.Work + "=.", "-I", "gen", "-c", "-o", again + "/tini.o", "src/tini.c"}, r.include())
+	link := slices.Concat(how, []string{"-s", "-Wl,--build-id=none", "-o", r.p.Stage + "/docker-init", again + "/tini.o"})
 	return Plan{
-		Files: []File{{Path: r.p.Work + "/gen/tiniConfig.h", Data: fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git)}},
-		Steps: []Step{{Name: "compile", Dir: r.p.Work, Env: r.env(), Argv: argv}},
+		Files: []File{{Path: r.p.Work + "/gen/tiniConfig.h", Data: fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git)},
+			{Path: again + "/args", Data: strings.Join(link, "\n") + "\n"}},
+		Steps: []Step{{Name: "compile", Dir: r.p.Work, Env: r.env(), Argv: argv},
+			{Name: "link", Dir: r.p.Work, Env: r.env(), Argv: append([]string{r.cc()}, link...)}},
+		Relink: []string{"docker-init"},
 		Outputs: []Output{{Name: "docker-init", Bin: true, Ask: []string{"--version"}, Want: append([]string{"tini version " + r.c.Version},
 			nonEmpty(git)...)}},
 	}

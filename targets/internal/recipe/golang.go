@@ -25,6 +25,8 @@ func runc(r request) Plan {
 	} else {
 		ld = append(ld, "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'")
 	}
+	var p Plan
+	ld = append(ld, r.keepLink(&p, "runc")...)
 	tags := "seccomp netgo osusergo urfave_cli_no_docs"
 	if r.before("1.0.0-rc94") { // later ones have both always
 		tags += " apparmor selinux"
@@ -32,12 +34,11 @@ func runc(r request) Plan {
 	if r.leaksKernelMemory() {
 		tags += " nokmem"
 	}
-	return Plan{
-		Files: append(r.gopathLinks(), r.pkgConfig()),
-		Steps: r.goBuild("runc", true, r.p.Work, tags, ld, flags, r.seccompEnv(), r.packages("github.com/opencontainers/runc", ".")...),
-		Outputs: []Output{{Name: "runc", Bin: true, Ask: []string{"--version"},
-			Want: append([]string{"runc version " + r.c.Version, "libseccomp: " + r.s.Component["libseccomp"].Version}, nonEmpty(commit)...)}},
-	}
+	p.Files = append(append(p.Files, r.gopathLinks()...), r.pkgConfig())
+	p.Steps = r.goBuild("runc", true, r.p.Work, tags, ld, flags, r.seccompEnv(), r.packages("github.com/opencontainers/runc", ".")...)
+	p.Outputs = []Output{{Name: "runc", Bin: true, Ask: []string{"--version"},
+		Want: append([]string{"runc version " + r.c.Version, "libseccomp: " + r.s.Component["libseccomp"].Version}, nonEmpty(commit)...)}}
+	return p
 }
 
 // seccompEnv makes cgo find libseccomp. The path of the library is part of the two variables, and carries its key: Go
@@ -133,7 +134,8 @@ func dockerd(r request) Plan {
 		return r.goBuild("dockerd", cgo, r.p.Work, tags, ld, flags, env, r.packages(engine, "./cmd/dockerd")...)
 	}
 	if r.c.WantsQuota() && r.t.Quota {
-		p.Steps = daemon(true, tags, append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'"))
+		external := append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'")
+		p.Steps = daemon(true, tags, append(external, r.keepLink(&p, "dockerd")...))
 	} else {
 		if r.c.WantsQuota() {
 			p.Notes = append(p.Notes, "no kernel headers (linux/quota.h, linux/dqblk_xfs.h): dockerd is built without project quotas on XFS "+

@@ -77,7 +77,7 @@ func TestStaticPIEIsLinkedWhereTheLinkerKnowsHow(t *testing.T) {
 	for _, pie := range []bool{true, false} {
 		tools := full
 		tools.StaticPIE = pie
-		for c, step := range map[string]string{"runc": "link runc", "tini": "compile"} {
+		for c, step := range map[string]string{"runc": "link runc", "tini": "link"} {
 			got := command(Of(s, c, tools, Symbolic(Needs(s, c))), step)
 			if strings.Contains(got, "-static-pie ") != pie {
 				t.Errorf("%s: can link static-pie %v:\n%s", c, pie, got)

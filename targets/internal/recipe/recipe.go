@@ -98,6 +98,23 @@ type Plan struct {
 	Outputs []Output
 	// Notes are what a user should know of this build, such as a feature that is left out.
 	Notes []string
+	// Relink are the outputs whose link can be made again, with another C library or libseccomp: the objects and the
+	// linker's arguments lie below Stage in RelinkDir of their name.
+	Relink []string
+}
+
+// RelinkDir is where a step leaves what linking an output again needs: objects, and the C compiler's arguments in the
+// file args, one on a line.
+func RelinkDir(stage, output string) string { return stage + "/relink/" + output }
+
+// keepLink makes Go's linker leave the objects of its last step there, and a stand-in for the C compiler note its
+// arguments: the licence of what is linked statically (LGPL 2.1, section 6) asks that users can link with another.
+func (r request) keepLink(p *Plan, output string) []string {
+	dir := RelinkDir(r.p.Stage, output)
+	// The linker first asks the compiler, several times, what it can; its last call is the link.
+	p.Files = append(p.Files, File{Path: dir + "/ld", Data: fmt.Sprintf("#!%s\nfor a; do printf '%%s\\n' \"$a\"; done >'%s/args'\nexec '%s' \"$@\"\n", r.t.Shell, dir, r.cc()), Exec: true})
+	p.Relink = append(p.Relink, output)
+	return []string{"-extld=" + dir + "/ld", "-tmpdir=" + dir}
 }
 
 type recipe struct {

@@ -1,0 +1,383 @@
+package forge
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// repository are the names at the top of the repository that belong to it: a checkout has other things lying about.
+var repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci", "docs", "patches", "targets"}
+
+// ofStacks are the endings of the files in vendor-sources/ that belong to the repository.
+var ofStacks = []string{".toml", ".lock", ".digests", ".features"}
+
+// runnerName is where the launcher looks for the runner.
+const runnerName = ".cache/drydock"
+
+// Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or its
+// BUNDLE.sha256: then only what changed goes in.
+func Bundle(ctx context.Context, noGo bool, since string) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	var old pack.Sums
+	if since != "" {
+		if old, err = pack.OldSums(since); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	if err := f.lock(ctx, false); err != nil {
+		return err
+	}
+	if !noGo && len(f.Stack.Toolchains()) > 0 {
+		if err := f.Toolchain(ctx, true, false); err != nil {
+			return fail(CodeSources, err)
+		}
+	}
+	found, err := f.sources(ctx, f.Stack.Parts(), false)
+	if err != nil {
+		return fail(CodeSources, err)
+	}
+	es, err := f.bundled(found, !noGo)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	file := f.output("drydock-" + f.Stack.Name + ".tar.gz")
+	if old != nil {
+		file = f.output("drydock-" + f.Stack.Name + "-update.tar.gz")
+	}
+	if err := os.MkdirAll(f.output(), 0o755); err != nil {
+		return fail(CodeOther, err)
+	}
+	text := func(sums pack.Sums) []byte { return f.bundleText(sums, !noGo) }
+	b, err := pack.WriteBundle(file, es, old, text, time.Unix(f.Stack.Epoch, 0))
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	if old != nil {
+		f.UI.Line("bundle    %d files, %s; %d unchanged ones are left out", b.Files, ui.Bytes(b.Size), b.Left)
+	} else {
+		f.UI.Line("bundle    %d files, %s", b.Files, ui.Bytes(b.Size))
+	}
+	f.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256, filepath.Base(file)))
+	return nil
+}
+
+// bundled lists what goes into a bundle.
+func (f *Forge) bundled(found map[string]*input, withGo bool) ([]archive.Entry, error) {
+	runner, err := staticSelf()
+	if err != nil {
+		return nil, err
+	}
+	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755}, {Name: pack.BundleStack, Data: []byte(f.Stack.Name + "\n"), Mode: 0o644}}
+	for _, n := range repository {
+		tree, err := archive.Tree(filepath.Join(f.Root, n), n)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, slices.DeleteFunc(tree, func(e archive.Entry) bool { return isScrap(e.Name) })...)
+	}
+	files, err := os.ReadDir(f.store.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range files {
+		if slices.Contains(ofStacks, filepath.Ext(x.Name())) && x.Type().IsRegular() {
+			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(f.store.Dir, x.Name()), Mode: 0o644})
+		}
+	}
+	have := map[string]bool{}
+	add := func(name, path string) {
+		if !have[name] {
+			have[name] = true
+			es = append(es, archive.Entry{Name: name, Path: path, Mode: 0o644})
+		}
+	}
+	for _, n := range f.Stack.Parts() {
+		in := found[n]
+		if in.found.Edit || in.found == f.prefix {
+			return nil, fmt.Errorf("%s: its source is an open edit or LIBSECCOMP_PREFIX, which exist on this machine only: save the edit, or unset the variable", n)
+		}
+		if in.found.Checkout() {
+			name, err := filepath.Rel(f.Root, in.found.Path)
+			if err != nil || !filepath.IsLocal(name) {
+				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: move it into vendor-sources/", n, in.found.Path)
+			}
+			tree, err := archive.Tree(in.found.Path, filepath.ToSlash(name))
+			if err != nil {
+				return nil, err
+			}
+			es = append(es, tree...)
+			continue
+		}
+		for _, a := range append([]*source.Found{in.found}, in.found.With...) {
+			add("vendor-sources/"+filepath.Base(a.Path), a.Path)
+		}
+		if in.vendor != "" {
+			line := f.Stack.Lock.VendorFor(n, in.found.SHA256)
+			add("vendor-sources/"+line.Name, filepath.Join(f.store.Dir, line.Name))
+		}
+	}
+	if withGo {
+		for _, r := range f.Stack.Toolchains() {
+			p := f.store.ToolchainFile(r)
+			add("vendor-sources/"+filepath.Base(p), p)
+		}
+	}
+	return es, nil
+}
+
+// staticSelf is this program's file, which must need nothing of the host that it is carried to.
+func staticSelf() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	e, err := elf.Open(self)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", self, err)
+	}
+	defer e.Close()
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_INTERP {
+			return "", fmt.Errorf("%s is linked dynamically, and would not start on another host: run ./mage bundle, which compiles a static one", self)
+		}
+	}
+	return self, nil
+}
+
+// isScrap says that a file is an editor's or a patch tool's.
+func isScrap(name string) bool {
+	for _, end := range []string{"~", ".swp", ".swo", ".orig", ".rej", ".tmp"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return strings.HasPrefix(filepath.Base(name), ".tmp-")
+}
+
+// bundleText is BUNDLE.txt.
+func (f *Forge) bundleText(sums pack.Sums, withGo bool) []byte {
+	var b strings.Builder
+	s := f.Stack
+	fmt.Fprintf(&b, "drydock, with all that building %s (docker %s for Linux %s and later) needs\n\n", s.Name, s.Version, s.Target.Kernel)
+	var with []string // the settings that it was made with
+	for _, k := range []string{"LIBC", "EXTRAS"} {
+		if v := os.Getenv(k); v != "" {
+			with = append(with, k+"="+run.Quote([]string{v})+" ")
+		}
+	}
+	fmt.Fprintf(&b, "    tar xzf <this file>; cd drydock; %s./mage all\n\nThe host needs gcc 8 or newer with a static C library, make, and a shell", strings.Join(with, ""))
+	switch {
+	case withGo && len(s.Toolchains()) > 0:
+		fmt.Fprintf(&b, "; no network, git or xz. Go %s is in here.\n", strings.Join(s.Toolchains(), " and "))
+	default:
+		fmt.Fprintf(&b, ", and a Go that is %s; no network, git or xz.\n", s.Go)
+	}
+	fmt.Fprintf(&b, `
+The first command there holds every file against %s and names those that are not as they were. Before you unpack:
+"sha256sum -c <this file>.sha256", or "gzip -t <this file>", or on a machine with drydock "./mage bundle:verify <this file>".
+What is missing there for another stack: "STACK=<stack> ./mage bundle:missing". What changed since a bundle, as a small one to be
+unpacked over it: "./mage bundle -since=<older bundle, or its %s>".
+
+`, pack.BundleSums, pack.BundleSums)
+	rows := [][]string{{"COMPONENT", "VERSION", "COMMIT"}}
+	for _, n := range s.Parts() {
+		rows = append(rows, []string{n, s.Component[n].Version, s.Component[n].Commit})
+	}
+	b.WriteString(ui.Table(rows) + "\n")
+	rows = [][]string{{"FILE", "SHA-256"}}
+	for n := range sums {
+		if d := filepath.Dir(n); d == "vendor-sources" || d == ".cache" || strings.HasPrefix(d, "patches/") {
+			rows = append(rows, []string{n, sums[n]})
+		}
+	}
+	slices.SortFunc(rows[1:], func(x, y []string) int { return strings.Compare(x[0], y[0]) })
+	b.WriteString(ui.Table(rows))
+	fmt.Fprintf(&b, "and drydock's own %d files; all are in %s\n", len(sums)-len(rows)+1, pack.BundleSums)
+	return []byte(b.String())
+}
+
+// VerifyBundle reads a bundle, and says what is wrong with it.
+func VerifyBundle(file string) error {
+	u := ui.New(os.Stdout)
+	problems, left, err := pack.VerifyBundle(file)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	if len(problems) > 0 {
+		return fail(CodeSources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
+	}
+	if len(left) > 0 {
+		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one", len(left))
+		return nil
+	}
+	u.Line("bundle    good: every file is as it was made")
+	return nil
+}
+
+// checkedList is the list that an unpacked bundle was last held against.
+const checkedList = ".cache/bundle.sha256"
+
+// checkBundle holds an unpacked bundle against its list, the first time that it is used.
+func checkBundle(root string, u *ui.UI) error {
+	list, err := os.ReadFile(filepath.Join(root, pack.BundleSums))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	last, err := os.ReadFile(filepath.Join(root, checkedList))
+	if err == nil && string(last) == string(list) {
+		return nil
+	}
+	was, _ := pack.ParseSums(last)
+	problems, outdated, list, err := pack.CheckUnpacked(root, was)
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return &source.MissingError{Text: fmt.Sprintf("what was unpacked here is not what was bundled: carry these again (or, where you changed one on purpose, take its line out of %s):\n  %s",
+			pack.BundleSums, strings.Join(problems, "\n  "))}
+	}
+	for _, n := range outdated { // such as a patch that is gone: it would still be applied
+		if strings.HasPrefix(n, "vendor-sources/") && !slices.Contains(ofStacks, filepath.Ext(n)) {
+			continue // an archive of another bundle does no harm
+		}
+		if err := os.Remove(filepath.Join(root, n)); err != nil {
+			return err
+		}
+		os.Remove(filepath.Dir(filepath.Join(root, n))) // where it was the last
+		u.Line("bundle    %s removed: it is not in the newer bundle", n)
+	}
+	u.Line("bundle    every file is as it was bundled")
+	if err := os.MkdirAll(filepath.Join(root, ".cache"), 0o755); err != nil {
+		return err
+	}
+	return archive.WriteFile(filepath.Join(root, checkedList), 0o644, func(w io.Writer) error { _, err := w.Write(list); return err })
+}
+
+// bundledStack is the stack that the bundle in root was made for; empty where it is none.
+func bundledStack(root string) string {
+	data, _ := os.ReadFile(filepath.Join(root, pack.BundleStack))
+	return strings.TrimSpace(string(data))
+}
+
+// MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else.
+func MissingForBundle(ctx context.Context) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	rows := [][]string{{"FILE", "SIZE", "SHA-256", "FOR"}}
+	var problems []error
+	seen := map[string]bool{}
+	row := func(name string, size int64, sum, component string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		bytes := ""
+		if size > 0 {
+			bytes = ui.Bytes(size)
+		}
+		rows = append(rows, []string{"vendor-sources/" + name, bytes, sum, component})
+	}
+	for _, n := range f.Stack.Parts() {
+		c := f.Stack.Component[n]
+		found, err := f.locate(c)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", n, err))
+			continue
+		}
+		if found == nil {
+			found = f.wanted(c, row)
+		}
+		if found == nil || !source.NeedsVendor(c, found) {
+			continue
+		}
+		line := f.Stack.Lock.VendorFor(n, found.SHA256)
+		if line == nil {
+			problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
+			continue
+		}
+		if have, err := f.store.VendorFile(c, f.Stack.Lock, found); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", n, err))
+		} else if have == nil {
+			row(line.Name, 0, line.TarSHA256+" (of the tar in it)", n)
+		}
+	}
+	if !f.goFits(f.Stack.Parts()) {
+		for _, r := range f.Stack.Toolchains() {
+			if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
+				row(filepath.Base(f.store.ToolchainFile(r)), 0, f.goSum(r), "Go "+r)
+			}
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return fail(CodeSources, err)
+	}
+	if len(rows) == 1 {
+		f.UI.Text("nothing: all that " + f.Stack.Name + " is built from is here\n")
+		return nil
+	}
+	f.UI.Text(ui.Table(rows) + fmt.Sprintf("\"STACK=%s ./mage bundle -since=%s\" on a connected machine, with this host's %s, makes one file of them\n", f.Stack.Name, pack.BundleSums, pack.BundleSums))
+	return nil
+}
+
+// wanted lists the files of a component's first origin that the lock knows all of.
+func (f *Forge) wanted(c *stack.Component, row func(name string, size int64, sum, component string)) *source.Found {
+	for _, o := range c.Origin {
+		found := source.Expected(c, o, f.Stack.Lock)
+		if found.SHA256 == source.Unknown {
+			continue
+		}
+		for _, a := range append([]*stack.Origin{o}, o.With...) {
+			if _, err := os.Stat(filepath.Join(f.store.Dir, a.Name())); err == nil {
+				continue
+			}
+			line := f.Stack.Lock.FileFor(c.Name, a.Name())
+			row(a.Name(), line.Size, line.SHA256, c.Name)
+		}
+		return found
+	}
+	return nil
+}
+
+func (f *Forge) goSum(release string) string {
+	if l := f.Stack.Lock.GoFor(release); l != nil {
+		return l.Sum
+	}
+	return ""
+}

@@ -1,0 +1,240 @@
+package forge
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/pack/install"
+	"drydock/targets/internal/prove"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+)
+
+// packageFile is where the package lies, and relinkPackage what goes with it.
+func (f *Forge) packageFile() string {
+	return f.output(fmt.Sprintf("docker-%s-linux-%s.tar.gz", f.Stack.Version, f.Stack.Target.Arch))
+}
+
+func (f *Forge) relinkPackage() string {
+	return strings.TrimSuffix(f.packageFile(), ".tar.gz") + "-relink.tar.gz"
+}
+
+// packNode makes the node of the package from the components' nodes. Whatever the manifest says of a component is an
+// input, even where it leaves no trace in its files.
+func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.Node, error) {
+	t := f.Stack.Target
+	installer, err := install.Files(install.Profile{Version: f.Stack.Version, Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch})
+	if err != nil {
+		return nil, err
+	}
+	inputs := []graph.Input{{Name: "format", Value: "2"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
+		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}, {Name: "target", Value: fmt.Sprintf("%+v", t)}}
+	for _, n := range nodes {
+		c := f.Stack.Component[n.Name]
+		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
+	}
+	for _, e := range installer {
+		sum, err := archive.SHA256(strings.NewReader(string(e.Data)))
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, graph.Input{Name: "file " + e.Name, Value: fmt.Sprintf("%o %s", e.Mode, sum)})
+	}
+	return &graph.Node{
+		Name: packageNode, Needs: f.needs(packageNode), Inputs: inputs,
+		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
+			start := time.Now()
+			c, err := f.contents(ctx, nodes, found)
+			if err != nil {
+				return made, err
+			}
+			c.Installer = installer
+			if err := pack.Write(f.packageFile(), f.relinkPackage(), c); err != nil {
+				return made, err
+			}
+			for _, file := range []string{f.packageFile(), f.packageFile() + ".sha256", f.relinkPackage()} {
+				if _, err := os.Stat(file); err == nil {
+					made.Outputs = append(made.Outputs, f.rel(file))
+				}
+			}
+			made.Steps = []graph.StepTime{{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}}
+			return made, nil
+		},
+	}, nil
+}
+
+// contents says what the package is made from, and of what.
+func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[string]*input) (*pack.Contents, error) {
+	s := f.Stack
+	c := &pack.Contents{Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
+	for _, n := range nodes {
+		rec := f.records().Load(n.Name)
+		if rec == nil {
+			return nil, fmt.Errorf("no record of %s", n.Name)
+		}
+		p, files, err := f.part(n, rec.Key, found[n.Name])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		c.Components = append(c.Components, p)
+		c.Files = append(c.Files, files...)
+	}
+	c.Packages = map[string]string{}
+	for _, p := range s.Packages {
+		if name, rest, ok := strings.Cut(filepath.Base(p), "_"); ok {
+			c.Packages[name], _, _ = strings.Cut(rest, "_")
+		}
+	}
+	if err := f.toolchains(ctx, c); err != nil {
+		return nil, err
+	}
+	var err error
+	c.Features, err = prove.Features(ctx, f.output("bin"))
+	return c, err
+}
+
+// part is what the manifest says of a component, and its files.
+func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.File, error) {
+	c := f.Stack.Component[n.Name]
+	store := f.storeDir(n.Name, key)
+	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(store, noticesFile)}
+	if in.found.Checkout() {
+		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
+	} else {
+		for _, a := range append([]*source.Found{in.found}, in.found.With...) {
+			sum, err := f.store.Digests.Of(a.Path)
+			if err != nil {
+				return nil, nil, err
+			}
+			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
+		}
+	}
+	if in.vendor != "" {
+		p.Vendor = &pack.Digest{SHA256: in.vendor}
+		if line := f.Stack.Lock.VendorFor(n.Name, in.found.SHA256); line != nil {
+			p.Vendor.Name = line.Name
+		}
+	}
+	for _, x := range in.patches {
+		p.Patches = append(p.Patches, pack.Digest{Name: x.Name, SHA256: x.SHA256})
+		p.PatchFiles = append(p.PatchFiles, x.File)
+	}
+	for _, i := range n.Inputs { // the recipe's, with symbolic paths
+		switch {
+		case i.Name == "go":
+			p.Go = i.Value
+		case i.Name == "cc":
+			p.CC = i.Value
+		case strings.HasPrefix(i.Name, "step ") && strings.HasSuffix(i.Name, " command"):
+			p.Steps = append(p.Steps, pack.Step{Command: i.Value})
+		case strings.HasPrefix(i.Name, "step ") && strings.HasSuffix(i.Name, " environment"):
+			p.Steps[len(p.Steps)-1].Environment = strings.Split(i.Value, "\n")
+		}
+	}
+	t, _ := f.tools(c)
+	paths := recipe.Symbolic(n.Needs)
+	paths.Gopath, paths.Libraries = in.found.Layout, in.libraries()
+	plan := recipe.Of(f.Stack, n.Name, t, paths)
+	linked := map[string]bool{}
+	for _, r := range plan.Relink {
+		linked[r] = true
+		p.Relink = filepath.Join(store, relinkFile)
+	}
+	var files []*pack.File
+	for _, o := range plan.Outputs {
+		switch {
+		case o.Bin || o.Data:
+			es := f.packed(n.Name, o)
+			x := &pack.File{Component: n.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name}}
+			if o.Bin {
+				var err error
+				if x.Kernel, err = prove.OldestKernel(x.Entry.Path); err != nil {
+					return nil, nil, err
+				}
+				x.C = linked[o.Name] || !recipe.UsesGo(n.Name)
+			}
+			files = append(files, x)
+			for _, l := range es[1:] {
+				files = append(files, &pack.File{Component: n.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
+			}
+		case n.Name == "libseccomp" && filepath.Ext(o.Name) == ".a":
+			p.Libs = append(p.Libs, filepath.Join(store, o.Name))
+		}
+	}
+	return p, files, nil
+}
+
+// toolchains says what compiled the parts, and which libraries of the toolchains are linked in.
+func (f *Forge) toolchains(ctx context.Context, c *pack.Contents) error {
+	seen := map[string]bool{}
+	for _, p := range c.Components {
+		for name, v := range map[string]string{"go": p.Go, "gcc": p.CC} {
+			if v == "" || seen[name+v] {
+				continue
+			}
+			seen[name+v] = true
+			release, id, _ := strings.Cut(v, " ")
+			c.Toolchains = append(c.Toolchains, pack.Toolchain{Name: name, Version: release, ID: id})
+		}
+		if _, g := f.tools(f.Stack.Component[p.Name]); g != nil {
+			c.GoTexts[g.Version] = goTexts(g)
+		}
+		c.CLib.GCC = f.facts.CC.Version
+		if p.CC != "" && c.CLib.Name == "" && !f.Stack.OwnLibc() {
+			l, err := host.LibcOf(ctx, f.facts.CC.Path)
+			if err != nil {
+				return err
+			}
+			c.CLib = pack.CLib{Name: l.Name, Version: l.Version, Build: l.Build, GCC: f.facts.CC.Version, Texts: l.Texts}
+		}
+	}
+	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int { return strings.Compare(a.Name+a.Version+a.ID, b.Name+b.Version+b.ID) })
+	return nil
+}
+
+// goTexts are the licence texts that lie in a Go toolchain.
+func goTexts(g *host.Go) []string {
+	path, err := filepath.EvalSymlinks(g.Path)
+	if err != nil {
+		return nil
+	}
+	var have []string
+	for _, n := range []string{"LICENSE", "PATENTS"} {
+		t := filepath.Join(filepath.Dir(filepath.Dir(path)), n)
+		if _, err := os.Stat(t); err == nil {
+			have = append(have, t)
+		}
+	}
+	return have
+}
+
+// packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every extra
+// a directory of its own, which can be installed or left.
+func (f *Forge) packed(component string, o recipe.Output) []archive.Entry {
+	dir := pack.BinDir
+	for extra, parts := range stack.Extras {
+		if slices.Contains(parts, component) {
+			dir = extra + "/"
+		}
+	}
+	var es []archive.Entry
+	if file := f.published(o); o.Bin {
+		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o755})
+	} else if o.Data {
+		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o644})
+	}
+	for _, l := range o.Links {
+		es = append(es, archive.Entry{Name: dir + l, Link: o.Name})
+	}
+	return es
+}

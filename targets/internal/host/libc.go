@@ -1,0 +1,57 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"drydock/targets/internal/run"
+)
+
+// Libc is the static C library that a compiler links with.
+type Libc struct {
+	Name    string // "glibc"
+	Version string
+	Build   string // what it calls itself, with its distribution's release
+	// Texts are its notices on this machine; none is possible.
+	Texts []string
+}
+
+// banner is how the GNU C library calls itself in its libc.a: the build, the version. (musl's does not say what it is; a stack that
+// wants it brings it along.)
+var banner = regexp.MustCompile(`GNU C Library (?:\(([^)\n]*)\) )?(?:stable|development) release version ([0-9.]*[0-9])`)
+
+// notices are where distributions put a C library's licence texts; the first that has some counts.
+var notices = []string{"/usr/share/doc/libc6-dev/copyright", "/usr/share/doc/libc6/copyright", "/usr/share/licenses/glibc*/*", "/usr/share/doc/glibc*/LICENSES", "/usr/share/doc/glibc*/COPYING*"}
+
+// LibcOf finds out which C library a compiler links with.
+func LibcOf(ctx context.Context, cc string) (*Libc, error) {
+	f := &Facts{Asked: FromEnv("")}
+	out, err := run.Cmd{Argv: []string{cc, "-print-file-name=libc.a"}, Env: f.env(), Dir: "/"}.Output(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return libcIn(strings.TrimSpace(out))
+}
+
+func libcIn(file string) (*Libc, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	m := banner.FindSubmatch(data)
+	if m == nil {
+		return nil, fmt.Errorf("%s: does not say which C library it is: want glibc's banner; a stack may bring musl instead", file)
+	}
+	l := &Libc{Name: "glibc", Version: string(m[2]), Build: cmp.Or(string(m[1]), "GNU C Library")}
+	for _, n := range notices {
+		if l.Texts, _ = filepath.Glob(n); l.Texts != nil {
+			break
+		}
+	}
+	return l, nil
+}
