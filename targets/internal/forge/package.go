@@ -189,13 +189,13 @@ func (f *Forge) toolchains(ctx context.Context, c *pack.Contents) error {
 		if _, g := f.tools(f.Stack.Component[p.Name]); g != nil {
 			c.GoTexts[g.Version] = goTexts(g)
 		}
-		c.CLib.GCC = f.facts.CC.Version
+		c.CLib.GCC = f.cc().Version
 		if p.CC != "" && c.CLib.Name == "" && !f.Stack.OwnLibc() {
-			l, err := host.LibcOf(ctx, f.facts.CC.Path)
+			l, err := host.LibcOf(ctx, f.cc().Path)
 			if err != nil {
 				return err
 			}
-			c.CLib = pack.CLib{Name: l.Name, Version: l.Version, Build: l.Build, GCC: f.facts.CC.Version, Texts: l.Texts}
+			c.CLib = pack.CLib{Name: l.Name, Version: l.Version, Build: l.Build, GCC: f.cc().Version, Texts: l.Texts}
 		}
 	}
 	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int { return strings.Compare(a.Name+a.Version+a.ID, b.Name+b.Version+b.ID) })

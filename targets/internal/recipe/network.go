@@ -27,7 +27,7 @@ func (r request) configured(generated, flags, env []string, targets, take [][]st
 	pkgConfig := r.p.Shims + "/pkg-config"
 	env = append(append(r.env(), "CFLAGS="+r.hardened(), "CONFIG_SHELL="+r.t.Shell, "PKG_CONFIG="+pkgConfig), env...)
 	object := r.p.Work + "/drydock-names.o"
-	cc := append([]string{r.t.CC, "-std=gnu99"}, strings.Fields(r.hardened())...)
+	cc := append([]string{r.cc(), "-std=gnu99"}, strings.Fields(r.hardened())...)
 	p := Plan{
 		Files: []File{{Path: pkgConfig, Data: "#!/bin/sh\nexit 1\n", Exec: true}, {Path: r.p.Work + "/drydock-names.c", Data: names}},
 		Steps: []Step{
@@ -73,7 +73,7 @@ func iptables(r request) Plan {
 // expat is what dbus reads its configuration with. The archive has no configure; three files and what it would have
 // written make the library. Entropy comes from /dev/urandom: getrandom is younger than the oldest kernels.
 func expat(r request) Plan {
-	cc := append([]string{r.t.CC, "-std=gnu99", "-DXML_STATIC", "-I", "gen"}, strings.Fields(r.hardened())...)
+	cc := append([]string{r.cc(), "-std=gnu99", "-DXML_STATIC", "-I", "gen"}, strings.Fields(r.hardened())...)
 	p := Plan{
 		Files: []File{{Path: r.p.Work + "/gen/expat_config.h", Data: "#define BYTEORDER 1234\n#define HAVE_MEMORY_H 1\n#define XML_CONTEXT_BYTES 1024\n" +
 			"#define XML_DEV_URANDOM 1\n#define XML_DTD 1\n#define XML_GE 1\n#define XML_NS 1\n"}},
