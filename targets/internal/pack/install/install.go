@@ -1,11 +1,208 @@
-// Package install holds the files of the package that put it onto a host: install.sh and what it starts the daemon with.
+// Package install has what a package installs itself with: install.sh and, below init/, the services' files for the target
+// host, a program that checks and renames where the host's tools cannot, and what the kernel must have. install.sh is
+// POSIX sh for the oldest shells; its own --help is its reference.
 package install
 
-import "drydock/targets/internal/archive"
+import (
+	"cmp"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
 
-// Profile is what the installer must know of the stack: its version, and the target's oldest kernel, init, cgroup layout
-// and architecture as the stack file has them.
-type Profile struct{ Version, Kernel, Init, Cgroup, Arch string }
+	version "github.com/hashicorp/go-version"
 
-// Files are the installer's entries of the package: install.sh and what lies below init/. The same profile gives the same bytes.
-func Files(p Profile) ([]archive.Entry, error) { return nil, nil }
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/kernel"
+)
+
+//go:embed files
+var files embed.FS
+
+// CheckSource is the program init/check, one file that every Go since 1.13 compiles without a module.
+//
+//go:embed check/main.go
+var CheckSource []byte
+
+// CheckName is where the compiled CheckSource lies in the package.
+const CheckName = "init/check"
+
+// Profile is what the installer must know of the stack and of the host that it is for.
+type Profile struct {
+	// Version is the stack's; Docker that of its dockerd, which says what a daemon.json may hold.
+	Version, Docker string
+	// Kernel, Init, Cgroup, Arch, IPTables and Storage are the stack's [target].
+	Kernel, Init, Cgroup, Arch string
+	IPTables                   *bool
+	Storage                    string
+	// KernelScript is upstream's check-config.sh; nil where the source has none.
+	KernelScript []byte
+}
+
+// executable are the files that are run; the rest is read.
+var executable = []string{"install.sh", "init/docker.sysv", "init/docker.openrc", "init/docker.hourly", "init/rotate", "init/cgroup-mount"}
+
+// Files gives the installer's entries of the package: install.sh and what lies below init/, but for CheckName.
+func Files(p Profile) ([]archive.Entry, error) {
+	made := map[string][]byte{}
+	for name, make := range map[string]func(Profile) ([]byte, error){"profile": profile, "daemon.json": daemonJSON, "kernel": kernelTable} {
+		data, err := make(p)
+		if err != nil {
+			return nil, fmt.Errorf("init/%s: %w", name, err)
+		}
+		made["init/"+name] = data
+	}
+	err := fs.WalkDir(files, "files", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := files.ReadFile(name)
+		name = strings.TrimPrefix(name, "files/")
+		if name != "install.sh" {
+			name = "init/" + name
+		}
+		made[name] = []byte(strings.ReplaceAll(string(data), "@CGROUP@", cmp.Or(p.Cgroup, "either")))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var es []archive.Entry
+	for name, data := range made {
+		e := archive.Entry{Name: name, Data: data, Mode: 0o644}
+		if slices.Contains(executable, name) {
+			e.Mode = 0o755
+		}
+		es = append(es, e)
+	}
+	slices.SortFunc(es, func(a, b archive.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return es, nil
+}
+
+// profile are the lines NAME=value that install.sh reads.
+func profile(p Profile) ([]byte, error) {
+	var iptables string
+	if p.IPTables != nil {
+		iptables = map[bool]string{true: "yes", false: "no"}[*p.IPTables]
+	}
+	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\ninit=%s\ncgroup=%s\niptables=%s\n", p.Version, p.Kernel, p.Arch, p.Init, p.Cgroup, iptables), nil
+}
+
+// daemonJSON is the daemon's first configuration. install.sh takes the lines with iptables out where dockerd is to make
+// rules, so each of them stands alone and none is the last.
+func daemonJSON(p Profile) ([]byte, error) {
+	v, err := version.NewVersion(p.Docker)
+	if err != nil {
+		return nil, err
+	}
+	since := func(least string) bool { return v.GreaterThanOrEqual(version.Must(version.NewVersion(least))) }
+	type setting struct {
+		name  string
+		value any
+	}
+	set := []setting{{"iptables", false}}
+	if since("20.10") { // an older daemon does not start with a name that it does not know
+		set = append(set, setting{"ip6tables", false})
+	}
+	if p.Cgroup == "v1" { // where no systemd manages the groups; with version 2 dockerd's own choice is right
+		set = append(set, setting{"exec-opts", []string{"native.cgroupdriver=cgroupfs"}})
+	}
+	if p.Storage != "" {
+		set = append(set, setting{"storage-driver", p.Storage})
+	}
+	set = append(set,
+		setting{"log-driver", "json-file"},
+		setting{"log-opts", map[string]string{"max-size": "10m", "max-file": "3"}}) // upstream's default has no limit
+	var b strings.Builder
+	for i, s := range set {
+		value, err := json.Marshal(s.value)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s  %q: %s", map[bool]string{true: "{\n", false: ",\n"}[i == 0], s.name, value)
+	}
+	b.WriteString("\n}\n")
+	return []byte(b.String()), nil
+}
+
+// wanted are options that Docker runs without, but not as a user expects.
+var wanted = [][2]string{
+	{"OVERLAY_FS", "without overlay2 dockerd takes the storage driver vfs, which copies all files for every container"},
+	{"SECCOMP_FILTER", "containers run without a seccomp profile"},
+	{"CGROUP_PIDS", "limits of processes do not work"},
+	{"CFS_BANDWIDTH", "limits of CPU time (--cpus) do not work"},
+}
+
+// kernelTable writes down what dockerd's own list asks of a kernel, with the releases for which it does: install.sh must
+// answer without drydock. Lines: need (refused without it), network (the same where dockerd makes iptables rules), want
+// (named); the option; the first and the last release, by two numbers, or "-".
+func kernelTable(p Profile) ([]byte, error) {
+	var b strings.Builder
+	b.WriteString("# What the kernel must have, by contrib/check-config.sh of this dockerd's source. Read by install.sh.\n")
+	if p.KernelScript == nil {
+		b.WriteString("# That source has no such list: only the release is checked.\n")
+		return []byte(b.String()), nil
+	}
+	var releases []string
+	for major, last := range map[int]int{3: 19, 4: 20, 5: 19, 6: 19, 7: 0} {
+		for minor := range last + 1 {
+			releases = append(releases, fmt.Sprintf("%d.%d", major, minor))
+		}
+	}
+	releases = append(releases, "2.6")
+	slices.SortFunc(releases, func(a, b string) int {
+		return version.Must(version.NewVersion(a)).Compare(version.Must(version.NewVersion(b)))
+	})
+	var order []string // of the options, as the list has them
+	at := map[string][]int{}
+	for i, r := range releases {
+		options, err := kernel.Options(string(p.KernelScript), r, kernel.Config{})
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range options {
+			if o.For != kernel.Required || slices.Contains(at[o.Name], i) {
+				continue
+			}
+			if at[o.Name] == nil {
+				order = append(order, o.Name)
+			}
+			at[o.Name] = append(at[o.Name], i)
+		}
+	}
+	for _, name := range order {
+		in := at[name]
+		first, last := in[0], in[len(in)-1]
+		if last-first != len(in)-1 {
+			return nil, fmt.Errorf("CONFIG_%s is asked of releases that do not follow each other", name)
+		}
+		from, to := releases[first], releases[last]
+		if first == 0 {
+			from = "-"
+		}
+		if last == len(releases)-1 {
+			to = "-"
+		}
+		switch kind := "need"; {
+		case name == "NETFILTER_XT_MATCH_IPVS":
+			fmt.Fprintf(&b, "want %s %s %s swarm's services cannot balance their load\n", name, from, to)
+		default:
+			if network(name) {
+				kind = "network"
+			}
+			fmt.Fprintf(&b, "%s %s %s %s\n", kind, name, from, to)
+		}
+	}
+	for _, w := range wanted {
+		fmt.Fprintf(&b, "want %s - - %s\n", w[0], w[1])
+	}
+	return []byte(b.String()), nil
+}
+
+// network says whether only iptables rules need the option.
+func network(option string) bool {
+	return strings.HasPrefix(option, "IP_NF_") || strings.HasPrefix(option, "IP6_NF_") || strings.HasPrefix(option, "NF_NAT") ||
+		strings.HasPrefix(option, "NETFILTER_") || option == "BRIDGE_NETFILTER"
+}

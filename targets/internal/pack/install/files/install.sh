@@ -1,0 +1,805 @@
+#!/bin/sh
+# Installs this package: see --help. It is written for the oldest /bin/sh and the oldest coreutils that it may meet (bash
+# 3.0, coreutils 5.2.1): no local (so that names must not meet), no arrays, no sha256sum, no mv -T, no readlink -f, no mktemp. What those hosts cannot
+# do (SHA-256, a rename over a link) the static init/check does.
+#
+# Each version has a directory of its own, PREFIX/libexec/drydock/<version>-<digest>. The commands in PREFIX/bin go through the
+# one link "current" beside it, so that one rename changes all of them: whatever kills this script leaves the whole old
+# version or the whole new one, and the same command run again finishes the work.
+
+usage() {
+	cat <<'END'
+usage: sh install.sh [option…]              install or upgrade, from the unpacked package
+       sh install.sh --rollback|--uninstall|--status [option…]
+
+  --prefix=DIR        where to (default /usr/local): DIR/bin, DIR/libexec/drydock
+  --root=DIR          into another system's root, such as a disk image; nothing is started or enabled there
+  --init=NAME         sysv, openrc, systemd, none; default: what this host runs
+  --with-iptables     dockerd uses the package's own iptables (--without-iptables: no longer)
+  --with-dbus         the package's own dbus-daemon as well (--without-dbus: no longer)
+  --restart           (re)start the daemon at the end; else a running one stays what it is until you restart it
+  --key=FILE          a minisign public key that must have signed SHA256SUMS
+  --kernel-config=FILE, --kernel-release=RELEASE
+                      the kernel that will run this, when it is not the one that runs now
+  --no-kernel-check   do not look at the kernel
+  --dry-run           say what would be done, and do nothing
+  --rollback          back to the version before; again: forward
+  --uninstall         stop the daemon and remove all but data (images, volumes, logs), what you changed, and the group
+  --status            which versions are here
+
+A changed daemon.json, init script or default file is never overwritten. An upgrade keeps the version before it.
+
+exit codes: 0 done, or nothing to do; 1 a step failed (it says which; the version before goes on working); 2 wrong
+command line; 3 this host cannot run it (not root, its kernel); 4 the package is damaged or its signature is not good;
+5 something of yours is in the way (it says what); 6 another installer is at work; 7 no version to go back to;
+130 interrupted
+END
+}
+
+say() { printf '%s\n' "$*"; }
+note() { printf 'note: %s\n' "$*"; }
+# fail CODE WORDS
+fail() {
+	code=$1
+	shift
+	printf 'install.sh: %s\n' "$*" >&2
+	exit "$code"
+}
+
+# act WORDS COMMAND…: one change of the system, or with --dry-run its words.
+act() {
+	words=$1
+	shift
+	if [ -n "$dry" ]; then
+		say "would $words"
+		return 0
+	fi
+	"$@" || fail 1 "$words: failed; run the same command again when the cause is gone"
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+quiet() { "$@" >/dev/null 2>&1; }
+
+# value NAME FILE: the value of the line NAME=value.
+value() { sed -n "s/^$1=//p" "$2" 2>/dev/null | sed -n 1p; }
+
+# check ARGUMENT…: the static helper, of the package or of the version that was copied from it.
+check() {
+	"${helper:-$here/init/check}" "$@"
+}
+
+# whole DIR: every file of an unpacked package is listed and has the digest of the list; bad ones are named.
+whole() {
+	[ -f "$1/SHA256SUMS" ] || {
+		say "SHA256SUMS: not there" >&2
+		return 1
+	}
+	bad=0
+	# What is not listed would go unchecked: a list that was cut short must not pass.
+	(cd "$1" && find . -type f ! -name '.*' | sed -e 's|^\./||' -e '/^SHA256SUMS$/d' -e '/^SHA256SUMS.minisig$/d' -e '/^\.*etc\//d' | sort) >"$scratch.there"
+	sed -n 's/^[0-9a-f]\{64\}  //p' "$1/SHA256SUMS" | sort >"$scratch.listed"
+	if [ "$(sed -n '$=' "$1/SHA256SUMS")" != "$(sed -n '$=' "$scratch.listed")" ]; then
+		say "SHA256SUMS: damaged: not every line is a digest and a name" >&2
+		bad=1
+	fi
+	for f in $parts; do
+		grep -qxF "$f" "$scratch.listed" || {
+			say "$f: not listed in SHA256SUMS: the list is damaged or the package is not whole" >&2
+			bad=1
+		}
+	done
+	while read -r f; do
+		grep -qxF "$f" "$scratch.listed" || {
+			say "$f: is there, but not listed in SHA256SUMS" >&2
+			bad=1
+		}
+	done <"$scratch.there"
+	if have sha256sum; then
+		(cd "$1" && sha256sum -c SHA256SUMS) >"$scratch.sums" 2>&1
+		sums=$?
+		sed -n 's/: FAILED.*/: is not what SHA256SUMS says: damaged/p' "$scratch.sums" >&2
+		[ $sums = 0 ] || bad=1
+	else
+		(cd "$1" && check sums SHA256SUMS) >&2
+		case $? in
+		0) ;;
+		1) bad=1 ;;
+		*)
+			say "init/check: cannot be run from $1 (mounted noexec? a damaged file? a kernel older than $(value kernel "$profile")?), and there is no sha256sum" >&2
+			bad=1
+			;;
+		esac
+	fi
+	return $bad
+}
+
+# digest FILE
+digest() {
+	if have sha256sum; then
+		sha256sum <"$1" | sed 's/ .*//'
+	else
+		check digest "$1"
+	fi
+}
+
+# number RELEASE: major * 1000 + minor of a kernel release, or 0.
+number() {
+	release_major=${1%%.*}
+	release_minor=${1#*.}
+	release_minor=${release_minor%%[!0-9]*}
+	case $release_major in
+	'' | *[!0-9]*) say 0 ;;
+	*) say $((release_major * 1000 + ${release_minor:-0})) ;;
+	esac
+}
+
+# patchlevel RELEASE: the third number, or 0.
+patchlevel() {
+	rest=${1#*.}
+	case $rest in
+	*.*) rest=${rest#*.} ;;
+	*) rest= ;;
+	esac
+	rest=${rest%%[!0-9]*}
+	say "${rest:-0}"
+}
+
+# kernel_check: can the kernel run this? By its release, by its configuration where there is one (init/kernel has upstream's
+# own list), and by what it shows of itself.
+kernel_check() {
+	release=${kernel_release:-$(uname -r)}
+	least=$(value kernel "$profile")
+	got=$(number "$release")
+	want=$(number "$least")
+	[ "$got" != 0 ] || fail 2 "kernel release \"$release\": want one that begins with numbers, such as 3.10.0-1160.el7.x86_64"
+	if [ "$got" -lt "$want" ] || { [ "$got" = "$want" ] && [ "$(patchlevel "$release")" -lt "$(patchlevel "$least")" ]; }; then
+		fail 3 "kernel $release is too old: docker $version needs $least or newer"
+	fi
+	config=$kernel_config
+	if [ -n "$config" ]; then
+		[ -r "$config" ] || fail 2 "--kernel-config: cannot read $config"
+	elif [ -z "$kernel_release" ]; then
+		for f in /proc/config.gz "/boot/config-$release" "/usr/src/linux-$release/.config" "/lib/modules/$release/config"; do
+			if [ -r "$f" ]; then
+				config=$f
+				break
+			fi
+		done
+	fi
+	lacks=
+	if [ -z "$config" ]; then
+		note "no configuration of kernel $release here: its options were not checked (--kernel-config=FILE names one)"
+	else
+		case $config in
+		*.gz) gzip -dc <"$config" ;;
+		*) cat "$config" ;;
+		esac | sed -n 's/^CONFIG_\([A-Za-z0-9_]*\)=[ym]$/\1/p' | sort >"$scratch.config"
+		[ -s "$scratch.config" ] || fail 2 "$config: no line CONFIG_…=y in it: is it a kernel's configuration?"
+		while read -r kind option from to why; do
+			case $kind in
+			need | network | want) ;;
+			*) continue ;;
+			esac
+			if [ "$from" != - ] && [ "$got" -lt "$(number "$from")" ]; then continue; fi
+			if [ "$to" != - ] && [ "$got" -gt "$(number "$to")" ]; then continue; fi
+			grep -qx "$option" "$scratch.config" && continue
+			if [ "$kind" = need ] || { [ "$kind" = network ] && [ "$iptables" = yes ]; }; then
+				lacks="$lacks CONFIG_$option"
+			elif [ "$kind" = want ]; then
+				note "kernel $release is without CONFIG_$option: $why"
+			fi
+		done <"$here/init/kernel"
+	fi
+	if [ -z "$root$kernel_release$kernel_config" ]; then # it runs here: it can be asked
+		if [ "$got" -ge 3008 ]; then # older ones do not show them all
+			for n in pid net ipc uts mnt; do
+				[ -e "/proc/self/ns/$n" ] || lacks="$lacks namespace:$n"
+			done
+		fi
+		v2=
+		if [ -e /sys/fs/cgroup/cgroup.controllers ]; then v2=yes; fi
+		sed 's/[^a-z_].*//' /proc/cgroups >"$scratch.groups" 2>/dev/null
+		for n in memory cpu cpuset devices freezer; do
+			[ -n "$v2" ] || grep -qx $n "$scratch.groups" || lacks="$lacks cgroup:$n"
+		done
+		if [ -z "$v2" ] && grep -q '^memory[[:space:]].*[[:space:]]0$' /proc/cgroups; then
+			note "the kernel's memory controller is switched off: limits of memory will not work (boot with cgroup_enable=memory)"
+		fi
+	fi
+	[ -z "$lacks" ] || fail 3 "kernel $release cannot run docker $version: it lacks$lacks (--no-kernel-check installs all the same)"
+}
+
+# usable_iptables: is there an iptables that dockerd can use? It calls for -C, which came with 1.4.11.
+usable_iptables() {
+	[ -z "$root" ] || return 1
+	v=$(iptables --version 2>/dev/null | sed -n 's/^iptables v\([0-9][0-9.]*\).*/\1/p')
+	[ -n "$v" ] || return 1
+	n=$(number "$v")
+	[ "$n" -gt 1004 ] || { [ "$n" = 1004 ] && [ "$(patchlevel "$v")" -ge 11 ]; }
+}
+
+# running_init: what starts services on this host (or in that root).
+running_init() {
+	if [ -z "$root" ] && [ -d /run/systemd/system ]; then
+		say systemd
+	elif [ -z "$root" ] && [ -d /run/openrc ]; then
+		say openrc
+	elif [ -n "$root" ] && quiet ls "$root/lib/systemd/systemd" && quiet ls "$root/etc/systemd/system"; then
+		say systemd
+	elif [ -x "$root/sbin/openrc-run" ]; then
+		say openrc
+	elif [ -d "$root/etc/init.d" ]; then
+		say sysv
+	elif [ -n "$(value init "$profile")" ]; then
+		value init "$profile"
+	else
+		say none
+	fi
+}
+
+# system_files: mode, file of init/, and where the system wants it.
+system_files() {
+	say "644 daemon.json /etc/docker/daemon.json"
+	defaults=/etc/default/docker
+	if [ -d "$root/etc/sysconfig" ]; then defaults=/etc/sysconfig/docker; fi
+	hourly=
+	for d in /etc/cron.hourly /etc/periodic/hourly; do
+		if [ -d "$root$d" ]; then hourly=$d; fi
+	done
+	case $init in
+	sysv)
+		say "755 docker.sysv /etc/init.d/docker"
+		say "644 docker.default $defaults"
+		;;
+	openrc)
+		say "755 docker.openrc /etc/init.d/docker"
+		say "644 docker.default /etc/conf.d/docker"
+		;;
+	systemd)
+		say "644 docker.service /etc/systemd/system/docker.service"
+		say "644 docker.socket /etc/systemd/system/docker.socket"
+		say "644 docker.default $defaults"
+		hourly=
+		;;
+	*) hourly= ;;
+	esac
+	if [ -n "$hourly" ]; then say "755 docker.hourly $hourly/docker-log"; fi
+}
+
+# render FILE: a file of init/ as it is to stand on this host.
+render() {
+	# One that runs keeps to its version, where the init system lets us say so.
+	# shellcheck disable=SC2016
+	dir='$dir'
+	if [ "$init" = systemd ]; then dir=$prefix/libexec/drydock/current; fi
+	sed -e "s|@PREFIX@|$prefix|g" -e "s|@PATH@|$daemon_path|g" -e "s|@DEFAULTS@|$defaults|g" -e "s|@DIR@|$dir|g" "$here/init/$1" |
+		if [ "$1" = daemon.json ] && [ "$iptables" = yes ]; then sed '/"ip6\{0,1\}tables"/d'; else cat; fi
+}
+
+# put MODE FILE TARGET: a copy that appears whole.
+put() {
+	put_dir=${3%/*}
+	put_tmp=$put_dir/.${3##*/}.drydock-tmp
+	{ [ -d "$put_dir" ] || mkdir -p "$put_dir"; } && cp "$2" "$put_tmp" && chmod "$1" "$put_tmp" && mv -f "$put_tmp" "$3"
+}
+
+# ours FILE: does the file below root stand as one of the installed versions wrote it?
+ours() {
+	for ours_in in "$base"/*/etc "$base/.before/etc"; do
+		if [ -f "$ours_in/${1#/etc/}" ] && cmp -s "$ours_in/${1#/etc/}" "$root$1"; then return 0; fi
+	done
+	return 1
+}
+
+# system_in VERSION: puts a version's files into /etc, but for what its user changed or took away.
+system_in() {
+	from=$base/$1
+	for f in $(cd "$from" && find etc -type f | sort); do
+		t=/$f
+		mode=644
+		if [ -x "$from/$f" ]; then mode=755; fi
+		if [ -f "$root$t" ] && cmp -s "$from/$f" "$root$t"; then
+			:
+		elif [ -f "$root$t" ] && ours "$t"; then
+			act "replace $root$t" put $mode "$from/$f" "$root$t"
+		elif [ -e "$root$t" ] || [ -h "$root$t" ]; then
+			note "$t is yours and stays as it is; this version's own is $base/$1/$f"
+		elif [ -n "$complete" ] && [ "$t" = /etc/docker/daemon.json ]; then
+			note "$t was taken away and stays away; this version's own is $base/$1/$f"
+		else
+			act "write $root$t" put $mode "$from/$f" "$root$t"
+		fi
+	done
+}
+
+# system_out TREE KEPT: takes the files of one version's etc out of the system's, but for what the user changed and what
+# is in KEPT as well.
+system_out() {
+	[ -d "$1" ] || return 0
+	for f in $(cd "$1" && find . -type f | sed 's|^\./||' | sort); do
+		if [ -n "$2" ] && [ -f "$2/$f" ]; then continue; fi
+		if [ ! -e "$root/etc/$f" ]; then
+			:
+		elif ours "/etc/$f"; then
+			act "remove $root/etc/$f" rm -f "$root/etc/$f"
+		else
+			note "/etc/$f was changed and stays"
+		fi
+	done
+}
+
+# service VERB: the daemon's service, on the host itself.
+service() {
+	case $init in
+	sysv | openrc) if [ -x /etc/init.d/docker ]; then /etc/init.d/docker "$1"; fi ;;
+	systemd)
+		case $1 in
+		stop) systemctl stop docker.socket docker.service ;;
+		*) systemctl "$1" docker.service ;;
+		esac
+		;;
+	esac
+}
+
+enable_service() {
+	case $init in
+	sysv)
+		if have chkconfig; then
+			chkconfig --add docker
+		elif have update-rc.d; then
+			quiet update-rc.d docker defaults
+		else
+			note "neither chkconfig nor update-rc.d here: link /etc/init.d/docker into your run levels yourself"
+		fi
+		;;
+	openrc) quiet rc-update add docker default ;;
+	systemd)
+		if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+		quiet systemctl enable docker.socket docker.service
+		;;
+	esac
+}
+
+disable_service() {
+	case $init in
+	sysv)
+		if have chkconfig; then
+			quiet chkconfig --del docker
+		elif have update-rc.d; then
+			quiet update-rc.d -f docker remove
+		fi
+		;;
+	openrc) quiet rc-update del docker ;;
+	systemd) quiet systemctl disable docker.socket docker.service ;;
+	esac
+	return 0
+}
+
+make_group() {
+	grep -q '^docker:' "$root/etc/group" 2>/dev/null && return 0
+	if [ -z "$root" ] && have getent && quiet getent group docker; then return 0; fi
+	if [ -z "$root" ] && have groupadd; then
+		groupadd -r docker
+	elif [ -z "$root" ] && have addgroup; then
+		addgroup -S docker
+	else
+		gid=999
+		while grep -q "^[^:]*:[^:]*:$gid:" "$root/etc/group" 2>/dev/null; do gid=$((gid - 1)); done
+		say "docker:x:$gid:" >>"$root/etc/group"
+	fi
+}
+
+write_line() { say "$1" >"$2.tmp" && mv -f "$2.tmp" "$2"; }
+
+# link_version VERSION: the commit: from here on, all commands are that version's.
+link_version() {
+	rm -f "$base/.current" && ln -s "$1" "$base/.current" && sync && check rename "$base/.current" "$base/current"
+}
+
+# commands_in: PREFIX/bin, through the link "current".
+commands_in() {
+	for f in $commands; do
+		at=$root$prefix/bin/$f
+		through=../libexec/drydock/current/docker/$f
+		if [ "$(readlink "$at" 2>/dev/null)" != "$through" ]; then
+			act "link $at" relink "$through" "$at"
+		fi
+	done
+}
+
+relink() {
+	put_tmp=${2%/*}/.${2##*/}.drydock-tmp
+	mkdir -p "${2%/*}" && rm -f "$put_tmp" && ln -s "$1" "$put_tmp" && mv -f "$put_tmp" "$2"
+}
+
+# copy_package ID: the package into its own directory, which nothing refers to yet (or, the second time, mends it).
+copy_package() {
+	to=$base/$1
+	mkdir -p "$to" || return 1
+	sed 's/^[0-9a-f]*  //' "$here/SHA256SUMS" >"$scratch.files"
+	say SHA256SUMS >>"$scratch.files"
+	if [ -f "$here/SHA256SUMS.minisig" ]; then say SHA256SUMS.minisig >>"$scratch.files"; fi
+	while read -r f; do
+		if [ -f "$to/$f" ] && cmp -s "$here/$f" "$to/$f"; then continue; fi
+		mode=644
+		if [ -x "$here/$f" ]; then mode=755; fi
+		put $mode "$here/$f" "$to/$f" || return 1
+	done <"$scratch.files"
+	helper=$to/init/check
+	sync
+	# What stands on the disk now is what counts. Files of /etc come after, they are not the package's.
+	whole "$to"
+}
+
+# render_all ID: this host's form of the system's files.
+render_all() {
+	system_files >"$scratch.system"
+	rm -rf "$base/$1/.etc"
+	while read -r mode f t; do
+		mkdir -p "$base/$1/.etc/${t%/*}" && render "$f" >"$base/$1/.etc$t" && chmod "$mode" "$base/$1/.etc$t" || return 1
+	done <"$scratch.system"
+	if [ -d "$base/$1/etc" ] && quiet diff -r "$base/$1/etc" "$base/$1/.etc/etc"; then
+		rm -rf "$base/$1/.etc"
+	else
+		# The form before is kept until all is done: it tells a file of ours from a user's.
+		if [ -d "$base/$1/etc" ]; then rm -rf "$base/.before/etc" && mkdir -p "$base/.before" && mv "$base/$1/etc" "$base/.before/etc" || return 1; fi
+		mv "$base/$1/.etc/etc" "$base/$1/etc" && rmdir "$base/$1/.etc"
+	fi
+	printf '%s\n' "init=$init" "init_asked=$init_asked" "iptables=$iptables" "with_iptables=$with_iptables" "with_dbus=$with_dbus" >"$base/$1/.options.tmp" &&
+		mv -f "$base/$1/.options.tmp" "$base/$1/.options"
+}
+
+# accepts DOCKERD: does that dockerd take the daemon.json that will be there? (dockerd before 23.0 cannot be asked.)
+accepts() {
+	[ -f "$root/etc/docker/daemon.json" ] || return 0
+	ours /etc/docker/daemon.json && return 0
+	quiet "$1" --validate --config-file="$root/etc/docker/daemon.json" && return 0
+	"$1" --validate --config-file="$root/etc/docker/daemon.json" 2>"$scratch.validate" >/dev/null
+	grep -q 'unknown flag: --validate' "$scratch.validate" && return 0
+	return 1
+}
+
+# in_use: the version that a running dockerd was started from.
+in_use() {
+	for p in "$root/var/run/docker.pid" "$root/run/docker.pid"; do
+		if [ -r "$p" ]; then
+			exe=$(readlink "/proc/$(cat "$p")/exe" 2>/dev/null)
+			exe=${exe#"$root"}
+			case $exe in
+			"$prefix/libexec/drydock/"*)
+				exe=${exe#"$prefix/libexec/drydock/"}
+				say "${exe%%/*}"
+				return 0
+				;;
+			esac
+		fi
+	done
+}
+
+# prune: only the current version, the one before it and a running one stay.
+prune() {
+	rm -rf "$base/.before"
+	keep=" $(readlink "$base/current") $(cat "$base/current/.previous" 2>/dev/null) $(in_use) "
+	for d in "$base"/*; do
+		if [ -h "$d" ]; then continue; fi
+		case $keep in
+		*" ${d##*/} "*) ;;
+		*) act "remove the version ${d##*/}" rm -rf "$d" ;;
+		esac
+	done
+}
+
+# switch ID: from current to a version whose directory is whole.
+switch() {
+	old=$(readlink "$base/current" 2>/dev/null)
+	if [ "$old" != "$1" ]; then
+		if [ -n "$old" ]; then
+			# It lies in the new version's directory, so that the one rename brings both.
+			act "keep $old for --rollback" write_line "$old" "$base/$1/.previous"
+		fi
+		act "switch to $1" link_version "$1"
+	fi
+	if [ -z "$root" ] && [ -n "$old_init" ] && [ "$old_init" != "$init" ]; then
+		new_init=$init
+		init=$old_init
+		act "take the service out ($init)" disable_service
+		init=$new_init
+	fi
+	system_in "$1"
+	if [ -n "$old" ] && [ "$old" != "$1" ]; then system_out "$base/$old/etc" "$base/$1/etc"; fi
+	system_out "$base/.before/etc" "$base/$1/etc"
+	if [ -z "$root" ]; then
+		act "enable the service ($init)" enable_service
+	elif [ "$init" != none ]; then
+		note "the service is not enabled in $root: do it there (chkconfig, update-rc.d, rc-update or systemctl enable)"
+	fi
+	: >"$base/$1/.complete"
+	prune
+}
+
+# after ID: what the operator should know.
+after() {
+	[ -z "$root" ] || return 0
+	if [ -n "$restart" ]; then
+		service restart || fail 1 "$init: the daemon did not start: the cause stands above or in /var/log/docker.log"
+		return 0
+	fi
+	run=$(in_use)
+	if [ -n "$run" ] && [ "$run" != "$1" ]; then
+		note "the daemon that runs is still $run: restart it when it suits you"
+	fi
+}
+
+lock() {
+	while ! ln -s $$ "$base/.lock" 2>/dev/null; do
+		pid=$(readlink "$base/.lock" 2>/dev/null)
+		if [ -z "$pid" ] && [ ! -h "$base/.lock" ]; then
+			[ -w "$base" ] || fail 1 "$base: cannot be written"
+			continue
+		fi
+		if quiet kill -0 "$pid"; then fail 6 "another installer (process $pid) is at work in $base"; fi
+		rm -f "$base/.lock" # of one that was killed
+	done
+	locked=yes
+}
+
+leave() {
+	rm -rf "${scratch%/x}"
+	if [ -n "$locked" ]; then
+		rm -f "$base/.lock"
+		rmdir "$base" 2>/dev/null
+	fi
+}
+
+install_package() {
+	whole "$here" || fail 4 "the package in $here is damaged or not whole (see above): copy it again; nothing was changed"
+	if [ -n "$key" ]; then
+		[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "--key: the package is not signed (no SHA256SUMS.minisig); nothing was changed"
+		check signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" || fail 4 "SHA256SUMS: the signature is not good (see above); nothing was changed"
+	fi
+	if [ -n "$with_iptables" ] && [ ! -f "$here/iptables/iptables" ]; then
+		fail 5 "--with-iptables: this package carries no iptables: build its stack with extras = [\"iptables\"]"
+	fi
+	if [ -n "$with_dbus" ] && [ ! -f "$here/dbus/dbus-daemon" ]; then
+		fail 5 "--with-dbus: this package carries no dbus: build its stack with extras = [\"dbus\"]"
+	fi
+	if [ -z "$no_kernel" ]; then kernel_check; fi
+	for f in $commands; do
+		at=$root$prefix/bin/$f
+		if [ -e "$at" ] || [ -h "$at" ]; then
+			case $(readlink "$at" 2>/dev/null) in
+			../libexec/drydock/current/docker/"$f") ;;
+			*) fail 5 "$at is there and not of this installer: move it away, or choose another --prefix; nothing was changed" ;;
+			esac
+		fi
+	done
+	new=$version-$(digest "$here/SHA256SUMS" | sed 's/^\(............\).*/\1/')
+	old=$(readlink "$base/current" 2>/dev/null)
+	need=$(($(du -sk "$here" | sed 's/[^0-9].*//') + 1024))
+	at=$root$prefix
+	while [ ! -d "$at/" ]; do at=${at%/*}; done
+	# The last line's fields end in: available, used %, where it is mounted.
+	free=$(df -kP "$at/" 2>/dev/null | sed -n '$p' | sed 's/^.* \([0-9][0-9]*\)  *[0-9]*%.*/\1/')
+	case $free in
+	'' | *[!0-9]*) ;;
+	*) if [ ! -d "$base/$new" ] && [ "$free" -lt "$need" ]; then fail 1 "$at: has $free KiB free, needs $need; nothing was changed"; fi ;;
+	esac
+	act "copy the package to $base/$new" copy_package "$new"
+	if [ -n "$dry" ]; then
+		system_files >"$scratch.system"
+		while read -r _ f t; do
+			render "$f" >"$scratch.rendered"
+			if [ -f "$root$t" ] && cmp -s "$scratch.rendered" "$root$t"; then
+				:
+			elif [ ! -e "$root$t" ]; then
+				if [ -n "$complete" ] && [ "$f" = daemon.json ]; then note "$t was taken away and stays away"; else say "would write $root$t"; fi
+			elif ours "$t"; then
+				say "would replace $root$t"
+			else
+				note "$t is yours and stays as it is"
+			fi
+		done <"$scratch.system"
+		commands_in
+		grep -q '^docker:' "$root/etc/group" 2>/dev/null || say "would make the group docker"
+		if [ "$old" = "$new" ]; then
+			say "docker $version ($new) is installed already"
+		else
+			if [ -n "$old" ]; then say "would keep $old for --rollback"; fi
+			say "would switch to $new"
+		fi
+		if [ -z "$root" ]; then say "would enable the service ($init)"; fi
+		if [ -n "$restart" ]; then say "would restart the daemon"; fi
+		return 0
+	fi
+	accepts "$base/$new/docker/dockerd" || fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $(sed -n 1p "$scratch.validate"); change it first; nothing was changed"
+	act "write the system's files for this host" render_all "$new"
+	act "make the group docker" make_group
+	commands_in
+	switch "$new"
+	if [ "$old" = "$new" ]; then
+		say "docker $version ($new) is installed in $root$prefix"
+	elif [ -n "$old" ]; then
+		say "docker $version ($new) is installed in $root$prefix; --rollback goes back to $old"
+	else
+		say "docker $version ($new) is installed in $root$prefix"
+	fi
+	if [ -n "$with_iptables" ]; then
+		say "iptables: dockerd makes its rules with the package's own"
+	elif [ "$iptables" = yes ]; then
+		say "iptables: dockerd makes its rules with this host's"
+	else
+		say "iptables: off in daemon.json; published ports go through docker-proxy, containers reach the outside only by routes that you make"
+	fi
+	after "$new"
+}
+
+roll_back() {
+	old=$(readlink "$base/current" 2>/dev/null)
+	[ -n "$old" ] || fail 7 "nothing is installed in $root$prefix"
+	to=$(cat "$base/current/.previous" 2>/dev/null)
+	if [ -z "$to" ] || [ ! -d "$base/$to" ]; then fail 7 "no version before $old is here"; fi
+	helper=$base/$to/init/check
+	whole "$base/$to" || fail 4 "the version $to is damaged (see above): install its package again; nothing was changed"
+	init=$(value init "$base/$to/.options")
+	accepts "$base/$to/docker/dockerd" || fail 5 "$root/etc/docker/daemon.json is not accepted by the dockerd of $to: $(sed -n 1p "$scratch.validate"); change it first; nothing was changed"
+	if [ -n "$dry" ]; then
+		say "would switch from $old to $to and put its files into /etc"
+		return 0
+	fi
+	commands_in
+	switch "$to"
+	say "$to is installed in $root$prefix; --rollback goes back to $old"
+	after "$to"
+}
+
+uninstall() {
+	old=$(readlink "$base/current" 2>/dev/null)
+	if [ -z "$old" ] && ! quiet ls -d "$base"/*/SHA256SUMS; then
+		say "nothing is installed in $root$prefix"
+		return 0
+	fi
+	if [ -n "$old" ]; then init=$(value init "$base/$old/.options"); fi
+	if [ -z "$root" ]; then
+		if [ -n "$(in_use)" ]; then act "stop the daemon and its containers" service stop; fi
+		act "take the service out ($init)" disable_service
+	fi
+	for d in "$base"/*; do
+		if [ ! -h "$d" ]; then system_out "$d/etc" ""; fi
+	done
+	system_out "$base/.before/etc" ""
+	if [ -z "$root" ] && [ "$init" = systemd ] && [ -d /run/systemd/system ]; then act "reload systemd" systemctl daemon-reload; fi
+	for f in $commands; do
+		case $(readlink "$root$prefix/bin/$f" 2>/dev/null) in
+		../libexec/drydock/current/docker/"$f") act "remove $root$prefix/bin/$f" rm -f "$root$prefix/bin/$f" ;;
+		esac
+	done
+	act "remove $base/current" rm -f "$base/current"
+	for d in "$base"/*; do
+		if [ -d "$d" ] && [ ! -h "$d" ]; then act "remove $d" rm -rf "$d"; fi
+	done
+	if [ -z "$dry" ]; then
+		rm -rf "$base/.before" "$base/.current"
+		rmdir "$root/etc/docker" 2>/dev/null
+		say "uninstalled from $root$prefix; what stays: /var/lib/docker, /var/lib/containerd, /var/log/docker.log, the group docker, and what you changed"
+	fi
+}
+
+status() {
+	old=$(readlink "$base/current" 2>/dev/null)
+	if [ -z "$old" ]; then
+		say "nothing is installed in $root$prefix"
+		return 0
+	fi
+	say "installed: $old"
+	to=$(cat "$base/current/.previous" 2>/dev/null)
+	if [ -n "$to" ]; then say "before:    $to"; fi
+	run=$(in_use)
+	if [ -n "$run" ]; then say "running:   $run"; fi
+}
+
+main() {
+	LC_ALL=C
+	export LC_ALL
+	PATH=$PATH:/usr/sbin:/sbin # "su" leaves them out
+	export PATH
+	umask 022
+	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
+	dry='' locked='' helper='' old_init='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
+	with_iptables=unset with_dbus=unset verb=install_package
+	for a; do
+		case $a in
+		--help | -h)
+			usage
+			exit 0
+			;;
+		--prefix=/* | --root=/*)
+			case ${a#*=} in
+			*[!A-Za-z0-9/._+-]* | */../* | */..) fail 2 "${a%%=*}: got \"${a#*=}\", want an absolute path of letters, digits and / . _ + -" ;;
+			esac
+			path=${a#*=}
+			while [ "$path" != "${path%/}" ]; do path=${path%/}; done
+			case $a in
+			--prefix=*) prefix=${path:-/} ;;
+			*) root=$path ;;
+			esac
+			;;
+		--init=sysv | --init=openrc | --init=systemd | --init=none) init=${a#*=} ;;
+		--with-iptables) with_iptables=yes ;;
+		--without-iptables) with_iptables='' ;;
+		--with-dbus) with_dbus=yes ;;
+		--without-dbus) with_dbus='' ;;
+		--restart) restart=yes ;;
+		--key=?*) key=${a#*=} ;;
+		--kernel-config=?*) kernel_config=${a#*=} ;;
+		--kernel-release=?*) kernel_release=${a#*=} ;;
+		--no-kernel-check) no_kernel=yes ;;
+		--dry-run) dry=yes ;;
+		--rollback) verb=roll_back ;;
+		--uninstall) verb=uninstall ;;
+		--status) verb=status ;;
+		*) fail 2 "got \"$a\", want one of the options that --help lists" ;;
+		esac
+	done
+	here=$(cd "${0%/*}" 2>/dev/null && pwd -P) || here=$(pwd -P)
+	case $0 in */*) ;; *) here=$(pwd -P) ;; esac
+	case $here in
+	*[!A-Za-z0-9/._+~@,=-]*) fail 2 "the package lies in \"$here\": want a path without blanks and special characters" ;;
+	esac
+	profile=$here/init/profile
+	version=$(value version "$profile")
+	[ -n "$version" ] || fail 4 "$profile: not there or damaged: unpack the whole package and run the install.sh in it"
+	parts="install.sh manifest.json"
+	for f in $commands; do parts="$parts docker/$f"; done
+	for f in check profile kernel daemon.json; do parts="$parts init/$f"; done
+	case $here in # an installed one knows its prefix
+	"$root"/*/libexec/drydock/*)
+		if [ -z "$prefix" ]; then
+			prefix=${here#"$root"}
+			prefix=${prefix%/libexec/drydock/*}
+		fi
+		;;
+	esac
+	prefix=${prefix:-/usr/local}
+	if [ "$prefix" = / ]; then prefix=; fi
+	base=$root$prefix/libexec/drydock
+	[ -d "$root/" ] || fail 2 "--root: no such directory: $root"
+	if [ -z "$root" ] && [ "$(id -u)" != 0 ] && [ -z "$dry" ] && [ $verb != status ]; then
+		fail 3 "must be run by root (or with --root=DIR, or --dry-run)"
+	fi
+
+	# Scratch files lie in a directory that only we can write.
+	scratch=${TMPDIR:-/tmp}/drydock-install.$$
+	rm -rf "$scratch"
+	(umask 077 && mkdir "$scratch") || fail 1 "cannot make $scratch"
+	scratch=$scratch/x
+	trap leave 0
+	trap 'exit 130' 1 2 15
+	if [ -z "$dry" ] && [ $verb != status ]; then
+		mkdir -p "$base" || fail 1 "cannot make $base"
+		lock
+	fi
+	# What was chosen the last time goes on until something else is asked.
+	now=$base/current/.options
+	if [ -e "$base/current/.complete" ]; then complete=yes; fi
+	if [ "$with_dbus" = unset ]; then with_dbus=$(value with_dbus "$now"); fi
+	iptables=$(value iptables "$profile")
+	if [ "$with_iptables" = unset ]; then
+		with_iptables=$(value with_iptables "$now")
+		if [ -z "$iptables" ]; then iptables=$(value iptables "$now"); fi
+	fi
+	if [ -n "$with_iptables" ]; then
+		iptables=yes
+	elif [ -z "$iptables" ]; then
+		iptables=no
+		if usable_iptables; then iptables=yes; fi
+	fi
+	old_init=$(value init "$now")
+	init_asked=${init:-$(value init_asked "$now")}
+	init=${init_asked:-$(running_init)}
+	daemon_path=
+	if [ -n "$with_iptables" ]; then daemon_path=:@DIR@/iptables; fi
+	$verb
+}
+
+main "$@"
