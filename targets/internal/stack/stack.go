@@ -143,6 +143,10 @@ type Target struct {
 	Init string `toml:"init"`
 	// Cgroup is the layout of control groups there: "v1" or "v2"; empty for either.
 	Cgroup string `toml:"cgroup"`
+	// IPTables says whether dockerd makes iptables rules there; without it, the installer looks whether it can.
+	IPTables *bool `toml:"iptables"`
+	// Storage is the storage driver that daemon.json names; empty leaves the choice to dockerd.
+	Storage string `toml:"storage"`
 	// Arch is a GOARCH. Only amd64 has recipes.
 	Arch string `toml:"arch"`
 }
@@ -550,6 +554,9 @@ func Parse(data []byte, file string, s *Stack) Problems {
 	}
 	if why := s.libcProblem(s.Libc); why != "" {
 		bad(at("libc"), "libc: %s", why)
+	}
+	if drivers := []string{"", "overlay2", "overlay", "fuse-overlayfs", "btrfs", "zfs", "devicemapper", "aufs", "vfs"}; !slices.Contains(drivers, s.Target.Storage) {
+		bad(at("target.storage"), "target.storage: got %q, want one of %s", s.Target.Storage, strings.Join(drivers[1:], ", "))
 	}
 	if s.Epoch <= 0 {
 		bad(at("epoch"), "epoch: got %d, want the release's date in seconds since 1970", s.Epoch)

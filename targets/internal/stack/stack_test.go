@@ -42,7 +42,8 @@ func TestEveryProblemOfAStackFileIsReportedAtItsLine(t *testing.T) {
 		{`go = ">= 1.21"`, `go = ">= 1.21, < 1.20"`, "no release can meet"},
 		{`kind = "url"`, `kind = "ftp"`, "kind: got \"ftp\""},
 		{`commit = "411e817"`, `commit = "latest"`, "component.dockerd.commit: got \"latest\""},
-		{`kernel = "3.10"`, `kernel = ""`, "target.kernel: missing"},
+		{`kernel = "3.10"`, "kernel = \"\"\nstorage = \"floppy\"", "target.kernel: missing"},
+		{`arch = "amd64"`, `arch = "amd64"`, "target.storage: got \"floppy\", want one of overlay2"},
 	}
 	text := string(data)
 	for _, e := range edits {

@@ -1,0 +1,96 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/pack/install"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/stack"
+)
+
+// installerProfile is what the installer knows of the stack, but for the kernel's options.
+func (f *Forge) installerProfile() install.Profile {
+	t := f.Stack.Target
+	return install.Profile{Version: f.Stack.Version, Docker: f.Stack.Component["dockerd"].Version,
+		Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch, IPTables: t.IPTables, Storage: t.Storage}
+}
+
+// installerInputs is what the installer's entries are made from. The list of kernel options is in dockerd's source, whose
+// digest stands for it: nothing is unpacked to find out that there is nothing to do.
+func (f *Forge) installerInputs() ([]graph.Input, error) {
+	es, err := install.Files(f.installerProfile())
+	if err != nil {
+		return nil, err
+	}
+	inputs := []graph.Input{{Name: "file " + install.CheckName, Value: string(install.CheckSource)}}
+	for _, e := range es {
+		inputs = append(inputs, graph.Input{Name: "file " + e.Name, Value: fmt.Sprintf("%04o %s", e.Mode, e.Data)})
+	}
+	found, err := f.store.Locate(f.Stack.Component["dockerd"], f.Stack.Lock)
+	if found != nil {
+		inputs = append(inputs, graph.Input{Name: "kernel options", Value: found.SHA256})
+	}
+	if _, g := f.tools(f.Stack.Component["docker-cli"]); g != nil {
+		inputs = append(inputs, graph.Input{Name: "go", Value: g.Version + " " + g.ID})
+	}
+	return inputs, err
+}
+
+// installer makes the entries of the package that install it.
+func (f *Forge) installer(ctx context.Context) ([]archive.Entry, error) {
+	p := f.installerProfile()
+	found, err := f.store.Locate(f.Stack.Component["dockerd"], f.Stack.Lock)
+	if err != nil {
+		return nil, err
+	}
+	if found != nil {
+		p.KernelScript, err = archive.Member(found.Path, stack.Format(found.Path), "contrib/check-config.sh")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	es, err := install.Files(p)
+	if err != nil {
+		return nil, err
+	}
+	data, err := f.checker(ctx)
+	return append(es, archive.Entry{Name: install.CheckName, Data: data, Mode: 0o755}), err
+}
+
+// checker compiles the program that checks a package on a host whose own tools cannot, with the stack's Go: the package's
+// bytes do not depend on the Go that compiled drydock.
+func (f *Forge) checker(ctx context.Context) ([]byte, error) {
+	c := f.Stack.Component["docker-cli"]
+	_, g := f.tools(c)
+	if g == nil {
+		return nil, fmt.Errorf("no Go meets %s, which compiles %s: \"mage check\"", f.Stack.GoConstraint(c), install.CheckName)
+	}
+	if err := os.MkdirAll(f.build("work"), 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(f.build("work"), trashPrefix) // swept when we are killed
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	for _, file := range []recipe.File{{Path: filepath.Join(dir, ".config/go/telemetry/mode"), Data: "off"}, {Path: filepath.Join(dir, "main.go"), Data: string(install.CheckSource)}} {
+		if err := writeFile(file); err != nil {
+			return nil, err
+		}
+	}
+	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
+		Env: []string{"PATH=" + f.facts.PathDirs(), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
+			"GOFLAGS=", "GOENV=off", "GOOS=linux", "GOARCH=" + f.Stack.Target.Arch}}.Output(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("compile %s: %w\n%s", install.CheckName, err, out)
+	}
+	return os.ReadFile(filepath.Join(dir, "check"))
+}
