@@ -210,7 +210,7 @@ const daemonFile = "etc/docker/daemon.json"
 // shells are those of this machine that stand for old ones.
 func shells() map[string][]string {
 	all := map[string][]string{"sh": {"sh"}}
-	for name, argv := range map[string][]string{"dash": {"dash"}, "bash": {"bash", "--posix"}, "busybox": {"busybox", "ash"}, "posh": {"posh"}, "mksh": {"mksh"}, "yash": {"yash", "--posix"}} {
+	for name, argv := range map[string][]string{"dash": {"dash"}, "bash": {"bash", "--posix"}, "busybox": {"busybox", "ash"}, "posh": {"posh"}, "mksh": {"mksh"}, "yash": {"yash", "--posixly-correct"}, "ksh": {"ksh93"}} {
 		if p, err := exec.LookPath(argv[0]); err == nil {
 			all[name] = append([]string{p}, argv[1:]...)
 		}
@@ -298,7 +298,7 @@ func life(t *testing.T, k *kit) {
 // oldTools is a PATH as CentOS 4.3 has it: no sha256sum, mktemp, seq, getent; mv, cp and ln without -T, readlink without -f.
 func oldTools(t *testing.T) string {
 	dir := t.TempDir()
-	for _, n := range strings.Fields("cat chmod cmp df diff du find grep gzip id ls mkdir rm rmdir sed sh sort sync tail tr uname sleep") {
+	for _, n := range strings.Fields("cat chmod cmp df diff du find grep gzip id ls mkdir rm rmdir sed sh sort sync tail tr uname sleep printf true test [") {
 		p, err := exec.LookPath(n)
 		must(t, err)
 		must(t, os.Symlink(p, filepath.Join(dir, n)))
@@ -707,6 +707,17 @@ func TestTheScriptsAreCleanForShellcheck(t *testing.T) {
 		}
 		if out, err := exec.Command(shellcheck, args...).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// An old terminal shows no more, and some shells read no more in the C locale.
+func TestTheScriptsAreASCII(t *testing.T) {
+	es, err := Files(Profile{Version: "26.1.5", Docker: "26.1.5"})
+	must(t, err)
+	for _, e := range es {
+		if i := bytes.IndexFunc(e.Data, func(r rune) bool { return r > 126 }); i >= 0 {
+			t.Errorf("%s: not ASCII: %q", e.Name, e.Data[i:min(i+20, len(e.Data))])
 		}
 	}
 }

@@ -9,8 +9,8 @@
 
 usage() {
 	cat <<'END'
-usage: sh install.sh [option…]              install or upgrade, from the unpacked package
-       sh install.sh --rollback|--uninstall|--status [option…]
+usage: sh install.sh [option...]              install or upgrade, from the unpacked package
+       sh install.sh --rollback|--uninstall|--status [option...]
 
   --prefix=DIR        where to (default /usr/local): DIR/bin, DIR/libexec/drydock
   --root=DIR          into another system's root, such as a disk image; nothing is started or enabled there
@@ -46,7 +46,7 @@ fail() {
 	exit "$code"
 }
 
-# act WORDS COMMAND…: one change of the system, or with --dry-run its words.
+# act WORDS COMMAND...: one change of the system, or with --dry-run its words.
 act() {
 	words=$1
 	shift
@@ -64,7 +64,7 @@ quiet() { "$@" >/dev/null 2>&1; }
 # value NAME FILE: the value of the line NAME=value.
 value() { sed -n "s/^$1=//p" "$2" 2>/dev/null | sed -n 1p; }
 
-# check ARGUMENT…: the static helper, of the package or of the version that was copied from it.
+# check ARGUMENT...: the static helper, of the package or of the version that was copied from it.
 check() {
 	"${helper:-$here/init/check}" "$@"
 }
@@ -175,7 +175,7 @@ kernel_check() {
 		*.gz) gzip -dc <"$config" ;;
 		*) cat "$config" ;;
 		esac | sed -n 's/^CONFIG_\([A-Za-z0-9_]*\)=[ym]$/\1/p' | sort >"$scratch.config"
-		[ -s "$scratch.config" ] || fail 2 "$config: no line CONFIG_…=y in it: is it a kernel's configuration?"
+		[ -s "$scratch.config" ] || fail 2 "$config: no line CONFIG_...=y in it: is it a kernel's configuration?"
 		while read -r kind option from to why; do
 			case $kind in
 			need | network | want) ;;
@@ -624,12 +624,14 @@ install_package() {
 	else
 		say "docker $version ($new) is installed in $root$prefix"
 	fi
-	if [ -n "$with_iptables" ]; then
-		say "iptables: dockerd makes its rules with the package's own"
-	elif [ "$iptables" = yes ]; then
-		say "iptables: dockerd makes its rules with this host's"
-	else
-		say "iptables: off in daemon.json; published ports go through docker-proxy, containers reach the outside only by routes that you make"
+	if ours /etc/docker/daemon.json; then
+		if [ -n "$with_iptables" ]; then
+			say "iptables: dockerd makes its rules with the package's own"
+		elif [ "$iptables" = yes ]; then
+			say "iptables: dockerd makes its rules with this host's"
+		else
+			say "iptables: off in daemon.json; published ports go through docker-proxy, containers reach the outside only by routes that you make"
+		fi
 	fi
 	after "$new"
 }
@@ -707,7 +709,7 @@ main() {
 	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
 	dry='' locked='' helper='' old_init='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
 	with_iptables=unset with_dbus=unset verb=install_package
-	for a; do
+	for a in "$@"; do
 		case $a in
 		--help | -h)
 			usage
