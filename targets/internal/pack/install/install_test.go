@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -249,7 +250,7 @@ func life(t *testing.T, k *kit) {
 		t.Errorf("group: %s", g)
 	}
 	for _, f := range []string{"etc/init.d/docker", "etc/default/docker", "etc/cron.hourly/docker-log"} {
-		if s := k.read(f); strings.Contains(s, "@") {
+		if s := k.read(f); regexp.MustCompile("@[A-Z]+@").MatchString(s) {
 			t.Errorf("%s: a place was not filled in:\n%s", f, s)
 		}
 	}
@@ -585,7 +586,7 @@ func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
 	k.write("usr/local/bin/runc", "another's")
 	k.refused(5, "usr/local/bin/runc is there and not of this installer", a)
 	k.ok(a, "--prefix=/opt/docker")
-	if k.read("usr/local/bin/runc") != "another's" || !strings.Contains(k.read("etc/init.d/docker"), "versions=/opt/docker/libexec/drydock\n") {
+	if k.read("usr/local/bin/runc") != "another's" || !strings.Contains(k.read("etc/init.d/docker"), "service=/opt/docker/libexec/drydock/current/init/service\n") {
 		t.Error("another prefix: not as asked")
 	}
 }
@@ -623,10 +624,14 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 		if d := k.read(daemonFile); strings.Contains(d, "tables") || !strings.Contains(d, "log-opts") {
 			t.Errorf("daemon.json: %s", d)
 		}
-		if s := k.read("etc/init.d/docker"); !strings.Contains(s, "PATH=$dir/docker:$dir/iptables:") {
-			t.Errorf("init script: %s", s)
+		if s := k.read("usr/local/libexec/drydock/current/.options"); !strings.Contains(s, "with_iptables=yes\n") { // what init/service reads
+			t.Errorf("options: %s", s)
 		}
 		k.ok(dir) // the choice goes on
+	}
+	k.ok(dir, "--init=systemd")
+	if s := k.read("etc/systemd/system/docker.service"); !strings.Contains(s, "/current/docker:/usr/local/libexec/drydock/current/iptables:/usr") || !strings.Contains(s, "ExecStart=/usr/local/libexec/drydock/current/docker/dockerd ") {
+		t.Errorf("unit: %s", s)
 	}
 	k.ok(dir, "--without-iptables")
 	if d := k.read(daemonFile); !strings.Contains(d, `"iptables": false`) {

@@ -269,11 +269,7 @@ system_files() {
 
 # render FILE: a file of init/ as it is to stand on this host.
 render() {
-	# One that runs keeps to its version, where the init system lets us say so.
-	# shellcheck disable=SC2016
-	dir='$dir'
-	if [ "$init" = systemd ]; then dir=$prefix/libexec/drydock/current; fi
-	sed -e "s|@PREFIX@|$prefix|g" -e "s|@PATH@|$daemon_path|g" -e "s|@DEFAULTS@|$defaults|g" -e "s|@DIR@|$dir|g" "$here/init/$1" |
+	sed -e "s|@PREFIX@|$prefix|g" -e "s|@DEFAULTS@|$defaults|g" -e "s|@IPTABLES@|$daemon_path|g" "$here/init/$1" |
 		if [ "$1" = daemon.json ] && [ "$iptables" = yes ]; then sed '/"ip6\{0,1\}tables"/d'; else cat; fi
 }
 
@@ -324,7 +320,11 @@ system_out() {
 		elif ours "/etc/$f"; then
 			act "remove $root/etc/$f" rm -f "$root/etc/$f"
 		else
-			note "/etc/$f was changed and stays"
+			case "$told " in
+			*" $f "*) ;;
+			*) note "/etc/$f was changed and stays" ;;
+			esac
+			told="$told $f"
 		fi
 	done
 }
@@ -707,7 +707,7 @@ main() {
 	export PATH
 	umask 022
 	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
-	dry='' locked='' helper='' old_init='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
+	dry='' locked='' helper='' old_init='' told='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
 	with_iptables=unset with_dbus=unset verb=install_package
 	for a in "$@"; do
 		case $a in
@@ -753,7 +753,7 @@ main() {
 	[ -n "$version" ] || fail 4 "$profile: not there or damaged: unpack the whole package and run the install.sh in it"
 	parts="install.sh manifest.json"
 	for f in $commands; do parts="$parts docker/$f"; done
-	for f in check profile kernel daemon.json; do parts="$parts init/$f"; done
+	for f in check profile kernel daemon.json service rotate cgroup-mount; do parts="$parts init/$f"; done
 	case $here in # an installed one knows its prefix
 	"$root"/*/libexec/drydock/*)
 		if [ -z "$prefix" ]; then
@@ -800,7 +800,7 @@ main() {
 	init_asked=${init:-$(value init_asked "$now")}
 	init=${init_asked:-$(running_init)}
 	daemon_path=
-	if [ -n "$with_iptables" ]; then daemon_path=:@DIR@/iptables; fi
+	if [ -n "$with_iptables" ]; then daemon_path=:$prefix/libexec/drydock/current/iptables; fi
 	$verb
 }
 
