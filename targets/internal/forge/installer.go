@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,13 @@ func (f *Forge) installerInputs() ([]graph.Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	inputs := []graph.Input{{Name: "file " + install.CheckName, Value: string(install.CheckSource)}}
-	for _, e := range es {
-		inputs = append(inputs, graph.Input{Name: "file " + e.Name, Value: fmt.Sprintf("%04o %s", e.Mode, e.Data)})
+	var inputs []graph.Input
+	for _, e := range append(es, archive.Entry{Name: install.CheckName, Data: install.CheckSource, Mode: 0o755}) {
+		sum, err := archive.SHA256(bytes.NewReader(e.Data))
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, graph.Input{Name: "file " + e.Name, Value: fmt.Sprintf("%04o %s", e.Mode, sum)})
 	}
 	found, err := f.store.Locate(f.Stack.Component["dockerd"], f.Stack.Lock)
 	if found != nil {

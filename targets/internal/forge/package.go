@@ -9,11 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/pack"
-	"drydock/targets/internal/pack/install"
 	"drydock/targets/internal/prove"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
@@ -32,24 +30,17 @@ func (f *Forge) relinkPackage() string {
 // packNode makes the node of the package from the components' nodes. Whatever the manifest says of a component is an
 // input, even where it leaves no trace in its files.
 func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.Node, error) {
-	t := f.Stack.Target
-	installer, err := install.Files(install.Profile{Version: f.Stack.Version, Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch})
+	installer, err := f.installerInputs()
 	if err != nil {
 		return nil, err
 	}
 	inputs := []graph.Input{{Name: "format", Value: "2"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
-		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}, {Name: "target", Value: fmt.Sprintf("%+v", t)}}
+		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}}
 	for _, n := range nodes {
 		c := f.Stack.Component[n.Name]
 		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
 	}
-	for _, e := range installer {
-		sum, err := archive.SHA256(strings.NewReader(string(e.Data)))
-		if err != nil {
-			return nil, err
-		}
-		inputs = append(inputs, graph.Input{Name: "file " + e.Name, Value: fmt.Sprintf("%o %s", e.Mode, sum)})
-	}
+	inputs = append(inputs, installer...)
 	return &graph.Node{
 		Name: packageNode, Needs: f.needs(packageNode), Inputs: inputs,
 		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
@@ -58,7 +49,9 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 			if err != nil {
 				return made, err
 			}
-			c.Installer = installer
+			if c.Installer, err = f.installer(ctx); err != nil {
+				return made, err
+			}
 			if err := pack.Write(f.packageFile(), f.relinkPackage(), c); err != nil {
 				return made, err
 			}
