@@ -14,7 +14,7 @@ import (
 	"drydock/targets/internal/pack/install"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
-	"drydock/targets/internal/stack"
+	"drydock/targets/internal/source"
 )
 
 // installerProfile is what the installer knows of the stack, but for the kernel's options.
@@ -24,8 +24,7 @@ func (f *Forge) installerProfile() install.Profile {
 		Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch, IPTables: t.IPTables, Storage: t.Storage}
 }
 
-// installerInputs is what the installer's entries are made from. The list of kernel options is in dockerd's source, whose
-// digest stands for it: nothing is unpacked to find out that there is nothing to do.
+// installerInputs is what the installer's entries are made from, beside the Go and the dockerd that the package has as inputs.
 func (f *Forge) installerInputs() ([]graph.Input, error) {
 	es, err := install.Files(f.installerProfile())
 	if err != nil {
@@ -39,25 +38,15 @@ func (f *Forge) installerInputs() ([]graph.Input, error) {
 		}
 		inputs = append(inputs, graph.Input{Name: "file " + e.Name, Value: fmt.Sprintf("%04o %s", e.Mode, sum)})
 	}
-	found, err := f.store.Locate(f.Stack.Component["dockerd"], f.Stack.Lock)
-	if found != nil {
-		inputs = append(inputs, graph.Input{Name: "kernel options", Value: found.SHA256})
-	}
-	if _, g := f.tools(f.Stack.Component["docker-cli"]); g != nil {
-		inputs = append(inputs, graph.Input{Name: "go", Value: g.Version + " " + g.ID})
-	}
-	return inputs, err
+	return inputs, nil
 }
 
-// installer makes the entries of the package that install it.
-func (f *Forge) installer(ctx context.Context) ([]archive.Entry, error) {
+// installer makes the entries of the package that install it. What the kernel must have stands in dockerd's source.
+func (f *Forge) installer(ctx context.Context, dockerd *source.Found) ([]archive.Entry, error) {
 	p := f.installerProfile()
-	found, err := f.store.Locate(f.Stack.Component["dockerd"], f.Stack.Lock)
-	if err != nil {
-		return nil, err
-	}
-	if found != nil {
-		p.KernelScript, err = archive.Member(found.Path, stack.Format(found.Path), "contrib/check-config.sh")
+	if dockerd != nil {
+		var err error
+		p.KernelScript, err = dockerd.Member("contrib/check-config.sh")
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

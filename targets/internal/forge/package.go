@@ -49,7 +49,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 			if err != nil {
 				return made, err
 			}
-			if c.Installer, err = f.installer(ctx); err != nil {
+			if c.Installer, err = f.installer(ctx, found["dockerd"].found); err != nil {
 				return made, err
 			}
 			if err := pack.Write(f.packageFile(), f.relinkPackage(), c); err != nil {

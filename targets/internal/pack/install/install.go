@@ -137,12 +137,13 @@ var wanted = [][2]string{
 
 // kernelTable writes down what dockerd's own list asks of a kernel, with the releases for which it does: install.sh must
 // answer without drydock. Lines: need (refused without it), network (the same where dockerd makes iptables rules), want
-// (named); the option; the first and the last release, by two numbers, or "-".
+// (named); the option; the first and the last release, by two numbers, or "-". A list that drydock cannot read does not keep
+// a package from being made: a line "unknown" says why only the release is checked.
 func kernelTable(p Profile) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString("# What the kernel must have, by contrib/check-config.sh of this dockerd's source. Read by install.sh.\n")
 	if p.KernelScript == nil {
-		b.WriteString("# That source has no such list: only the release is checked.\n")
+		b.WriteString("unknown the source of this dockerd has no list of kernel options\n")
 		return []byte(b.String()), nil
 	}
 	var releases []string
@@ -160,7 +161,8 @@ func kernelTable(p Profile) ([]byte, error) {
 	for i, r := range releases {
 		options, err := kernel.Options(string(p.KernelScript), r, kernel.Config{})
 		if err != nil {
-			return nil, err
+			fmt.Fprintf(&b, "unknown %v\n", err)
+			return []byte(b.String()), nil
 		}
 		for _, o := range options {
 			if o.For != kernel.Required || slices.Contains(at[o.Name], i) {
@@ -176,7 +178,8 @@ func kernelTable(p Profile) ([]byte, error) {
 		in := at[name]
 		first, last := in[0], in[len(in)-1]
 		if last-first != len(in)-1 {
-			return nil, fmt.Errorf("CONFIG_%s is asked of releases that do not follow each other", name)
+			fmt.Fprintf(&b, "unknown CONFIG_%s is asked of releases that do not follow each other\n", name)
+			continue
 		}
 		from, to := releases[first], releases[last]
 		if first == 0 {

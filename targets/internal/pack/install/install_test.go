@@ -527,12 +527,15 @@ func TestUpstreamsListBecomesATableByRelease(t *testing.T) {
 			t.Errorf("got\n%swant the line %q", data, l)
 		}
 	}
-	if _, err := kernelTable(Profile{KernelScript: []byte("echo hello\n")}); err == nil {
-		t.Error("a script without options: got no error")
-	}
-	data, err = kernelTable(Profile{})
-	if err != nil || strings.Contains(string(data), "need ") {
-		t.Errorf("no script: got %q, %v", data, err)
+	for _, script := range []string{"", "echo hello\n", strings.Replace(string(script()), "if [", "if frobnicate [", 1)} {
+		p := Profile{KernelScript: []byte(script)}
+		if script == "" {
+			p.KernelScript = nil
+		}
+		data, err = kernelTable(p)
+		if err != nil || strings.Contains(string(data), "need ") || !strings.Contains(string(data), "\nunknown ") {
+			t.Errorf("%q: got %q, %v; want a line that says why there are none", script, data, err)
+		}
 	}
 }
 

@@ -168,6 +168,7 @@ kernel_check() {
 		done
 	fi
 	lacks=
+	sed -n 's/^unknown /note: only the release of the kernel was checked: /p' "$here/init/kernel"
 	if [ -z "$config" ]; then
 		note "no configuration of kernel $release here: its options were not checked (--kernel-config=FILE names one)"
 	else
