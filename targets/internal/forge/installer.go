@@ -81,7 +81,7 @@ func (f *Forge) checker(ctx context.Context) ([]byte, error) {
 		}
 	}
 	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
-		Env: []string{"PATH=" + f.facts.PathDirs(), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
+		Env: []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
 			"GOFLAGS=", "GOENV=off", "GOOS=linux", "GOARCH=" + f.Stack.Target.Arch}}.Output(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w\n%s", install.CheckName, err, out)
