@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/pack"
