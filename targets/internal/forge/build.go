@@ -107,8 +107,8 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 
 // partsOf gives the components that the names stand for, with all that they need.
 func (f *Forge) partsOf(names []string) []string {
-	if len(names) == 1 && names[0] == packageNode {
-		names = f.Stack.Parts()
+	if i := slices.Index(names, packageNode); i >= 0 {
+		names = slices.Concat(f.Stack.Parts(), names[:i], names[i+1:])
 	}
 	return f.closure(names)
 }
@@ -124,8 +124,9 @@ func (f *Forge) graph(names []string, found map[string]*input) (*graph.Graph, er
 		}
 		g.Nodes = append(g.Nodes, node)
 	}
-	if len(names) == 1 && names[0] == packageNode {
-		node, err := f.packNode(g.Nodes, found)
+	if slices.Contains(names, packageNode) {
+		packed := f.partsOf([]string{packageNode})
+		node, err := f.packNode(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *graph.Node) bool { return !slices.Contains(packed, n.Name) }), found)
 		if err != nil {
 			return nil, err
 		}

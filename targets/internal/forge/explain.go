@@ -23,11 +23,16 @@ var aliases = map[string][]string{
 	"all": {packageNode}, "docker": {"dockerd", "docker-cli"},
 }
 
+// andBuilt stands for everything, with the extras that were built on request.
+const andBuilt = "*"
+
 // named gives the nodes that a name on the command line stands for; "" is everything.
 func (f *Forge) named(name string) ([]string, error) {
 	switch {
 	case name == "":
 		return []string{packageNode}, nil
+	case name == andBuilt:
+		return append([]string{packageNode}, slices.DeleteFunc(f.built(), func(n string) bool { return slices.Contains(f.Stack.Parts(), n) })...), nil
 	case aliases[name] != nil:
 		return aliases[name], nil
 	case name == packageNode || f.Stack.Component[name] != nil:
@@ -185,7 +190,7 @@ func orNone(s string) string {
 
 // Status prints each component: fresh or stale and why, version, size, when it was built and how long that took.
 func Status(ctx context.Context) error {
-	return explain(ctx, "", func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
+	return explain(ctx, andBuilt, func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
 		rows := [][]string{{"COMPONENT", "VERSION", "STATE", "SIZE", "BUILT", "TOOK", "WHY"}}
 		for _, p := range plan {
 			size, built, took := "", "never", ""
