@@ -43,6 +43,17 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 		"runc": version("runc", "--version", "version "), "docker-init": version("docker-init", "--version", "version ")}
 	only := []string{"files are there", "files are executable", "files are static", "version: containerd", "version: docker-init",
 		"info: seccomp", "run", "--init reaps zombies", "default seccomp profile blocks", lastCheck}
+	// The network part and the bus are tried where they are built.
+	tables, share := []string(nil), filepath.Join(dir, "../share")
+	if _, err := os.Stat(filepath.Join(dir, "iptables")); err == nil {
+		tables = []string{"--iptables=true", "--experimental", "--ip6tables=true"}
+		only = append(only, networkChecks[2].name, "iptables: NAT to the world outside", "iptables: -p through DNAT", lastNetCheck)
+	}
+	if _, err := os.Stat(filepath.Join(share, "dbus-1/system.conf")); err != nil {
+		share = ""
+	} else {
+		only = append(only, busChecks[0].name)
+	}
 	for _, c := range []struct {
 		name   string
 		damage func(t *testing.T, bin string)
@@ -73,6 +84,30 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 			data, err := os.ReadFile(name)
 			try(t, err, os.Remove(name), os.WriteFile(name, data, 0o644))
 		}, nil, []string{"files are executable", "run"}},
+		{"an iptables that does nothing", func(t *testing.T, bin string) {
+			if tables == nil {
+				t.Skip("iptables is not built")
+			}
+			src := filepath.Join(t.TempDir(), "yes.c")
+			for _, n := range []string{"iptables", "ip6tables", "iptables-save", "ip6tables-save"} {
+				try(t, os.Remove(filepath.Join(bin, n)))
+			}
+			try(t, os.WriteFile(src, []byte("#include <stdio.h>\nint main(void) { puts(\"iptables v1.8.11 (legacy)\"); return 0; }\n"), 0o644))
+			if out, err := exec.Command("gcc", "-static", "-o", bin+"/iptables", src).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for _, n := range []string{"ip6tables", "iptables-save", "ip6tables-save"} {
+				try(t, os.Link(bin+"/iptables", filepath.Join(bin, n)))
+			}
+		}, nil, []string{networkChecks[2].name, "iptables: NAT to the world outside", "iptables: -p through DNAT"}},
+		{"a bus that stays root", func(t *testing.T, bin string) {
+			if share == "" {
+				t.Skip("dbus is not built")
+			}
+			data, err := os.ReadFile(filepath.Join(share, "dbus-1/system.conf"))
+			ours := filepath.Join(bin, "../share/dbus-1")
+			try(t, err, os.MkdirAll(ours, 0o755), os.WriteFile(ours+"/system.conf", bytes.Replace(data, []byte("<user>dbus</user>"), nil, 1), 0o644))
+		}, nil, []string{busChecks[0].name}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			work := t.TempDir()
@@ -89,8 +124,12 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(host, "guest"))
 			try(t, err, os.WriteFile(filepath.Join(work, "guest"), data, 0o755))
 			c.damage(t, bin)
+			share := share
+			if _, err := os.Stat(filepath.Join(work, "share")); err == nil {
+				share = filepath.Join(work, "share")
+			}
 			results, err := Run(context.WithoutCancel(ctx), Config{Bin: bin, Work: work, Files: names, Versions: versions,
-				Daemon: append([]string{"--iptables=false", "--ip6tables=false"}, c.daemon...), Only: only}, func(Result) {})
+				Daemon: append([]string{"--iptables=false", "--ip6tables=false"}, c.daemon...), Network: tables, Share: share, Only: only}, func(Result) {})
 			if _, refused := err.(*Refusal); refused {
 				t.Skip(err)
 			}
