@@ -84,20 +84,16 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 			data, err := os.ReadFile(name)
 			try(t, err, os.Remove(name), os.WriteFile(name, data, 0o644))
 		}, nil, []string{"files are executable", "run"}},
-		{"an iptables that does nothing", func(t *testing.T, bin string) {
+		{"an iptables that forgets NAT", func(t *testing.T, bin string) {
 			if tables == nil {
 				t.Skip("iptables is not built")
 			}
-			src := filepath.Join(t.TempDir(), "yes.c")
-			for _, n := range []string{"iptables", "ip6tables", "iptables-save", "ip6tables-save"} {
-				try(t, os.Remove(filepath.Join(bin, n)))
-			}
-			try(t, os.WriteFile(src, []byte("#include <stdio.h>\nint main(void) { puts(\"iptables v1.8.11 (legacy)\"); return 0; }\n"), 0o644))
+			src := filepath.Join(t.TempDir(), "forget.c")
+			try(t, os.Remove(bin+"/iptables"), os.WriteFile(src, []byte("#include <string.h>\n#include <unistd.h>\nint main(int n, char **v) {\n"+
+				"\twhile (n--)\n\t\tif (!strcmp(v[n], \"MASQUERADE\") || !strcmp(v[n], \"DNAT\"))\n\t\t\treturn 0;\n"+
+				"\tv[0] = \"iptables\";\n\texecv(\""+binDir+"/xtables-legacy-multi\", v);\n\treturn 1;\n}\n"), 0o644))
 			if out, err := exec.Command("gcc", "-static", "-o", bin+"/iptables", src).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
-			}
-			for _, n := range []string{"ip6tables", "iptables-save", "ip6tables-save"} {
-				try(t, os.Link(bin+"/iptables", filepath.Join(bin, n)))
 			}
 		}, nil, []string{networkChecks[2].name, "iptables: NAT to the world outside", "iptables: -p through DNAT"}},
 		{"a bus that stays root", func(t *testing.T, bin string) {
