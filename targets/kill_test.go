@@ -3,6 +3,7 @@ package targets
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -159,7 +160,7 @@ func mixed(now map[string]string, builds ...map[string]string) []string {
 	return nil
 }
 
-// kills is how many times the runner is killed: DRYDOCK_KILLS, or a few.
+// kills is how many runs are to be ended by a kill: DRYDOCK_KILLS, or a few.
 func kills(t *testing.T, few int) int {
 	if s := os.Getenv("DRYDOCK_KILLS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -199,7 +200,7 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d, a run takes %v", seed, whole)
 	interrupted := 0
-	for i := range kills(t, 12) {
+	for i, n := 0, kills(t, 12); interrupted < n && i < 4*n; i++ {
 		repo := []*fakeRepo{a, b}[i%2]
 		r.take(t, repo)
 		cmd, _ := r.command("all")
@@ -225,8 +226,8 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 			t.Fatalf("kill %d: the run after the next did something:\n%s", i, out)
 		}
 	}
-	if interrupted == 0 {
-		t.Error("not one run was interrupted: the test shows nothing")
+	if n := kills(t, 12); interrupted < n {
+		t.Errorf("%d runs were interrupted, want %d: the test shows too little", interrupted, n)
 	}
 	// Nothing half-published is left lying about.
 	filepath.WalkDir(filepath.Join(r.root, "output"), func(p string, d fs.DirEntry, err error) error {
@@ -320,14 +321,14 @@ func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	}
 }
 
-// TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps a whole repository, outputs, logs and records too, on a tmpfs
-// that has ever other amounts of room left when everything is to be built anew from other sources. What is published is
-// always whole; with more room, the next run is right.
+// TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps all that a run writes, outputs, logs and records too, on a
+// tmpfs that has ever other amounts of room left when everything is to be built anew from other sources. What is
+// published is always whole; with more room, the next run is right.
 func TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}
-	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
+	a, b, r := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second")), newFakeRepo(t, variant("first"))
 	a.must(t, "all")
 	b.must(t, "all")
 	pristine := []map[string]string{a.outputs(t), b.outputs(t)}
@@ -342,13 +343,15 @@ func TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("cp", "-a", a.root+"/.", disk).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, d := range []string{"build/fake", "output"} { // the directory itself stays where there is room, for the check of the disk
+		place := filepath.Join(disk, filepath.Base(d))
+		if err := errors.Join(os.RemoveAll(filepath.Join(r.root, d)), os.Mkdir(place, 0o755), os.Symlink(place, filepath.Join(r.root, d))); err != nil {
+			t.Fatal(err)
+		}
 	}
-	r := &fakeRepo{disk, append(os.Environ(), "DRYDOCK_ROOT="+disk, "STACK=fake")}
 	r.must(t, "all")
 	full := 0
-	for i, room := range []uint64{0, 16, 64, 300, 1000, 3000, 5000, 8000, 12000, 20000} { // kB
+	for i, room := range []uint64{0, 300, 3000, 8000, 20000} { // kB
 		r.take(t, []*fakeRepo{b, a}[i%2])
 		var st syscall.Statfs_t
 		if err := syscall.Statfs(disk, &st); err != nil {
@@ -371,7 +374,7 @@ func TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
 			t.Fatalf("%d kB: with room again: got %v, want %v\n%s", room, got, want, text)
 		}
 	}
-	if full < 5 {
+	if full < 3 {
 		t.Errorf("the disk was full %d times: the sizes show too little", full)
 	}
 }
@@ -448,7 +451,7 @@ func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d, a run takes %v", seed, whole)
 	interrupted := 0
-	for i := range n {
+	for i := 0; interrupted < n && i < 4*n; i++ {
 		patched(i%2 == 1)
 		cmd, _ := r.command("runc")
 		if err := cmd.Start(); err != nil {
@@ -471,8 +474,7 @@ func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
 			t.Fatalf("kill %d: the run after the next did something:\n%s", i, out)
 		}
 	}
-	t.Logf("%d of %d runs were interrupted", interrupted, n)
-	if interrupted < n/2 {
-		t.Errorf("%d of %d runs were interrupted: the test shows too little", interrupted, n)
+	if interrupted < n {
+		t.Errorf("%d runs were interrupted, want %d: the test shows too little", interrupted, n)
 	}
 }
