@@ -177,7 +177,6 @@ func kills(t *testing.T, few int) int {
 // files to the same), and the next run ends with the very bytes of an undisturbed build.
 func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
-	start := time.Now()
 	a.must(t, "all")
 	b.must(t, "all")
 	pristine := []map[string]string{a.outputs(t), b.outputs(t)}
@@ -192,7 +191,7 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	r.must(t, "all")
 	// How long a warm rebuild takes bounds the moments worth trying.
 	r.take(t, b)
-	start = time.Now()
+	start := time.Now()
 	r.must(t, "all")
 	whole := time.Since(start)
 

@@ -5,7 +5,7 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io/ioutil"
+	"io/ioutil" //lint:ignore SA1019 what replaces it came with Go 1.16
 	"net"
 	"os"
 	"os/exec"
