@@ -109,7 +109,7 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 		if missing == netfilter {
 			choice = ": all of netfilter, which --iptables=false does without; the rows of the two bridge networks say what each choice lacks"
 		}
-		return fail(CodeHost, fmt.Errorf("docker %s cannot run on kernel %s: %d requirement(s) not met%s", d.Version, release, missing, choice))
+		return fail(CodeHost, fmt.Errorf("kernel %s lacks %d of what docker %s calls necessary (MISSING or NO above)%s", release, missing, d.Version, choice))
 	}
 	return nil
 }
