@@ -22,8 +22,11 @@ func Smoke(ctx context.Context, kernel, bin *string, json, write *bool) error {
 }
 
 // Reproduce builds the stack twice from empty caches in different surroundings and compares byte for byte; -component=runc for
-// one, -record notes the digests.
-func Reproduce(ctx context.Context, component *string, record *bool) error {
+// one, -record notes the digests, -with=DIR compares with another drydock's build instead.
+func Reproduce(ctx context.Context, component, with *string, record *bool) error {
+	if in(with) != "" {
+		return forge.Against(ctx, in(with))
+	}
 	return forge.Reproduce(ctx, in(component), on(record))
 }
 

@@ -215,10 +215,8 @@ func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same b
 			}
 		}
 		for i, o := range recs[0].Outputs {
-			if strings.Contains(o.Path, "/store/") && slices.ContainsFunc(recs[0].Outputs, func(p graph.Output) bool {
-				return p.Path != o.Path && filepath.Base(p.Path) == filepath.Base(o.Path)
-			}) {
-				continue // the same file is published under its name
+			if published(recs[0], o) {
+				continue
 			}
 			d, err := prove.Difference(filepath.Join(roots[0], o.Path), filepath.Join(roots[1], recs[1].Outputs[i].Path))
 			if err != nil {
