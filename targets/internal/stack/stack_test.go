@@ -88,6 +88,7 @@ func TestExtrasArePartsOnlyWhereTheyAreAskedFor(t *testing.T) {
 		if ps := Parse([]byte(c.extras+string(data)), "x.toml", s); ps != nil {
 			t.Errorf("%q: %v", c.extras, ps)
 		}
+		s.Libc = LibcHost
 		if got := strings.Join(s.Parts(), " "); got != c.want {
 			t.Errorf("%q: got parts %q, want %q", c.extras, got, c.want)
 		}
