@@ -25,7 +25,7 @@ func Smoke(ctx context.Context, kernel, bin *string, json, write *bool) error {
 // one, -record notes the digests, -with=DIR compares with another drydock's build instead.
 func Reproduce(ctx context.Context, component, with *string, record *bool) error {
 	if in(with) != "" {
-		return forge.Against(ctx, in(with))
+		return forge.Against(ctx, in(with), on(record))
 	}
 	return forge.Reproduce(ctx, in(component), on(record))
 }

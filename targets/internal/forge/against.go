@@ -3,6 +3,7 @@ package forge
 import (
 	"context"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
@@ -16,16 +17,17 @@ import (
 
 // Against holds what was built here against what another drydock built, which may have been carried here from another
 // host: dir is its repository, of which build/<stack>/record and the outputs count. A file may differ where a compiler
-// does that it was made with; anything else is a failure.
-func Against(ctx context.Context, dir string) error {
+// does that it was made with; anything else is a failure. With record, the digests of the components that both made
+// from the same inputs, and the same, are noted beside the stack file.
+func Against(ctx context.Context, dir string, record bool) error {
 	f, err := Open()
 	if err != nil {
 		return err
 	}
-	return f.end(f.against(dir))
+	return f.end(f.against(dir, record))
 }
 
-func (f *Forge) against(dir string) error {
+func (f *Forge) against(dir string, record bool) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return fail(CodeOther, err)
@@ -33,6 +35,7 @@ func (f *Forge) against(dir string) error {
 	other := &graph.Graph{Root: dir, Records: filepath.Join(dir, "build", f.Stack.Name, "record")}
 	rows := [][]string{{"COMPONENT", "FILE", "HERE", "THERE", "VERDICT"}}
 	same, differ, bad := 0, 0, 0
+	var twice []string
 	for _, n := range f.Stack.Parts() {
 		here, there := f.records().Load(n), other.Load(n)
 		if here == nil || there == nil {
@@ -43,6 +46,7 @@ func (f *Forge) against(dir string) error {
 			return fail(CodeOther, fmt.Errorf("%s: not built in %s: want a drydock that built %s with the same C library (LIBC)", n, where, f.Stack.Name))
 		}
 		allowed, why := reasons(here, there)
+		before := differ
 		for _, o := range here.Outputs {
 			if published(here, o) {
 				continue
@@ -76,10 +80,21 @@ func (f *Forge) against(dir string) error {
 			}
 			rows = append(rows, row)
 		}
+		if differ == before && here.Key == there.Key {
+			twice = append(twice, n)
+		}
 	}
 	f.UI.Text(ui.Table(rows))
 	if bad > 0 {
 		return fail(CodeFailed, fmt.Errorf("%s: %d of %d files differ from those of %s for another reason than the compiler: see the table", f.Stack.Name, bad, same+differ, dir))
+	}
+	if record {
+		if len(twice) == 0 {
+			return fail(CodeOther, errors.New("no component was made from the same inputs by both: nothing is recorded"))
+		}
+		if err := f.recordDigests(f.Root, twice); err != nil {
+			return fail(CodeOther, err)
+		}
 	}
 	f.UI.Line("drydock: %s: %d files identical, %d differ by what compiled them", f.Stack.Name, same, differ)
 	return nil

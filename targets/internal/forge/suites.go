@@ -199,6 +199,9 @@ func (f *Forge) libseccompSuite(ctx context.Context, s *suite, t *testTree) erro
 	j := "-j" + strconv.Itoa(jobs())
 	for _, dir := range []string{"tools", "tests"} {
 		argv := []string{f.facts.Make, j, "-C", dir}
+		if f.Stack.OwnLibc() { // what is linked with it dynamically runs nowhere
+			argv = append(argv, "LDFLAGS=-all-static")
+		}
 		if dir == "tests" {
 			argv = append(argv, "check-build")
 		}

@@ -308,6 +308,8 @@ func targetOf(component string) string {
 		return "docker"
 	case "expat":
 		return "dbus"
+	case "linux-headers", "musl": // the first that stands on them
+		return "libseccomp"
 	}
 	return component
 }

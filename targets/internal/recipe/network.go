@@ -16,7 +16,11 @@ var names string
 
 // hardened are the flags of the C compiler for what is configured.
 func (r request) hardened() string {
-	return strings.Join(append([]string{"-O2", "-fstack-protector", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-ffile-prefix-map=" + r.p.Work + "=."}, r.include()...), " ")
+	flags := append([]string{"-O2", "-fstack-protector", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-ffile-prefix-map=" + r.p.Work + "=."}, r.include()...)
+	if r.own { // musl defines struct ethhdr itself, and does not tell the kernel's headers
+		flags = append(flags, "-D__UAPI_DEF_ETHHDR=0")
+	}
+	return strings.Join(flags, " ")
 }
 
 // configured is the plan of a part with GNU's configure and make: generated are the files that autotools made, in the
