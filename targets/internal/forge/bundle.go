@@ -352,7 +352,7 @@ func MissingForBundle(ctx context.Context) error {
 		f.UI.Text("nothing: all that " + f.Stack.Name + " is built from is here\n")
 		return nil
 	}
-	f.UI.Text(ui.Table(rows) + fmt.Sprintf("\"STACK=%s ./mage bundle -since=%s\" on a connected machine, with this host's %s, makes one file of them\n", f.Stack.Name, pack.BundleSums, pack.BundleSums))
+	f.UI.Text(ui.Table(rows) + fmt.Sprintf("carry them to where they are named; what this bundle never had, \"STACK=%s ./mage bundle -since=%s\" on a connected machine (with this host's %s) puts into one file\n", f.Stack.Name, pack.BundleSums, pack.BundleSums))
 	return nil
 }
 
