@@ -35,6 +35,8 @@ func init() {
 			options.KeepGoing = true
 		case "-wait":
 			options.Wait = true
+		case "-smoke":
+			options.Smoke = true
 		case "-edit": // of every command, as EDIT=1
 			os.Setenv("EDIT", "1")
 		default:

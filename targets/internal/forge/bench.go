@@ -281,7 +281,7 @@ func (b *bench) newRoot(root string) error {
 func (b *bench) drydock(ctx context.Context, root, target string, before ...string) (time.Duration, error) {
 	argv := append(slices.Clone(before), filepath.Join(root, ".cache/drydock"), target)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "MAGEFILE_VERBOSE=0")
+	cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "KEEP=0", "MAGEFILE_VERBOSE=0")
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -327,7 +327,7 @@ func (b *bench) idle(ctx context.Context, root, program string) (time.Duration, 
 	var ts []time.Duration
 	for range 9 {
 		cmd := exec.CommandContext(ctx, program, "all")
-		cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "MAGEFILE_VERBOSE=0")
+		cmd.Env = append(os.Environ(), "DRYDOCK_ROOT="+root, "OFFLINE=1", "KEEP=0", "MAGEFILE_VERBOSE=0")
 		start := time.Now()
 		out, err := cmd.CombinedOutput()
 		ts = append(ts, time.Since(start))

@@ -32,6 +32,7 @@ const packageNode = "package"
 type Options struct {
 	KeepGoing bool // go on with what does not depend on a failure
 	Wait      bool // for another run on the same stack, instead of stopping
+	Smoke     bool // a new package must pass the smoke test, too, before it is the latest
 }
 
 // Build brings components (and with packageNode, the package) up to date: sources, host, graph, summary.
@@ -101,6 +102,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 			kept = strings.Join(k, ", ") + " finished and kept"
 		}
 		err = fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
+	}
+	if err == nil && slices.Contains(names, packageNode) {
+		return fail(CodeOther, f.release(ctx, opt))
 	}
 	return fail(CodeFailed, f.cards(results, err))
 }

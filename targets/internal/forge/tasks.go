@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,7 +224,7 @@ func findingsTable(u *ui.UI, fs []host.Finding) string {
 	return ui.Table(rows) + strings.Join(fixes, "\n")
 }
 
-// Verify examines every published file of the stack; with full, every source and output is hashed again.
+// Verify examines every published file of the stack, and its package; with full, every source and output is hashed again.
 func Verify(ctx context.Context, full bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
@@ -231,6 +232,11 @@ func Verify(ctx context.Context, full bool) error {
 	if err != nil {
 		return err
 	}
+	return fail(CodeFailed, errors.Join(f.verify(ctx, full), f.verifyPackage()))
+}
+
+// verify examines every published file.
+func (f *Forge) verify(ctx context.Context, full bool) error {
 	g := f.records()
 	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT", "REPRODUCED"}}
 	var errs []error
@@ -291,7 +297,7 @@ func Verify(ctx context.Context, full bool) error {
 	if !slices.ContainsFunc(f.Stack.Parts(), func(n string) bool { return g.Load(n) == nil }) {
 		errs = append(errs, f.parity(ctx))
 	}
-	return fail(CodeFailed, errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 // built are the stack's parts, and the extras beyond them that somebody has had made.
@@ -349,7 +355,7 @@ func Stacks(ctx context.Context) error {
 	return fail(CodeOther, errors.Join(errs...))
 }
 
-// Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources stay.
+// Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.
 func Clean(ctx context.Context) error {
 	f, err := Open()
 	if err != nil {
@@ -364,11 +370,22 @@ func Clean(ctx context.Context) error {
 		}
 		defer unlock()
 	}
-	for _, d := range []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp"), f.output()} {
+	dirs := []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp")}
+	outputs, err := os.ReadDir(f.output())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail(CodeOther, err)
+	}
+	for _, e := range outputs {
+		if e.Name() != packagesDir && e.Name() != latestLink {
+			dirs = append(dirs, f.output(e.Name()))
+		}
+	}
+	for _, d := range dirs {
 		if err := source.RemoveAll(d); err != nil {
 			return fail(CodeOther, err)
 		}
 	}
-	f.UI.Line("removed %s, %s and the compile caches; sources are kept", f.rel(f.build()), f.rel(f.output()))
+	os.Remove(f.output()) // unless packages are kept there
+	f.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay", f.rel(f.build()), f.rel(f.output()))
 	return nil
 }

@@ -1,11 +1,7 @@
 package pack
 
 import (
-	"archive/tar"
-	"cmp"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -107,13 +103,18 @@ func WriteBundle(file string, es []archive.Entry, old Sums, text func(Sums) []by
 
 // OldSums gives what an older bundle has: from the bundle itself, or from its BUNDLE.sha256 alone.
 func OldSums(file string) (Sums, error) {
-	data, err := archive.Member(file, "gz", BundleSums)
-	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.EOF) {
-		if data, err = os.ReadFile(file); err == nil && len(data) > maxSums {
-			err = fmt.Errorf("%d bytes: neither a bundle nor a list of digests", len(data))
-		}
-	}
+	f, err := os.Open(file)
 	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	magic := make([]byte, 2)
+	var data []byte
+	if _, err := io.ReadFull(f, magic); err == nil && string(magic) == "\x1f\x8b" {
+		if data, err = archive.Member(file, "gz", BundleSums); err != nil {
+			return nil, err
+		}
+	} else if data, err = os.ReadFile(file); err != nil {
 		return nil, err
 	}
 	sums, err := ParseSums(data)
@@ -124,93 +125,6 @@ func OldSums(file string) (Sums, error) {
 		return nil, fmt.Errorf("%s: neither a bundle nor its %s: %w", file, BundleSums, err)
 	}
 	return sums, nil
-}
-
-// maxSums is the size, in bytes, of the largest list of digests.
-const maxSums = 8 << 20
-
-// VerifyBundle reads a bundle to its end and gives what is wrong with it, file by file, and the files that its list names and
-// a difference leaves out. It unpacks nothing.
-func VerifyBundle(file string) (problems, left []string, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	last := "" // the entry that was read last
-	broken := func(err error) ([]string, []string, error) {
-		where := "before its first file"
-		if last != "" {
-			where = "in or after " + last
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return []string{fmt.Sprintf("%s: cut off, %s: carry it again", filepath.Base(file), where)}, nil, nil
-		}
-		return []string{fmt.Sprintf("%s: damaged, %s (%v): carry it again", filepath.Base(file), where, err)}, nil, nil
-	}
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return broken(err)
-	}
-	got := Sums{}
-	var list []byte
-	tr := tar.NewReader(zr)
-	for {
-		h, err := tr.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return broken(err)
-		}
-		last = h.Name
-		name, ok := strings.CutPrefix(h.Name, BundleDir)
-		switch {
-		case !ok || !filepath.IsLocal(name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink || got[name] != "":
-			return []string{fmt.Sprintf("%.200q: no file of a bundle: want names below %s, each once: this is no bundle of drydock's, or a damaged one", h.Name, BundleDir)}, nil, nil
-		case name == BundleSums && h.Size > maxSums:
-			return nil, nil, fmt.Errorf("%s: %d bytes, want at most %d", h.Name, h.Size, maxSums)
-		case name == BundleSums:
-			if list, err = io.ReadAll(tr); err != nil {
-				return broken(err)
-			}
-		default:
-			if h.Typeflag == tar.TypeSymlink { // of a checkout; the lists have files only
-				continue
-			}
-			sum := sha256.New()
-			if _, err := io.Copy(sum, tr); err != nil {
-				return broken(err)
-			}
-			got[name] = hex.EncodeToString(sum.Sum(nil))
-		}
-	}
-	if _, err := io.Copy(io.Discard, zr); err != nil { // gzip's own checksum comes last
-		return broken(err)
-	}
-	want, err := ParseSums(list)
-	if err != nil || list == nil {
-		return []string{fmt.Sprintf("%s%s: damaged or missing: %v", BundleDir, BundleSums, cmp.Or(err, errors.New("it lists what is in the bundle")))}, nil, nil
-	}
-	for name, sum := range want {
-		switch g := got[name]; {
-		case g == "":
-			left = append(left, name)
-		case g != sum:
-			problems = append(problems, fmt.Sprintf("%s: sha256: got %s, want %s: carry it again", name, g, sum))
-		}
-	}
-	for name := range got {
-		if want[name] == "" {
-			problems = append(problems, fmt.Sprintf("%s: not in %s: this is not what was bundled", name, BundleSums))
-		}
-	}
-	slices.Sort(problems)
-	slices.Sort(left)
-	return problems, left, nil
 }
 
 // CheckUnpacked holds an unpacked bundle in root against its list, and gives what is wrong, by file. was is the list that
