@@ -9,6 +9,7 @@ ignore ./vendor-sources
 ignore ./build
 
 require (
+	aead.dev/minisign v0.3.0
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/bluekeyes/go-gitdiff v0.9.0
 	github.com/google/licensecheck v0.3.1
@@ -26,7 +27,8 @@ require (
 
 require (
 	github.com/otiai10/mint v1.6.3 // indirect
-	golang.org/x/sync v0.17.0 // indirect
-	golang.org/x/text v0.14.0 // indirect
+	golang.org/x/crypto v0.44.0 // indirect
+	golang.org/x/sync v0.18.0 // indirect
+	golang.org/x/text v0.31.0 // indirect
 	golang.org/x/tools v0.38.0 // indirect
 )

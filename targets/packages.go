@@ -14,3 +14,6 @@ func Diff(ctx context.Context, a, b string) error { return forge.DiffPackages(ct
 
 // Rollback moves latest to the package before it, or with -to=NAME to another; the same package does not come back by itself.
 func Rollback(ctx context.Context, to *string) error { return forge.Rollback(ctx, in(to)) }
+
+// Key makes a pair of keys for signing packages: FILE, which is secret, and FILE.pub.
+func Key(ctx context.Context, file string) error { return forge.Key(ctx, file) }

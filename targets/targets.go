@@ -108,8 +108,13 @@ func Kernel(ctx context.Context, config, release *string, json *bool) error {
 	return forge.Kernel(ctx, in(config), in(release), on(json))
 }
 
-// Verify examines the built files: static, kernel, versions; -full hashes sources and outputs again.
-func Verify(ctx context.Context, full *bool) error { return forge.Verify(ctx, on(full)) }
+// Verify examines the built files and the package; -full hashes sources and outputs again, -file=F is for a package anywhere.
+func Verify(ctx context.Context, full *bool, file *string) error {
+	if file != nil {
+		return forge.VerifyFile(ctx, *file)
+	}
+	return forge.Verify(ctx, on(full))
+}
 
 // Plan tells what a build would do, why, and how long it took last time; "plan runc" for one component.
 func Plan(ctx context.Context, component *string) error { return forge.Plan(ctx, in(component)) }

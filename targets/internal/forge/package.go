@@ -37,6 +37,13 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	}
 	inputs := []graph.Input{{Name: "format", Value: "2"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}}
+	sign, err := signer()
+	if err != nil {
+		return nil, err
+	}
+	if sign != nil {
+		inputs = append(inputs, graph.Input{Name: "signed by", Value: sign.ID()})
+	}
 	for _, n := range nodes {
 		c := f.Stack.Component[n.Name]
 		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
@@ -52,6 +59,9 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 			}
 			if c.Installer, err = f.installer(ctx, found["dockerd"].found); err != nil {
 				return made, err
+			}
+			if sign != nil {
+				c.Sign = func(list []byte) []byte { return sign.Sign(list, "docker "+c.Version+", stack "+c.Stack) }
 			}
 			if err := pack.Write(f.packageFile(), f.relinkPackage(), c); err != nil {
 				return made, err
@@ -82,6 +92,9 @@ func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[str
 		}
 		c.Components = append(c.Components, p)
 		c.Files = append(c.Files, files...)
+	}
+	if s.OwnLibc() {
+		c.Specs = recipe.LinkSpecs
 	}
 	c.Packages = map[string]string{}
 	for _, p := range s.Packages {
@@ -163,6 +176,11 @@ func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.
 			}
 		case n.Name == "libseccomp" && filepath.Ext(o.Name) == ".a":
 			p.Libs = append(p.Libs, filepath.Join(store, o.Name))
+		case n.Name == "musl" && o.Name == "lib":
+			for _, g := range []string{"*.a", "*.o"} {
+				libs, _ := filepath.Glob(filepath.Join(store, o.Name, g))
+				p.Libs = append(p.Libs, libs...)
+			}
 		}
 	}
 	return p, files, nil

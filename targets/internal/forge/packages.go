@@ -245,19 +245,6 @@ func (f *Forge) verifyPackage() error {
 	return f.checkPackage(f.packageFile())
 }
 
-// checkPackage holds a package against its own list.
-func (f *Forge) checkPackage(file string) error {
-	r, problems, err := pack.ReadPackage(file)
-	if err != nil {
-		return err
-	}
-	if len(problems) > 0 {
-		return fmt.Errorf("%s: %s", f.rel(file), strings.Join(problems, "; "))
-	}
-	f.UI.Line("package   %s: all %d files are as %s says", filepath.Base(file), len(r.Sums), pack.SumsName)
-	return nil
-}
-
 // Packages lists the packages that are kept.
 func Packages(context.Context) error {
 	f, err := Open()

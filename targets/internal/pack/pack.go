@@ -47,12 +47,14 @@ type Contents struct {
 	Installer []archive.Entry `json:"-"`
 	// CLib is the C library of the compiler; the stack's own, where Parts has one, goes first.
 	CLib CLib `json:"-"`
+	// Specs are what makes gcc link with the stack's own C library, whose directory MUSL/lib stands for; empty without one.
+	Specs string `json:"-"`
 	// Packages are the releases of Debian's packages of Go libraries, where those take the place of modules.
 	Packages map[string]string `json:"-"`
 	// GoTexts are Go's own licence texts by its release.
 	GoTexts map[string][]string `json:"-"`
 	// Sign signs SHA256SUMS; nil without a key.
-	Sign func(sums []byte) ([]byte, error) `json:"-"`
+	Sign func(list []byte) []byte `json:"-"`
 }
 
 // Part is one component.
@@ -171,11 +173,7 @@ func Write(file, relink string, c *Contents) error {
 	}
 	es = append(es, archive.Entry{Name: SumsName, Data: sums, Mode: 0o644})
 	if c.Sign != nil {
-		sig, err := c.Sign(sums)
-		if err != nil {
-			return err
-		}
-		es = append(es, archive.Entry{Name: SignatureName, Data: sig, Mode: 0o644})
+		es = append(es, archive.Entry{Name: SignatureName, Data: c.Sign(sums), Mode: 0o644})
 	}
 	if err := plainNames(es); err != nil {
 		return err
@@ -298,6 +296,12 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 	for _, l := range lib.Libs {
 		es = append(es, archive.Entry{Name: "lib/libseccomp/" + filepath.Base(l), Path: l, Mode: 0o644})
 	}
+	if own := c.partNamed("musl"); own != nil {
+		for _, l := range own.Libs {
+			es = append(es, archive.Entry{Name: "lib/musl/" + filepath.Base(l), Path: l, Mode: 0o644})
+		}
+		es = append(es, archive.Entry{Name: "lib/musl/specs.in", Data: []byte(c.Specs), Mode: 0o644})
+	}
 	for _, p := range c.Components {
 		if p != lib && !slices.Contains(underGPL, p.Name) {
 			continue
@@ -352,7 +356,7 @@ func relinkReadme(c *Contents) []byte {
 	if c.libc() == "glibc" {
 		libs += " and glibc " + c.CLib.Version + " (LGPL 2.1 or later; " + c.CLib.Build + ", whose source its distribution gives)"
 	} else if m := c.partNamed("musl"); m != nil {
-		clib = "musl " + m.Version
+		clib = "musl " + m.Version + ", which is in lib/musl"
 	}
 	return fmt.Appendf(nil, `Linking again: docker %s, %s
 
@@ -366,7 +370,7 @@ linked%s. %sUnpack it into a directory of its own and run there
 
     sh relink.sh                                   the same again
     LIBSECCOMP=/path/libseccomp.a sh relink.sh     with another libseccomp
-    CC=/path/gcc sh relink.sh                      with another compiler's C library; these are for %s
+    CC=/path/gcc sh relink.sh                      with another compiler; the objects are for %s
 
 What comes out the same way differs from the package's files in 32 bytes at most: Go 1.24 and later write a checksum
 into the section .go.fipsinfo after linking, which only GODEBUG=fips140 looks at.

@@ -80,6 +80,9 @@ libgcc.a%s %:if-exists(libgcc_eh.a%s)
 
 `
 
+// LinkSpecs are the specs for linking again somewhere else: MUSL/lib stands for the directory of the library.
+var LinkSpecs = strings.ReplaceAll(specs, "INCLUDE", "")
+
 // compiler is what a component that stands on the stack's C library calls as its C compiler: the host's, told of the
 // specs. It is one word, for Go's linker tries flags with the first word alone. Its name carries the digest of the specs:
 // Go does not see what is in a file, but it sees another name.

@@ -15,11 +15,17 @@ if [ -n "${LIBSECCOMP:-}" ]; then
 	mkdir -p lib/libseccomp
 	cp "$LIBSECCOMP" lib/libseccomp/libseccomp.a
 fi
+own=
+if [ -f lib/musl/specs.in ]; then
+	sed "s|MUSL/lib|$PWD/lib/musl|g" lib/musl/specs.in >lib/musl/specs
+	own=-specs=$PWD/lib/musl/specs
+fi
 [ $# -gt 0 ] || for args in */args; do set -- "$@" "${args%/args}"; done
 mkdir -p out
 for name; do
 	[ -f "$name/args" ] || { echo "relink: $name: nothing here to link it from" >&2; exit 1; }
 	# args holds the compiler's arguments as they were, with the names of the objects relative.
-	(cd "$name" && "$CC" @args -o "../out/$name") || { echo "relink: $name: $CC failed: it must be one for the C library that README names" >&2; exit 1; }
+	# shellcheck disable=SC2086 # own is one word or none
+	(cd "$name" && "$CC" $own @args -o "../out/$name") || { echo "relink: $name: $CC failed: it must be one for the C library that README names" >&2; exit 1; }
 	echo "relink: out/$name"
 done

@@ -1,0 +1,96 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"drydock/targets/internal/pack"
+)
+
+// signer is the key that SIGN_KEY names; nil without one.
+func signer() (*pack.Signer, error) {
+	file := os.Getenv("SIGN_KEY")
+	if file == "" {
+		return nil, nil
+	}
+	password := ""
+	if p := os.Getenv("SIGN_PASSWORD_FILE"); p != "" {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("SIGN_PASSWORD_FILE: %w", err)
+		}
+		password = strings.TrimRight(string(data), "\r\n")
+	}
+	s, err := pack.OpenSigner(file, password)
+	if err != nil {
+		return nil, fmt.Errorf("SIGN_KEY: %w", err)
+	}
+	return s, nil
+}
+
+// publicKey is the file of the key that signatures are held against: VERIFY_KEY, or what lies beside SIGN_KEY; empty for none.
+func publicKey() string {
+	if k := os.Getenv("VERIFY_KEY"); k != "" {
+		return k
+	}
+	if k := os.Getenv("SIGN_KEY"); k != "" {
+		if _, err := os.Stat(k + ".pub"); !errors.Is(err, fs.ErrNotExist) {
+			return k + ".pub"
+		}
+	}
+	return ""
+}
+
+// checkPackage holds a package against its own list, and that against its signature where a key is known.
+func (f *Forge) checkPackage(file string) error {
+	r, problems, err := pack.ReadPackage(file)
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%s: %s", f.rel(file), strings.Join(problems, "; "))
+	}
+	signed := "not signed"
+	switch key := publicKey(); {
+	case key != "":
+		if err := pack.CheckSignature(key, r.List, r.Signature); err != nil {
+			return fmt.Errorf("%s: %w", f.rel(file), err)
+		}
+		signed = "signed with " + key
+	case r.Signature != nil:
+		signed = "signed; VERIFY_KEY=<public key> checks that"
+	}
+	f.UI.Line("package   all %d files are as %s says; %s", len(r.Sums), pack.SumsName, signed)
+	return nil
+}
+
+// VerifyFile examines a package that lies anywhere.
+func VerifyFile(_ context.Context, file string) error {
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	path, err := f.find(file)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	return fail(CodeFailed, f.checkPackage(path))
+}
+
+// Key makes a key pair for signing packages.
+func Key(_ context.Context, file string) error {
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	id, err := pack.NewKey(file)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	f.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
+	return nil
+}
