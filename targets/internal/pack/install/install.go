@@ -42,7 +42,7 @@ type Profile struct {
 }
 
 // executable are the files that are run; the rest is read.
-var executable = []string{"install.sh", "init/docker.sysv", "init/docker.openrc", "init/docker.hourly", "init/service", "init/rotate", "init/cgroup-mount"}
+var executable = []string{"install.sh", "init/dbus.sysv", "init/docker.sysv", "init/docker.openrc", "init/docker.hourly", "init/service", "init/rotate", "init/cgroup-mount"}
 
 // Files gives the installer's entries of the package: install.sh and what lies below init/, but for CheckName.
 func Files(p Profile) ([]archive.Entry, error) {

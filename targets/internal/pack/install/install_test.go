@@ -99,7 +99,7 @@ func unpacked(t *testing.T, version string, change ...func(files map[string]stri
 	var sums []string
 	for name, data := range files {
 		mode := fs.FileMode(0o644)
-		if exec[name] || strings.HasPrefix(name, "iptables/") {
+		if exec[name] || strings.HasPrefix(name, "iptables/") || strings.HasPrefix(name, "dbus/dbus-") {
 			mode = 0o755
 		}
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
@@ -515,7 +515,7 @@ func TestAKernelThatCannotRunItIsRefused(t *testing.T) {
 	}
 	k.is("26.1.5")
 	// With rules of its own, dockerd needs what they need.
-	own := unpacked(t, "26.1.6", func(f map[string]string) { f["iptables/iptables"] = "#!/bin/sh\n" })
+	own := unpacked(t, "26.1.6", func(f map[string]string) { f["iptables/xtables-legacy-multi"] = "#!/bin/sh\n" })
 	k.refused(3, "it lacks CONFIG_IP_NF_FILTER (", own, "--kernel-release=4.9.0", config("NAMESPACES", "VETH"), "--with-iptables")
 }
 
@@ -621,8 +621,19 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 	k := newKit(t)
 	k.refused(5, "carries no iptables", unpacked(t, "26.1.5"), "--with-iptables")
 	k.refused(5, "carries no dbus", unpacked(t, "26.1.5"), "--with-dbus")
-	dir := unpacked(t, "26.1.5", func(f map[string]string) { f["iptables/iptables"] = "#!/bin/sh\n" })
-	k.ok(dir, "--with-iptables")
+	dir := unpacked(t, "26.1.5", func(f map[string]string) {
+		f["iptables/xtables-legacy-multi"] = "#!/bin/sh\necho ${0##*/}\n"
+		for _, n := range []string{"dbus-daemon", "dbus-send", "dbus-uuidgen"} {
+			f["dbus/"+n] = "#!/bin/sh\necho " + n + "\n"
+		}
+		f["dbus/share/dbus-1/system.conf"] = "<busconfig/>\n"
+	})
+	must(t, os.Symlink("xtables-legacy-multi", dir+"/iptables/iptables")) // as a package has it
+	k.ok(dir)
+	if k.has("usr/local/bin/dbus-send") || !strings.Contains(k.read(daemonFile), `"iptables": false`) {
+		t.Error("extras were installed unasked")
+	}
+	k.ok(dir, "--with-iptables", "--with-dbus")
 	for range 2 {
 		if d := k.read(daemonFile); strings.Contains(d, "tables") || !strings.Contains(d, "log-opts") {
 			t.Errorf("daemon.json: %s", d)
@@ -630,15 +641,37 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 		if s := k.read("usr/local/libexec/drydock/current/.options"); !strings.Contains(s, "with_iptables=yes\n") { // what init/service reads
 			t.Errorf("options: %s", s)
 		}
+		for _, c := range []string{"libexec/drydock/current/iptables/ip6tables-restore", "bin/dbus-uuidgen"} {
+			if out, err := exec.Command(filepath.Join(k.root, "usr/local", c)).Output(); err != nil || string(out) != filepath.Base(c)+"\n" {
+				t.Errorf("%s: got %q, %v", c, out, err)
+			}
+		}
+		if s := k.read("etc/init.d/dbus"); !strings.Contains(s, "dir=/usr/local/libexec/drydock/current/dbus\n") {
+			t.Errorf("the bus's init script: %s", s)
+		}
 		k.ok(dir) // the choice goes on
 	}
 	k.ok(dir, "--init=systemd")
 	if s := k.read("etc/systemd/system/docker.service"); !strings.Contains(s, "/current/docker:/usr/local/libexec/drydock/current/iptables:/usr") || !strings.Contains(s, "ExecStart=/usr/local/libexec/drydock/current/docker/dockerd ") {
 		t.Errorf("unit: %s", s)
 	}
-	k.ok(dir, "--without-iptables")
+	if k.has("etc/init.d/dbus") {
+		t.Error("systemd brings a bus, and ours has a service")
+	}
+	k.ok(dir, "--init=sysv", "--without-iptables", "--without-dbus")
 	if d := k.read(daemonFile); !strings.Contains(d, `"iptables": false`) {
 		t.Errorf("daemon.json: %s", d)
+	}
+	if k.has("etc/init.d/dbus") || k.has("usr/local/bin/dbus-daemon") {
+		t.Error("the bus is still there")
+	}
+	k.write("etc/init.d/messagebus", "the system's own\n")
+	if out := k.ok(dir, "--with-dbus"); k.has("etc/init.d/dbus") || !strings.Contains(out, "a bus of its own") {
+		t.Errorf("a second bus was made a service; said %s", out)
+	}
+	k.ok(dir, "--uninstall")
+	if k.has("usr/local/bin/dbus-daemon") || !k.has("etc/init.d/messagebus") {
+		t.Error("uninstalled: ours is there, or the system's own is not")
 	}
 }
 

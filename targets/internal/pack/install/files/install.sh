@@ -265,7 +265,14 @@ system_files() {
 		;;
 	*) hourly= ;;
 	esac
+	if [ -n "$with_dbus" ] && own_bus; then say "755 dbus.sysv /etc/init.d/dbus"; fi
 	if [ -n "$hourly" ]; then say "755 docker.hourly $hourly/docker-log"; fi
+}
+
+# own_bus: is a service for the package's dbus-daemon to be installed? Not where the system has its own.
+own_bus() {
+	[ "$init" = sysv ] && [ ! -e "$root/etc/init.d/messagebus" ] || return 1
+	[ ! -e "$root/etc/init.d/dbus" ] || ours /etc/init.d/dbus
 }
 
 # render FILE: a file of init/ as it is to stand on this host.
@@ -319,6 +326,7 @@ system_out() {
 		if [ ! -e "$root/etc/$f" ]; then
 			:
 		elif ours "/etc/$f"; then
+			if [ -z "$root" ] && [ "$f" = init.d/dbus ]; then act "stop the system bus and take it out" drop_bus; fi
 			act "remove $root/etc/$f" rm -f "$root/etc/$f"
 		else
 			case "$told " in
@@ -343,16 +351,28 @@ service() {
 	esac
 }
 
+# run_levels add|remove NAME: SysV's links.
+run_levels() {
+	if have chkconfig; then
+		case $1 in
+		add) chkconfig --add "$2" ;;
+		*) quiet chkconfig --del "$2" ;;
+		esac
+	elif have update-rc.d; then
+		case $1 in
+		add) quiet update-rc.d "$2" defaults ;;
+		*) quiet update-rc.d -f "$2" remove ;;
+		esac
+	elif [ "$1" = add ]; then
+		note "neither chkconfig nor update-rc.d here: link /etc/init.d/$2 into your run levels yourself"
+	fi
+}
+
 enable_service() {
 	case $init in
 	sysv)
-		if have chkconfig; then
-			chkconfig --add docker
-		elif have update-rc.d; then
-			quiet update-rc.d docker defaults
-		else
-			note "neither chkconfig nor update-rc.d here: link /etc/init.d/docker into your run levels yourself"
-		fi
+		if [ -n "$with_dbus" ] && own_bus; then run_levels add dbus || return 1; fi
+		run_levels add docker
 		;;
 	openrc) quiet rc-update add docker default ;;
 	systemd)
@@ -364,16 +384,16 @@ enable_service() {
 
 disable_service() {
 	case $init in
-	sysv)
-		if have chkconfig; then
-			quiet chkconfig --del docker
-		elif have update-rc.d; then
-			quiet update-rc.d -f docker remove
-		fi
-		;;
+	sysv) run_levels remove docker ;;
 	openrc) quiet rc-update del docker ;;
 	systemd) quiet systemctl disable docker.socket docker.service ;;
 	esac
+	return 0
+}
+
+drop_bus() {
+	/etc/init.d/dbus stop
+	run_levels remove dbus
 	return 0
 }
 
@@ -391,6 +411,19 @@ make_group() {
 	fi
 }
 
+make_bus_user() {
+	grep -q '^dbus:' "$root/etc/passwd" 2>/dev/null && return 0
+	if [ -z "$root" ] && have useradd; then
+		useradd -r -d / -s /sbin/nologin dbus
+	elif [ -z "$root" ] && have adduser; then
+		adduser -S -H -h / -s /sbin/nologin dbus
+	else
+		uid=998
+		while grep -q "^[^:]*:[^:]*:$uid:" "$root/etc/passwd" "$root/etc/group" 2>/dev/null; do uid=$((uid - 1)); done
+		say "dbus:x:$uid:$uid:system bus:/:/sbin/nologin" >>"$root/etc/passwd" && say "dbus:x:$uid:" >>"$root/etc/group"
+	fi
+}
+
 write_line() { say "$1" >"$2.tmp" && mv -f "$2.tmp" "$2"; }
 
 # link_version VERSION: the commit: from here on, all commands are that version's.
@@ -398,14 +431,36 @@ link_version() {
 	rm -f "$base/.current" && ln -s "$1" "$base/.current" && sync && check rename "$base/.current" "$base/current"
 }
 
+# wanted: the files that are to be commands.
+wanted() {
+	for w in $commands; do say "docker/$w"; done
+	if [ -n "$with_dbus" ]; then for w in $bus; do say "dbus/$w"; done; fi
+}
+
 # commands_in: PREFIX/bin, through the link "current".
 commands_in() {
-	for f in $commands; do
-		at=$root$prefix/bin/$f
-		through=../libexec/drydock/current/docker/$f
+	for f in $(wanted); do
+		at=$root$prefix/bin/${f##*/}
+		through=../libexec/drydock/current/$f
 		if [ "$(readlink "$at" 2>/dev/null)" != "$through" ]; then
 			act "link $at" relink "$through" "$at"
 		fi
+	done
+}
+
+# commands_out KEPT: takes out those of ours that are not among the kept.
+commands_out() {
+	for f in $commands $bus; do
+		at=$root$prefix/bin/$f
+		through=$(readlink "$at" 2>/dev/null)
+		case $through in
+		../libexec/drydock/current/docker/"$f" | ../libexec/drydock/current/dbus/"$f")
+			case " $(printf %s "$1" | tr '\n' ' ') " in
+			*" ${through#../libexec/drydock/current/} "*) ;;
+			*) act "remove $at" rm -f "$at" ;;
+			esac
+			;;
+		esac
 	done
 }
 
@@ -427,6 +482,13 @@ copy_package() {
 		if [ -x "$here/$f" ]; then mode=755; fi
 		put $mode "$here/$f" "$to/$f" || return 1
 	done <"$scratch.files"
+	if [ -f "$to/iptables/$xtables" ]; then # one program by many names, which the list of digests does not have
+		for f in iptables ip6tables; do
+			for suffix in '' -save -restore; do
+				[ -h "$to/iptables/$f$suffix" ] || ln -s "$xtables" "$to/iptables/$f$suffix" || return 1
+			done
+		done
+	fi
 	helper=$to/init/check
 	sync
 	# What stands on the disk now is what counts. Files of /etc come after, they are not the package's.
@@ -508,6 +570,7 @@ switch() {
 		init=$new_init
 	fi
 	system_in "$1"
+	commands_out "$(wanted)"
 	if [ -n "$old" ] && [ "$old" != "$1" ]; then system_out "$base/$old/etc" "$base/$1/etc"; fi
 	system_out "$base/.before/etc" "$base/$1/etc"
 	if [ -z "$root" ]; then
@@ -559,18 +622,18 @@ install_package() {
 		[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "--key: the package is not signed (no SHA256SUMS.minisig); nothing was changed"
 		check signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" || fail 4 "SHA256SUMS: the signature is not good (see above); nothing was changed"
 	fi
-	if [ -n "$with_iptables" ] && [ ! -f "$here/iptables/iptables" ]; then
+	if [ -n "$with_iptables" ] && [ ! -f "$here/iptables/$xtables" ]; then
 		fail 5 "--with-iptables: this package carries no iptables: build its stack with extras = [\"iptables\"]"
 	fi
 	if [ -n "$with_dbus" ] && [ ! -f "$here/dbus/dbus-daemon" ]; then
 		fail 5 "--with-dbus: this package carries no dbus: build its stack with extras = [\"dbus\"]"
 	fi
 	if [ -z "$no_kernel" ]; then kernel_check; fi
-	for f in $commands; do
-		at=$root$prefix/bin/$f
+	for f in $(wanted); do
+		at=$root$prefix/bin/${f##*/}
 		if [ -e "$at" ] || [ -h "$at" ]; then
 			case $(readlink "$at" 2>/dev/null) in
-			../libexec/drydock/current/docker/"$f") ;;
+			../libexec/drydock/current/"$f") ;;
 			*) fail 5 "$at is there and not of this installer: move it away, or choose another --prefix; nothing was changed" ;;
 			esac
 		fi
@@ -616,6 +679,7 @@ install_package() {
 	accepts "$base/$new/docker/dockerd" || fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $(sed -n 1p "$scratch.validate"); change it first; nothing was changed"
 	act "write the system's files for this host" render_all "$new"
 	act "make the group docker" make_group
+	if [ -n "$with_dbus" ]; then act "make the user dbus" make_bus_user; fi
 	commands_in
 	switch "$new"
 	if [ "$old" = "$new" ]; then
@@ -634,6 +698,9 @@ install_package() {
 			say "iptables: off in daemon.json; published ports go through docker-proxy, containers reach the outside only by routes that you make"
 		fi
 	fi
+	if [ -n "$with_dbus" ] && ! grep -q ' /etc/init.d/dbus$' "$scratch.system"; then
+		note "dbus: this host has a bus of its own, or an init system that brings one: ours is a command only"
+	fi
 	after "$new"
 }
 
@@ -645,6 +712,7 @@ roll_back() {
 	helper=$base/$to/init/check
 	whole "$base/$to" || fail 4 "the version $to is damaged (see above): install its package again; nothing was changed"
 	init=$(value init "$base/$to/.options")
+	with_dbus=$(value with_dbus "$base/$to/.options")
 	accepts "$base/$to/docker/dockerd" || fail 5 "$root/etc/docker/daemon.json is not accepted by the dockerd of $to: $(sed -n 1p "$scratch.validate"); change it first; nothing was changed"
 	if [ -n "$dry" ]; then
 		say "would switch from $old to $to and put its files into /etc"
@@ -672,11 +740,7 @@ uninstall() {
 	done
 	system_out "$base/.before/etc" ""
 	if [ -z "$root" ] && [ "$init" = systemd ] && [ -d /run/systemd/system ]; then act "reload systemd" systemctl daemon-reload; fi
-	for f in $commands; do
-		case $(readlink "$root$prefix/bin/$f" 2>/dev/null) in
-		../libexec/drydock/current/docker/"$f") act "remove $root$prefix/bin/$f" rm -f "$root$prefix/bin/$f" ;;
-		esac
-	done
+	commands_out ''
 	act "remove $base/current" rm -f "$base/current"
 	for d in "$base"/*; do
 		if [ -d "$d" ] && [ ! -h "$d" ]; then act "remove $d" rm -rf "$d"; fi
@@ -708,6 +772,7 @@ main() {
 	export PATH
 	umask 022
 	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
+	bus="dbus-daemon dbus-send dbus-uuidgen" xtables=xtables-legacy-multi
 	dry='' locked='' helper='' old_init='' told='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
 	with_iptables=unset with_dbus=unset verb=install_package
 	for a in "$@"; do
