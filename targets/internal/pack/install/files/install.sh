@@ -89,12 +89,10 @@ whole() {
 			bad=1
 		}
 	done
-	while read -r f; do
-		grep -qxF "$f" "$scratch.listed" || {
-			say "$f: is there, but not listed in SHA256SUMS" >&2
-			bad=1
-		}
-	done <"$scratch.there"
+	grep -vxF -f "$scratch.listed" "$scratch.there" >"$scratch.extra" && {
+		sed 's/$/: is there, but not listed in SHA256SUMS/' "$scratch.extra" >&2
+		bad=1
+	}
 	if have sha256sum; then
 		(cd "$1" && sha256sum -c SHA256SUMS) >"$scratch.sums" 2>&1
 		sums=$?
