@@ -154,8 +154,13 @@ func enter(c Config) error {
 	if err := unix.Mount("", root+binDir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("make %s read-only: %w", binDir, err)
 	}
-	for _, d := range []string{"/sys", "/dev"} {
-		if err := unix.Mount(d, root+d, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	// A sysfs of this network namespace's own shows the bridges that dockerd makes; what is mounted in the host's comes along.
+	shared := []string{"/dev", "/sys"}
+	if unix.Mount("sysfs", root+"/sys", "sysfs", 0, "") == nil {
+		shared = []string{"/dev", "/sys/fs/cgroup", "/sys/kernel/security"}
+	}
+	for _, d := range shared {
+		if err := unix.Mount(d, root+d, "", unix.MS_BIND|unix.MS_REC, ""); err != nil && err != unix.ENOENT {
 			return fmt.Errorf("bind %s: %w", d, err)
 		}
 	}
