@@ -2,6 +2,7 @@ package forge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,8 +50,11 @@ func Bench(ctx context.Context) error {
 	if err := source.RemoveAll(b.dir); err != nil { // of a bench that was killed
 		return f.end(fail(CodeOther, err))
 	}
-	defer source.RemoveAll(b.dir)
-	return f.end(fail(CodeFailed, b.run(ctx)))
+	err = b.run(ctx)
+	if ctx.Err() == nil { // it takes longer than mage gives who is stopped; the next bench, or clean, removes it
+		err = errors.Join(err, source.RemoveAll(b.dir))
+	}
+	return f.end(fail(CodeFailed, err))
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -180,6 +184,7 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 	}
 	start := time.Now()
 	for _, n := range b.f.Stack.Parts() {
+		b.f.UI.Line("bench     %s by hand", n)
 		if _, err := m.again(ctx, n); err != nil {
 			return nil, err
 		}

@@ -84,7 +84,11 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", iso.Why)
 	}
 	f.sweep()
-	defer f.sweeping.Wait()
+	defer func() {
+		if ctx.Err() == nil { // who is stopped must be gone in a moment; the next run sweeps what is left
+			f.sweeping.Wait()
+		}
+	}()
 	f.progress = newProgress(f, plan)
 	g.Watch, g.Done = f.progress, f.done
 	stop := f.progress.watch()
@@ -293,7 +297,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		return err
 	}
 	unpack := func(*graph.StepTime) error {
-		return errors.Join(f.store.Prepare(c, f.Stack.Lock, in.found, p.Work), f.store.Unchanged(in.found))
+		return unlessStopped(ctx, func() error {
+			return errors.Join(f.store.Prepare(c, f.Stack.Lock, in.found, p.Work), f.store.Unchanged(in.found))
+		})
 	}
 	if err := timed("unpack", unpack); err != nil {
 		return made, err
@@ -357,6 +363,19 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	}
 	f.dropOld(c.Name, key)
 	return made, f.discard(work)
+}
+
+// unlessStopped does not wait for the end of what takes seconds and works in a private tree only, when the run is stopped:
+// the lock stays with this process until it is gone, and the next run throws the tree away.
+func unlessStopped(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // discard gets a tree out of the way at once and removes it in the background: ten thousand files take a while. Where

@@ -114,6 +114,11 @@ func open() (*Forge, error) {
 	if err != nil {
 		return nil, fail(CodeOther, err)
 	}
+	if v := os.Getenv("JOBS"); v != "" {
+		if n, err := strconv.Atoi(v); err != nil || n < 1 {
+			return nil, fail(CodeOther, fmt.Errorf("JOBS=%s: want a number, 1 or more", v))
+		}
+	}
 	u := ui.New(os.Stdout)
 	if err := checkBundle(root, u); err != nil {
 		return nil, fail(CodeOther, err)

@@ -370,7 +370,7 @@ func Clean(ctx context.Context) error {
 		}
 		defer unlock()
 	}
-	dirs := []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp")}
+	dirs := []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp"), filepath.Join(f.Root, "build/bench")}
 	outputs, err := os.ReadDir(f.output())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fail(CodeOther, err)
