@@ -12,11 +12,13 @@ import (
 	"strings"
 )
 
-// built is how a feature shows in a Go file: the table of function names stays when all symbols are stripped.
-var built = []struct {
+// builtName is how a feature shows in a Go file: the table of function names stays when all symbols are stripped.
+type builtName struct {
 	file, kind string
 	name       *regexp.Regexp
-}{
+}
+
+var built = []builtName{
 	{"dockerd", "graph driver", regexp.MustCompile(`/daemon/graphdriver/([a-z0-9-]+)\.Init\x00`)},
 	{"dockerd", "log driver", regexp.MustCompile(`/daemon/logger/([a-z0-9-]+)\.New\x00`)},
 	{"dockerd", "network driver", regexp.MustCompile(`libnetwork/drivers/([a-z0-9-]+)\.(?:Register|Init)\x00`)},
@@ -52,19 +54,21 @@ func Features(ctx context.Context, dir string) ([]string, error) {
 				}
 			}
 		}
-		var data []byte
-		for _, b := range built {
-			if b.file != f.Name() {
-				continue
-			}
-			if data == nil {
-				if data, err = os.ReadFile(filepath.Join(dir, f.Name())); err != nil {
-					return nil, err
+		if !slices.ContainsFunc(built, func(b builtName) bool { return b.file == f.Name() }) {
+			continue
+		}
+		err = windows(filepath.Join(dir, f.Name()), func(data []byte, _ int64) bool {
+			for _, b := range built {
+				if b.file == f.Name() {
+					for _, m := range b.name.FindAllSubmatch(data, -1) {
+						add(f.Name(), b.kind, string(m[1]))
+					}
 				}
 			}
-			for _, m := range b.name.FindAllSubmatch(data, -1) {
-				add(f.Name(), b.kind, string(m[1]))
-			}
+			return true
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	if out, err := says(ctx, filepath.Join(dir, "containerd"), []string{"config", "default"}); err == nil {

@@ -258,17 +258,46 @@ func abiNote(f *elf.File) string {
 	return fmt.Sprintf("%d.%d.%d", n(1), n(2), n(3))
 }
 
-// find gives the first of the words that the file has, with what stands around it.
-func find(path string, words []string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	for _, w := range words {
-		if i := bytes.Index(data, []byte(w)); i >= 0 {
-			end := i + bytes.IndexFunc(data[i:], func(r rune) bool { return r < 32 || r > 126 })
-			return fmt.Sprintf("%q at offset %d", data[i:max(min(end, i+200), i+len(w))], i), nil
+// find gives the first of the words in a file, with what stands after it.
+func find(path string, words []string) (found string, err error) {
+	err = windows(path, func(data []byte, at int64) bool {
+		for _, w := range words {
+			if i := bytes.Index(data, []byte(w)); i >= 0 {
+				end := i + bytes.IndexFunc(data[i:], func(r rune) bool { return r < 32 || r > 126 })
+				found = fmt.Sprintf("%q at offset %d", data[i:max(min(end, i+200), i+len(w))], at+int64(i))
+				return false
+			}
 		}
+		return true
+	})
+	return found, err
+}
+
+// How much of a file is looked at at a time, and how much of that is looked at again with what follows: more than
+// anything that is searched for. A dockerd is 65 MB, and several files are proved at once.
+const (
+	window  = 1 << 20
+	overlap = 8 << 10
+)
+
+// windows gives look the contents of a file, piece by piece, until it returns false; at is where the piece begins.
+func windows(path string, look func(data []byte, at int64) bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	return "", nil
+	defer f.Close()
+	buf, kept, at := make([]byte, window), 0, int64(0)
+	for {
+		n, err := io.ReadFull(f, buf[kept:])
+		data := buf[:kept+n]
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		if !look(data, at) || err != nil {
+			return nil
+		}
+		kept = copy(buf, data[len(data)-overlap:])
+		at += int64(len(data) - kept)
+	}
 }

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +70,24 @@ func TestEachDefectFailsItsOwnCheck(t *testing.T) {
 		err := File(context.Background(), c.path, c.want).Err()
 		if err == nil || !strings.Contains(err.Error(), check+": got ") {
 			t.Errorf("%s: got %v, want this check to fail", check, err)
+		}
+	}
+}
+
+func TestAWordIsFoundWhereverItLies(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "f")
+	for _, at := range []int{0, 5, window - 3, window - overlap - 2, window, 2*window - overlap - 4, 3 * window} {
+		data := make([]byte, 3*window+8)
+		copy(data[at:], "the word")
+		if err := os.WriteFile(p, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%q at offset %d", "the word", at)
+		if got, err := find(p, []string{"absent", "the word"}); got != want || err != nil {
+			t.Errorf("at %d: got %s, %v, want %s", at, got, err, want)
+		}
+		if got, err := find(p, []string{"the wordy"}); got != "" || err != nil {
+			t.Errorf("at %d: got %s, %v, want nothing", at, got, err)
 		}
 	}
 }
