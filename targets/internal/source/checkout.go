@@ -55,11 +55,16 @@ func (s *Store) treeDigest(root string, dirs []string) (string, error) {
 	}
 	var lines []string
 	for _, d := range dirs {
-		err := filepath.WalkDir(filepath.Join(root, d), func(p string, e fs.DirEntry, err error) error {
+		top, err := filepath.EvalSymlinks(filepath.Join(root, d)) // a link stands for the directory that it leads to
+		if err != nil {
+			return "", err
+		}
+		err = filepath.WalkDir(top, func(p string, e fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
-			rel, _ := filepath.Rel(root, p)
+			rel, _ := filepath.Rel(top, p)
+			rel = filepath.Join(d, rel)
 			switch {
 			case e.Name() == ".git":
 				if e.IsDir() {
@@ -95,7 +100,11 @@ func (s *Store) treeDigest(root string, dirs []string) (string, error) {
 // copyTo copies the used directories of a checkout.
 func (f *Found) copyTo(dir string) error {
 	for _, d := range f.dirs() {
-		err := cp.Copy(filepath.Join(f.Path, d), filepath.Join(dir, d), cp.Options{
+		top, err := filepath.EvalSymlinks(filepath.Join(f.Path, d))
+		if err != nil {
+			return err
+		}
+		err = cp.Copy(top, filepath.Join(dir, d), cp.Options{
 			Skip:              func(fi os.FileInfo, src, _ string) (bool, error) { return fi.Name() == ".git", nil },
 			OnSymlink:         func(string) cp.SymlinkAction { return cp.Shallow },
 			PreserveTimes:     true, // make looks at them
