@@ -97,6 +97,7 @@ type Forge struct {
 	logDir   func() (string, error)
 	start    time.Time
 	pub      sync.Mutex
+	gather   sync.Once      // says that libraries are being restored
 	sweeping sync.WaitGroup // of trees that are no longer needed
 }
 

@@ -117,7 +117,9 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 		return err
 	}
 	if len(found.Layout) > 0 {
-		f.UI.Line("restore   what %s imports, from %d packages", filepath.Base(found.Path), len(f.Stack.Packages))
+		f.gather.Do(func() { // components of the same sources share it
+			f.UI.Line("restore   what %s imports, from %d packages", filepath.Base(found.Path), len(f.Stack.Packages))
+		})
 		return f.store.RestoreLibraries(ctx, c, f.Stack.Packages, f.Stack.Lock, found, scratch, record)
 	}
 	_, g := f.tools(c)
