@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,6 +71,23 @@ func TestTheLauncherCompilesWhenASourceIsNewerAndOnlyThen(t *testing.T) {
 		}
 		if got, code := l.run(t, false, "all", "-k"); got != want || code != 0 {
 			t.Errorf("run %d: got %q, exit code %d, want %q", i, got, code, want)
+		}
+	}
+	past := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(filepath.Join(l.root, "targets/a.go"), past, past); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		old  bool
+	}{{"targets/a_test.go", true}, {"targets/testdata/x.txtar", true}, {"targets/files/embedded.sh", false}} {
+		before, _ := l.run(t, false)
+		file, later := filepath.Join(l.root, c.name), time.Now().Add(2*time.Minute)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644), os.Chtimes(file, later, later)); err != nil {
+			t.Fatal(err)
+		}
+		if after, _ := l.run(t, false); (after == before) != c.old {
+			t.Errorf("%s is newer: got %q after %q; want it compiled again: %v", c.name, after, before, !c.old)
 		}
 	}
 	home, _ := os.ReadFile(filepath.Join(l.bin, "home"))

@@ -192,7 +192,7 @@ func kernelTable(p Profile) ([]byte, error) {
 		case name == "NETFILTER_XT_MATCH_IPVS":
 			fmt.Fprintf(&b, "want %s %s %s swarm's services cannot balance their load\n", name, from, to)
 		default:
-			if network(name) {
+			if kernel.Netfilter(name) { // only dockerd's own rules need it
 				kind = "network"
 			}
 			fmt.Fprintf(&b, "%s %s %s %s\n", kind, name, from, to)
@@ -202,10 +202,4 @@ func kernelTable(p Profile) ([]byte, error) {
 		fmt.Fprintf(&b, "want %s - - %s\n", w[0], w[1])
 	}
 	return []byte(b.String()), nil
-}
-
-// network says whether only iptables rules need the option.
-func network(option string) bool {
-	return strings.HasPrefix(option, "IP_NF_") || strings.HasPrefix(option, "IP6_NF_") || strings.HasPrefix(option, "NF_NAT") ||
-		strings.HasPrefix(option, "NETFILTER_") || option == "BRIDGE_NETFILTER"
 }
