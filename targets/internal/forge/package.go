@@ -35,7 +35,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	if err != nil {
 		return nil, err
 	}
-	inputs := []graph.Input{{Name: "format", Value: "2"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
+	inputs := []graph.Input{{Name: "format", Value: "3"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}}
 	sign, err := signer()
 	if err != nil {
@@ -166,6 +166,9 @@ func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.
 			if o.Bin {
 				var err error
 				if x.Kernel, err = prove.OldestKernel(x.Entry.Path); err != nil {
+					return nil, nil, err
+				}
+				if x.Linked, err = prove.Linked(x.Entry.Path); err != nil {
 					return nil, nil, err
 				}
 				x.C = linked[o.Name] || !recipe.UsesGo(n.Name)

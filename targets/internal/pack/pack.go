@@ -99,6 +99,8 @@ type File struct {
 	Component string `json:"component"`
 	// Kernel is the oldest that the C library in it runs on; "any" without one; empty for what is no program.
 	Kernel string `json:"kernel,omitempty"`
+	// Linked is "static" or "static-pie"; empty for what is no program.
+	Linked string `json:"linked,omitempty"`
 	// C says that it is linked with a C library.
 	C bool `json:"c_library,omitempty"`
 	// Link is the name beside it that it is another name of.

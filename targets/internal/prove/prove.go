@@ -101,10 +101,7 @@ func File(ctx context.Context, path string, w Want) *Report {
 		got = err.Error()
 	}
 	add("shared libraries", "none", orNone(got), got == "")
-	r.Kind = "static"
-	if f.Type == elf.ET_DYN {
-		r.Kind = "static-pie"
-	}
+	r.Kind = kind(f)
 	stack, relro := protection(f)
 	add("stack", "not executable", stack, stack == "not executable")
 	r.ABI = abiNote(f)
@@ -210,6 +207,24 @@ func guards(path, relro string) string {
 		all = append(all, "stack protector")
 	}
 	return strings.Join(all, ", ")
+}
+
+// kind is how a file without an interpreter was linked.
+func kind(f *elf.File) string {
+	if f.Type == elf.ET_DYN {
+		return "static-pie"
+	}
+	return "static"
+}
+
+// Linked says how a file was linked: "static" or "static-pie".
+func Linked(path string) (string, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return kind(f), nil
 }
 
 // OldestKernel gives the kernel that the C library in a file needs at least, by its ABI note; "any" for a file without one.
