@@ -124,8 +124,8 @@ func dockerd(r request) Plan {
 	}
 	daemon := func(cgo bool, tags string, ld []string) []Step {
 		var env []string
-		if i := r.include(); cgo && len(i) > 0 {
-			env = []string{"CGO_CFLAGS=-O2 " + strings.Join(i, " ")}
+		if i := r.include(); cgo && (len(i) > 0 || r.own) { // without Go's -g, which would write down where the headers are
+			env = []string{strings.TrimSpace("CGO_CFLAGS=-O2 " + strings.Join(i, " "))}
 		}
 		if cgo && r.p.Deps["libseccomp"] != "" {
 			env = r.seccompEnv()
