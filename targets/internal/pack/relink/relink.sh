@@ -1,6 +1,6 @@
 #!/bin/sh
 # Links the files that carry the GNU LGPL's libraries (libseccomp, and the C library where it is glibc) again, from the
-# objects beside this script, with libraries of your own. Needs a C compiler for the same C library, and nothing else.
+# objects beside this script, with libraries of your own. Needs gcc; where the C library is musl, that is here, too.
 #
 #   sh relink.sh                               with the libseccomp beside it, and the C library of CC
 #   LIBSECCOMP=/path/libseccomp.a sh relink.sh with another libseccomp; CC=/path/gcc for another compiler and C library
@@ -25,7 +25,6 @@ mkdir -p out
 for name; do
 	[ -f "$name/args" ] || { echo "relink: $name: nothing here to link it from" >&2; exit 1; }
 	# args holds the compiler's arguments as they were, with the names of the objects relative.
-	# shellcheck disable=SC2086 # own is one word or none
-	(cd "$name" && "$CC" $own @args -o "../out/$name") || { echo "relink: $name: $CC failed: it must be one for the C library that README names" >&2; exit 1; }
+	(cd "$name" && "$CC" ${own:+"$own"} @args -o "../out/$name") || { echo "relink: $name: $CC failed: it must be one for the C library that README names" >&2; exit 1; }
 	echo "relink: out/$name"
 done
