@@ -93,6 +93,9 @@ func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[str
 		c.Components = append(c.Components, p)
 		c.Files = append(c.Files, files...)
 	}
+	if own := filepath.Join(f.Root, "LICENSE"); exists(own) {
+		c.OwnTexts = []string{own}
+	}
 	if s.OwnLibc() {
 		c.Specs = recipe.LinkSpecs
 	}
@@ -252,4 +255,9 @@ func (f *Forge) packed(component string, o recipe.Output) []archive.Entry {
 		es = append(es, archive.Entry{Name: dir + l, Link: o.Name})
 	}
 	return es
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }

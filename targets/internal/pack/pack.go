@@ -45,6 +45,8 @@ type Contents struct {
 
 	// Installer are the entries that install the package.
 	Installer []archive.Entry `json:"-"`
+	// OwnTexts are drydock's own licence, for the programs among them.
+	OwnTexts []string `json:"-"`
 	// CLib is the C library of the compiler; the stack's own, where Parts has one, goes first.
 	CLib CLib `json:"-"`
 	// Specs are what makes gcc link with the stack's own C library, whose directory MUSL/lib stands for; empty without one.

@@ -3,6 +3,8 @@ package pack
 import (
 	"bytes"
 	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -82,6 +84,7 @@ func bom(c *Contents) (*billOf, error) {
 			b.module(ref, m, ts)
 		}
 	}
+	b.installer(c, root, texts)
 	if err := errors.Join(b.errs...); err != nil {
 		return nil, err
 	}
@@ -92,6 +95,25 @@ func bom(c *Contents) (*billOf, error) {
 	slices.SortFunc(b.texts, func(x, y archive.Entry) int { return strings.Compare(x.Name, y.Name) })
 	b.texts = slices.CompactFunc(b.texts, func(x, y archive.Entry) bool { return x.Name == y.Name })
 	return b, nil
+}
+
+// installer lists the installer's own programs, which are drydock's and need Go's library alone.
+func (b *billOf) installer(c *Contents, root string, texts map[string][]text) {
+	for _, e := range c.Installer {
+		info, err := buildinfo.Read(bytes.NewReader(e.Data))
+		if err != nil {
+			continue // a script
+		}
+		if len(info.Deps) > 0 {
+			b.errs = append(b.errs, fmt.Errorf("%s: is linked with %s, whose licence is not at hand", e.Name, info.Deps[0].Path))
+		}
+		sum := sha256.Sum256(e.Data)
+		x := &cdx.Component{BOMRef: "file:" + e.Name, Type: cdx.ComponentTypeFile, Name: e.Name, Version: c.Version, Description: "drydock's own",
+			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}}}
+		b.take(x, "Apache-2.0", "drydock", b.files(c.OwnTexts))
+		b.need(root, x.BOMRef)
+		b.goLibrary(c, x.BOMRef, strings.TrimPrefix(strings.Fields(info.GoVersion)[0], "go"), texts)
+	}
 }
 
 func (p *Part) ref() string { return p.Name + "@" + p.Version }
