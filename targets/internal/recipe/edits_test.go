@@ -96,14 +96,14 @@ func TestGoBefore113TrimsPathsByTheCompilersFlags(t *testing.T) {
 	tools.GoVersion = "1.12.17"
 	s := load(t, "docker-20.10")
 	paths := Symbolic(nil)
-	paths.Work = "/build/work/docker-proxy/src"
+	paths.Work = "/build/tree/docker-proxy/src"
 	paths.Gopath = map[string]string{"github.com/docker/libnetwork": "libnetwork"}
 	for _, step := range Of(s, "docker-proxy", tools, paths).Steps {
 		argv := step.Argv
 		if slices.Contains(argv, "-trimpath") || slices.Contains(argv, "-buildvcs=false") || slices.Contains(argv, "-mod=vendor") {
 			t.Errorf("%s: flags that Go 1.12 refuses in a GOPATH: %q", step.Name, argv)
 		}
-		for _, w := range []string{"-gcflags=all=-dwarf=false -trimpath=/build/work/docker-proxy", "-asmflags=all=-trimpath=/build/work/docker-proxy"} {
+		for _, w := range []string{"-gcflags=all=-dwarf=false -trimpath=/build/tree/docker-proxy", "-asmflags=all=-trimpath=/build/tree/docker-proxy"} {
 			if !slices.Contains(argv, w) {
 				t.Errorf("%s: no %q in %q", step.Name, w, argv)
 			}
