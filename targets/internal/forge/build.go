@@ -99,7 +99,11 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 		f.done[r.Name] = r
 	}
 	f.remember(results, busy())
-	f.summary(results)
+	var unfit error
+	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
+		unfit = fail(CodeOther, f.release(ctx, opt))
+	}
+	f.summary(results) // the last line of a run
 	if err == nil && ctx.Err() != nil {
 		kept := "nothing was finished in this run"
 		if k := f.progress.kept; len(k) > 0 {
@@ -107,8 +111,8 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 		}
 		err = fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
 	}
-	if err == nil && slices.Contains(names, packageNode) {
-		return fail(CodeOther, f.release(ctx, opt))
+	if unfit != nil {
+		return unfit
 	}
 	return fail(CodeFailed, f.cards(results, err))
 }

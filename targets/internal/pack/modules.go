@@ -66,8 +66,10 @@ func readGo(file string, ts []text, versions map[string]string) (*goFile, error)
 		}
 		return g, nil
 	}
+	listed := false
 	for _, t := range ts {
 		if path.Base(t.name) == "vendor.conf" && !strings.Contains(path.Dir(t.name)+"/", "vendor/") {
+			listed = true
 			for _, m := range vendorConf(t.data) {
 				if linked(data, m.Path) || bytes.Contains(data, []byte(m.Path+"/")) {
 					g.modules = append(g.modules, m)
@@ -77,7 +79,7 @@ func readGo(file string, ts []text, versions map[string]string) (*goFile, error)
 	}
 	slices.SortFunc(g.modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	g.modules = slices.CompactFunc(g.modules, func(a, b Module) bool { return a.Path == b.Path })
-	if len(g.modules) == 0 {
+	if !listed {
 		return nil, fmt.Errorf("%s: names no modules, and its tree has no vendor.conf that does", file)
 	}
 	return g, nil
