@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -228,6 +229,11 @@ func tooOld(v, least string) bool { return compareVersions(v, least) < 0 }
 // ask runs a program from the place / and gives what it said.
 func (f *Facts) ask(ctx context.Context, argv ...string) (string, error) {
 	out, err := run.Cmd{Argv: argv, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) && !e.Exited() { // killed: it may answer the next time
+		f.mu.Lock()
+		f.unsure = true
+		f.mu.Unlock()
+	}
 	return strings.TrimSpace(out), err
 }
 
@@ -275,9 +281,13 @@ func (f *Facts) probeAll(ctx context.Context, c *CC) {
 			}
 		})
 	}
-	wg.Go(func() { c.ID = f.identity(ctx, c, withLibc) })
-	wg.Go(func() { c.bare = f.identity(ctx, c, withoutLibc) })
+	var errs [2]error
+	wg.Go(func() { c.ID, errs[0] = f.identity(ctx, c, withLibc) })
+	wg.Go(func() { c.bare, errs[1] = f.identity(ctx, c, withoutLibc) })
 	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil && (c.unfit(true) == "" || c.unfit(false) == "") {
+		c.Problem = "compiles, but does not say of what it consists: " + err.Error()
+	}
 }
 
 // try makes one program and runs it where it is to be run; it gives the first line of what went wrong.
@@ -342,7 +352,7 @@ var (
 type parts struct{ files, tools, headers []string }
 
 // identity is the digest over the parts of a compiler, and over the headers that the user names.
-func (f *Facts) identity(ctx context.Context, c *CC, of parts) string {
+func (f *Facts) identity(ctx context.Context, c *CC, of parts) (string, error) {
 	asked := []string{"-v"}
 	for _, n := range of.files {
 		asked = append(asked, "-print-file-name="+n)
@@ -350,12 +360,13 @@ func (f *Facts) identity(ctx context.Context, c *CC, of parts) string {
 	for _, n := range of.tools {
 		asked = append(asked, "-print-prog-name="+n)
 	}
-	ids := make([]string, len(asked))
+	ids, errs := make([]string, len(asked)), make([]error, len(asked))
 	var wg sync.WaitGroup
 	for i, a := range asked {
 		wg.Go(func() {
 			s, err := f.ask(ctx, c.Path, a)
 			if err != nil {
+				errs[i] = err
 				return
 			}
 			name, isTool := strings.CutPrefix(a, "-print-prog-name=")
@@ -383,7 +394,7 @@ func (f *Facts) identity(ctx context.Context, c *CC, of parts) string {
 			ids = append(ids, h+" "+sum)
 		}
 	}
-	return digest(ids...)
+	return digest(ids...), errors.Join(errs...)
 }
 
 func isDir(p string) bool {

@@ -34,7 +34,9 @@ type Facts struct {
 	// Asked are the settings that they depend on.
 	Asked Asked `json:"asked"`
 
-	mu sync.Mutex // guards Stamps while the facts are taken
+	mu sync.Mutex // guards these while the facts are taken
+	// unsure says that a program was killed before it had answered: such facts are not kept.
+	unsure bool
 }
 
 // Asked are the settings of the user that say where to look.
@@ -79,7 +81,7 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	if os.MkdirAll(filepath.Dir(cache), 0o755) == nil {
+	if !f.unsure && os.MkdirAll(filepath.Dir(cache), 0o755) == nil {
 		// A cache that cannot be written is no reason to stop: the facts are right.
 		_ = archive.WriteFile(cache, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
 	}

@@ -147,6 +147,26 @@ func TestAHostWithoutACLibraryServesAStackThatBringsItsOwn(t *testing.T) {
 	}
 }
 
+func TestWhatIsTakenFromAKilledCompilerIsNeitherUsedNorKept(t *testing.T) {
+	dir, cache := t.TempDir(), filepath.Join(t.TempDir(), "host.json")
+	a := Asked{Path: "/usr/bin:/bin", CC: filepath.Join(dir, "gcc")}
+	look := func() *Facts {
+		f, err := Look(context.Background(), a, cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	// It is killed once, when it is asked for its cc1: as by a kernel that has no memory left.
+	pose(t, dir, "gcc", `case "$1" in -print-prog-name=cc1) test -e `+dir+`/once || { >`+dir+`/once; kill -9 $$; };; esac; exec /usr/bin/gcc "$@"`)
+	if f := look(); f.Bare.Problem == "" || !strings.Contains(f.Bare.Problem, "killed") {
+		t.Errorf("got the problem %q, want one that says it was killed", f.Bare.Problem)
+	}
+	if f := look(); f.Bare.Problem != "" || f.Bare.ID == "" {
+		t.Errorf("the second time: got the problem %q and the identity %q, want none and one", f.Bare.Problem, f.Bare.ID)
+	}
+}
+
 func TestTheNewestCompilerThatPassesIsTakenAndTheOthersAreExplained(t *testing.T) {
 	dir := t.TempDir()
 	pose(t, dir, "gcc", `case "$1" in -dump*) echo 4.1.2;; *) exit 1;; esac`)
