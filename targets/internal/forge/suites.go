@@ -314,7 +314,7 @@ func (f *Forge) runcSuite(ctx context.Context, s *suite, t *testTree) error {
 		if err != nil {
 			return err
 		}
-		if err := t.do(ctx, t.p.Work, t.host.Path, "build", "-mod=vendor", "-buildvcs=false", "-tags", "seccomp", "-o", d+"/"+filepath.Base(d), "./"+pkg); err != nil {
+		if err := t.do(ctx, t.p.Work, t.host.Path, "build", "-mod=vendor", "-buildvcs=false", "-tags", "seccomp", "-ldflags=-linkmode=external -extldflags=-static", "-o", d+"/"+filepath.Base(d), "./"+pkg); err != nil {
 			return fmt.Errorf("helper %s: %w", pkg, err)
 		}
 	}

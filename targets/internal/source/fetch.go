@@ -37,10 +37,11 @@ type Store struct {
 	// Backoff is the wait before the first retry; it doubles with each. Zero is one second.
 	Backoff time.Duration
 
-	mu        sync.Mutex          // guards a lock that is being recorded
-	libraries sync.Mutex          // one at a time restores libraries
-	restored  map[string]string   // in this run: the digests of the tars, by file name
-	trees     map[string]*Digests // of checkouts, by directory
+	mu        sync.Mutex             // guards a lock that is being recorded
+	busy      map[string]*sync.Mutex // by file name
+	libraries sync.Mutex             // one at a time restores libraries
+	restored  map[string]string      // in this run: the digests of the tars, by file name
+	trees     map[string]*Digests    // of checkouts, by directory
 }
 
 // Meter is told of transfers as they go on.
@@ -214,10 +215,11 @@ func (s *Store) missing(tried []string) error {
 
 // get is locate, and a download where nothing is found. Without a file it gives what was tried, and why it was in vain.
 func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack.Lock, record bool) (found *Found, tried []string, err error) {
+	name := o.Name()
+	defer s.alone(name)() // components may share an archive: the first one fetches it
 	if found, err := s.locate(owner, o, l); found != nil || err != nil {
 		return found, nil, err
 	}
-	name := o.Name()
 	line := s.line(l, owner, name)
 	note := func(at, why string) { tried = append(tried, fmt.Sprintf("%s: %s", at, why)) }
 	if line == nil && !record {
@@ -269,6 +271,22 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 		return &Found{Origin: o, Path: p, SHA256: got}, nil, nil
 	}
 	return nil, tried, nil
+}
+
+// alone waits until nobody else is after a file, and gives what lets the next one.
+func (s *Store) alone(name string) func() {
+	s.mu.Lock()
+	if s.busy == nil {
+		s.busy = map[string]*sync.Mutex{}
+	}
+	m := s.busy[name]
+	if m == nil {
+		m = &sync.Mutex{}
+		s.busy[name] = m
+	}
+	s.mu.Unlock()
+	m.Lock()
+	return m.Unlock
 }
 
 func (s *Store) line(l *stack.Lock, component, name string) *stack.LockedFile {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +150,35 @@ func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil || !strings.Contains(string(data), "docker/daemon") {
 		t.Errorf("the series was not applied: %s, %v", data, err)
+	}
+}
+
+func TestComponentsThatShareAnArchiveFetchItOnce(t *testing.T) {
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		for range 50 {
+			fmt.Fprint(w, strings.Repeat("x", 1000))
+			w.(http.Flusher).Flush()
+		}
+	}))
+	defer srv.Close()
+	sum, err := archive.SHA256(strings.NewReader(strings.Repeat("x", 50000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &stack.Lock{}
+	s := &Store{Dir: t.TempDir(), Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")), Client: srv.Client(), Backoff: time.Millisecond}
+	names := []string{"dockerd", "docker-cli", "docker-proxy"}
+	for _, n := range names {
+		l.File = append(l.File, &stack.LockedFile{Component: n, Name: "shared.tar.gz", SHA256: sum, Size: 50000})
+	}
+	err = FetchAll(names, len(names), func(n string) error {
+		_, err := s.Get(context.Background(), &stack.Component{Name: n, Origin: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/shared.tar.gz"}}}, l, false)
+		return err
+	})
+	if err != nil || asked.Load() != 1 {
+		t.Errorf("asked %d times, %v, want once", asked.Load(), err)
 	}
 }
 
