@@ -103,6 +103,28 @@ type Graph struct {
 	Watch     Watcher
 	// Done are nodes that this process has brought up to date before; they are not looked at again.
 	Done map[string]Result
+
+	// looked are the records of nodes that Plan found fresh. Run takes its word until it makes something, for looking at
+	// an output costs by its files, and a making takes minutes, in which somebody may have changed another.
+	mu     sync.Mutex
+	looked map[string]*Record
+}
+
+// fresh gives the record of a node that Plan found to be as recorded, with this key, if nothing was made since.
+func (g *Graph) fresh(name, key string) *Record {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r := g.looked[name]; r != nil && r.Key == key {
+		return r
+	}
+	return nil
+}
+
+// look remembers what Plan found fresh, in place of what it found before.
+func (g *Graph) look(looked map[string]*Record) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.looked = looked
 }
 
 // Watcher is told what happens, from several goroutines.
@@ -163,7 +185,7 @@ func (g *Graph) Plan(want []string) ([]Planned, error) {
 		return nil, err
 	}
 	var plan []Planned
-	by := map[string]Planned{}
+	by, looked := map[string]Planned{}, map[string]*Record{}
 	for _, n := range order {
 		p := Planned{Name: n.Name, Status: Stale, Record: g.Load(n.Name)}
 		digests := map[string]string{}
@@ -186,13 +208,17 @@ func (g *Graph) Plan(want []string) ([]Planned, error) {
 			p.Status, p.Why = Depends, "if the output of "+strings.Join(moving, " or ")+" changes"
 		default:
 			p.Status = Fresh
+			was := slices.Clone(p.Record.Outputs)
 			if p.Why = g.Damage(p.Record, false); p.Why != "" {
 				p.Status = Damaged
+			} else if slices.Equal(was, p.Record.Outputs) { // with other times Run looks again, and writes them down
+				looked[n.Name] = p.Record
 			}
 		}
 		by[n.Name] = p
 		plan = append(plan, p)
 	}
+	g.look(looked)
 	return plan, nil
 }
 
@@ -447,6 +473,11 @@ func (g *Graph) Run(ctx context.Context, want []string) ([]Result, error) {
 
 func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 	key := Key(in)
+	if rec := g.fresh(n.Name, key); rec != nil {
+		res.Status, res.Record = Fresh, rec
+		g.Watch.Fresh(n.Name, rec)
+		return
+	}
 	rec := g.Load(n.Name)
 	res.Why = Differs(rec, in)
 	if rec != nil && rec.Key == key {
@@ -467,6 +498,7 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 			return
 		}
 	}
+	g.look(nil)
 	start := time.Now()
 	g.Watch.Begin(n.Name, res.Why)
 	made, err := n.Do(ctx, key)

@@ -118,6 +118,43 @@ func TestADamagedOutputIsNoticedAndMadeAgain(t *testing.T) {
 	}
 }
 
+func TestWhatIsDamagedAfterThePlanIsNoticedOnceSomethingWasMade(t *testing.T) {
+	w := newWorld(t, map[string][]string{"first": nil, "left": {"first"}, "second": {"first"}})
+	w.run(t, "left", "second")
+	w.input["second"] = "changed"
+	g := w.graph()
+	g.Width = 1
+	plan, err := g.Plan([]string{"second", "left"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan[0].Name != "first" || plan[0].Status != Fresh || plan[2].Status != Fresh {
+		t.Fatalf("plan: got %v, want first and left fresh", plan)
+	}
+	for _, n := range g.Nodes { // second's making damages left, which comes after it
+		if do := n.Do; n.Name == "second" {
+			n.Do = func(ctx context.Context, key string) (Made, error) {
+				if err := os.Remove(filepath.Join(w.root, "left")); err != nil {
+					t.Error(err)
+				}
+				return do(ctx, key)
+			}
+		}
+	}
+	if g.fresh("left", plan[2].Record.Key) == nil {
+		t.Error("Run will look at left again, which Plan has just looked at")
+	}
+	if _, err := g.Run(t.Context(), []string{"second"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Run(t.Context(), []string{"left"}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(w.ran, "left") {
+		t.Errorf("ran %v, want left, too", w.ran)
+	}
+}
+
 func TestTouchRebuildsNothing(t *testing.T) {
 	w := newWorld(t, diamond)
 	w.run(t, "top")
