@@ -203,7 +203,12 @@ func guards(path, relro string) string {
 	if relro != "writable" {
 		all = append(all, "relro")
 	}
-	if data, err := os.ReadFile(path); err == nil && loadsCanary(data) {
+	guarded := false
+	_ = windows(path, func(data []byte, _ int64) bool { // who cannot read it has been told above
+		guarded = loadsCanary(data)
+		return !guarded
+	})
+	if guarded {
 		all = append(all, "stack protector")
 	}
 	return strings.Join(all, ", ")
