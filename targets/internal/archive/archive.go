@@ -359,14 +359,12 @@ func WriteTarGzLevel(file string, es []Entry, t time.Time, level int) (tarSHA st
 	h := sha256.New()
 	err = WriteFile(file, 0o644, func(w io.Writer) error {
 		bw := bufio.NewWriterSize(w, 1<<20)
-		zw, err := gzip.NewWriterLevel(bw, level)
+		zw, err := newGzipWriter(bw, level)
 		if err != nil {
 			return err
 		}
-		if err := WriteTar(io.MultiWriter(zw, h), es, t); err != nil {
-			return err
-		}
-		return errors.Join(zw.Close(), bw.Flush())
+		err = WriteTar(io.MultiWriter(zw, h), es, t)
+		return errors.Join(err, zw.Close(), bw.Flush()) // closed in any case: it writes from the side
 	})
 	return hex.EncodeToString(h.Sum(nil)), err
 }
