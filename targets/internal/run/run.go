@@ -68,8 +68,11 @@ func (c Cmd) Run(ctx context.Context) error {
 	cmd := exec.Command(path)
 	cmd.Args = c.Argv
 	cmd.Dir, cmd.Env = c.Dir, c.Env
-	cmd.Stdout, cmd.Stderr = c.Out, c.Out
-	cmd.WaitDelay = 2 * time.Second // a grandchild that left the group cannot hold the pipe open for ever
+	out, err := c.output(cmd)
+	if err != nil {
+		return &Error{c, -1, err}
+	}
+	defer out.close()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if !c.Online {
 		Isolate(cmd.SysProcAttr)
@@ -77,6 +80,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return &Error{c, -1, err}
 	}
+	out.begin()
 	pgid := cmd.Process.Pid
 	done := make(chan struct{})
 	var watch sync.WaitGroup
@@ -96,6 +100,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	close(done)
 	watch.Wait()
 	syscall.Kill(-pgid, syscall.SIGKILL) // what the child left behind
+	err = errors.Join(err, out.wait(ctx))
 	if st := cmd.ProcessState; st != nil && c.Usage != nil {
 		c.Usage.CPU = st.UserTime() + st.SystemTime()
 		if r, ok := st.SysUsage().(*syscall.Rusage); ok {
@@ -114,6 +119,73 @@ func (c Cmd) Run(ctx context.Context) error {
 		return &Error{c, code, err}
 	}
 	return nil
+}
+
+// held is how long the output of a child that has ended may stay open. Besides its grandchildren, it is held for a moment
+// by every other child that this process is just making: making one with a network of its own takes seconds on a busy machine.
+var held = 30 * time.Second
+
+// output is the way of a child's output to a writer that is not a file.
+type output struct {
+	to   io.Writer
+	r, w *os.File
+	done chan error
+}
+
+// output connects the command's output with c.Out.
+func (c Cmd) output(cmd *exec.Cmd) (*output, error) {
+	o := &output{to: c.Out}
+	if f, ok := c.Out.(*os.File); ok || c.Out == nil {
+		if ok {
+			cmd.Stdout, cmd.Stderr = f, f
+		}
+		return o, nil
+	}
+	var err error
+	if o.r, o.w, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = o.w, o.w
+	return o, nil
+}
+
+// begin copies what the child, which has started, writes.
+func (o *output) begin() {
+	if o.r == nil {
+		return
+	}
+	o.w.Close()
+	o.done = make(chan error, 1)
+	go func() {
+		_, err := io.Copy(o.to, o.r)
+		o.r.Close() // when the writer failed: the child learns of it, and does not wait for ever
+		o.done <- err
+	}()
+}
+
+// wait waits until all is copied. Nothing is written to the writer after it.
+func (o *output) wait(ctx context.Context) error {
+	if o.done == nil {
+		return nil
+	}
+	late := time.NewTimer(held)
+	defer late.Stop()
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done(): // what it printed is of no use then
+	case <-late.C:
+	}
+	o.r.Close()
+	<-o.done
+	return fmt.Errorf("it has ended, and something that it started holds its output open")
+}
+
+func (o *output) close() {
+	if o.r != nil {
+		o.r.Close()
+		o.w.Close()
+	}
 }
 
 // Output runs the child and gives what it printed, at most 1 MiB of it.

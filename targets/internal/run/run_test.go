@@ -34,6 +34,32 @@ func TestAFailureSaysTheCommandAndItsCode(t *testing.T) {
 	}
 }
 
+func TestAnOutputThatIsHeldOpenIsWaitedForAndThenAnError(t *testing.T) {
+	// Who leaves the group outlives its parent; after a moment it lets go.
+	out, err := (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 0.3' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}).Output(t.Context())
+	if err != nil || out != "said\n" {
+		t.Errorf("held for a moment: got %q, %v", out, err)
+	}
+	before := held
+	defer func() { held = before }()
+	held = 100 * time.Millisecond
+	_, err = (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 5' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}).Output(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "holds its output open") {
+		t.Errorf("held for long: got %v", err)
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestALogThatCannotBeWrittenEndsTheChild(t *testing.T) {
+	err := Cmd{Argv: []string{"sh", "-c", "while echo much; do :; done"}, Dir: "/", Env: env, Out: broken{}}.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("got %v, want the writer's error", err)
+	}
+}
+
 func TestTheNetworkIsDenied(t *testing.T) {
 	if !Isolated().Network {
 		t.Skip(Isolated().Why)
