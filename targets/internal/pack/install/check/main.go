@@ -19,6 +19,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	//lint:ignore SA1019 the oldest stacks are built by Gos whose os and io lack what this has
 	"io/ioutil"
 	"os"
 	"path/filepath"
