@@ -24,11 +24,7 @@ func libseccomp(r request) Plan {
 	gperf := "#!/bin/sh\ncase \"$1\" in --version) echo 'GNU gperf 3.1'; exit 0;; esac\n" +
 		"echo 'drydock: make wants to run gperf, but src/syscalls.perf.c should be newer than its source' >&2\nexit 1\n"
 	// A .c file that looks older than what it is made from sends make to gperf: archives do not keep times exactly.
-	var link []string
-	if r.own { // what configure tries must run; libtool would keep a -static in LDFLAGS for itself
-		link = []string{"-static"}
-	}
-	env := append(r.env(link...), "AR_FLAGS=crD", "CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
+	env := append(r.configureEnv(), "AR_FLAGS=crD", "CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
 	jobs := fmt.Sprintf("-j%d", max(1, r.t.Jobs))
 	return Plan{
 		Files: []File{{Path: r.p.Shims + "/gperf", Data: gperf, Exec: true}},

@@ -29,11 +29,7 @@ func (r request) hardened() string {
 func (r request) configured(generated, flags, env []string, targets, take [][]string, outputs []Output) Plan {
 	// Without pkg-config: what it would be asked for is either said in the environment or not wanted.
 	pkgConfig := r.p.Shims + "/pkg-config"
-	var link []string
-	if r.own { // what configure tries must run, also where the host has no loader of musl's
-		link = []string{"-static"}
-	}
-	env = append(append(r.env(link...), "CFLAGS="+r.hardened(), "CONFIG_SHELL="+r.t.Shell, "PKG_CONFIG="+pkgConfig), env...)
+	env = append(append(r.configureEnv(), "CFLAGS="+r.hardened(), "CONFIG_SHELL="+r.t.Shell, "PKG_CONFIG="+pkgConfig), env...)
 	object := r.p.Work + "/drydock-names.o"
 	cc := append([]string{r.cc(), "-std=gnu99"}, strings.Fields(r.hardened())...)
 	p := Plan{

@@ -193,6 +193,15 @@ func (r request) env(more ...string) []string {
 	}
 }
 
+// configureEnv is env for GNU's configure: what it tries must run, also where the host has no loader of musl's. The flag
+// goes with the compiler, for libtool would keep a -static in LDFLAGS for itself.
+func (r request) configureEnv() []string {
+	if r.own {
+		return r.env("-static")
+	}
+	return r.env()
+}
+
 // include names the directories of headers, for a C compiler.
 func (r request) include() []string {
 	if r.t.Headers == "" {
