@@ -17,13 +17,12 @@ const gzipBlock = 1 << 20
 // gzipWriter writes one gzip stream (RFC 1952), whose blocks the cores compress side by side. Its bytes follow from the
 // content and the level alone, not from the number of cores.
 type gzipWriter struct {
-	w       io.Writer
 	block   []byte
 	crc     uint32
 	size    uint32
 	writers sync.Pool        // of *flate.Writer
 	queue   chan chan []byte // the compressed blocks to come, in order
-	done    chan error       // the first error of w, when all is written
+	done    chan error       // the first error of the writer below, when all is written
 }
 
 // newGzipWriter gives a writer with one of flate's levels; Close ends the stream, and waits for all that is written.
@@ -32,7 +31,7 @@ func newGzipWriter(w io.Writer, level int) (*gzipWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &gzipWriter{w: w, block: make([]byte, 0, gzipBlock), queue: make(chan chan []byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+	z := &gzipWriter{block: make([]byte, 0, gzipBlock), queue: make(chan chan []byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
 	z.writers.New = func() any { f, _ := flate.NewWriter(nil, level); return f } // the level is a good one
 	z.writers.Put(first)
 	go func() {
