@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,9 +108,16 @@ const linkMemory = 1200 << 20
 // Open finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
 func Open() (*Forge, error) { return opened() }
 
+// memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What is in
+// use at a time, several archives being unpacked, is less.
+const memoryLimit = 44 << 20
+
 var opened = sync.OnceValues(open)
 
 func open() (*Forge, error) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	syscall.Umask(0o022) // what is built must not depend on whose terminal or cron table it was
 	root, err := findRoot()
 	if err != nil {

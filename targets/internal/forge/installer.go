@@ -60,7 +60,8 @@ func (f *Forge) installer(ctx context.Context, dockerd *source.Found) ([]archive
 }
 
 // checker compiles the program that checks a package on a host whose own tools cannot, with the stack's Go: the package's
-// bytes do not depend on the Go that compiled drydock.
+// bytes do not depend on the Go that compiled drydock. Its flags are those of the components, so that what it imports is
+// compiled already.
 func (f *Forge) checker(ctx context.Context) ([]byte, error) {
 	c := f.Stack.Component["docker-cli"]
 	_, g := f.tools(c)
@@ -80,7 +81,7 @@ func (f *Forge) checker(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
+	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
 		Env: []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
 			"GOFLAGS=", "GOENV=off", "GOOS=linux", "GOARCH=" + f.Stack.Target.Arch}}.Output(ctx)
 	if err != nil {

@@ -68,8 +68,44 @@ var stated = map[string]string{
 // names that licensecheck has for what SPDX calls otherwise.
 var spdx = map[string]string{"LGPL-2.1": "LGPL-2.1-only", "GPL-2.0": "GPL-2.0-only", "GPL-3.0": "GPL-3.0-only", "MPL-2.0-no-copyleft-exception": "MPL-2.0"}
 
-// scan takes a second the first time, and most texts are there many times over.
+// scanned are the texts that were looked at: most are there many times over.
 var scanned sync.Map
+
+// common are the beginnings of licensecheck's names of licences that nearly everything has, and of those that have a short
+// form beside a long one.
+var common = []string{"Apache-2.0", "BSD-", "CDDL-1.0", "GPL-2.0", "HPND", "Intel", "LGPL-2.1", "MIT", "MPL-", "Multics"}
+
+// shortLicence is the length, in words, below which a licence is looked for always.
+const shortLicence = 250
+
+// few looks for the common licences and for all short ones: to look for every licence that is known takes two seconds
+// and 60 MB, which no text here needs. Words of a text that few leaves over can be a licence only if they are many.
+var few = sync.OnceValue(func() *licensecheck.Scanner {
+	s, err := licensecheck.NewScanner(slices.DeleteFunc(licensecheck.BuiltinLicenses(), func(l licensecheck.License) bool { return !fewHas(l) }))
+	if err != nil { // of the library's own licences
+		return nil
+	}
+	return s
+})
+
+func fewHas(l licensecheck.License) bool {
+	return l.LRE != "" && (slices.ContainsFunc(common, func(c string) bool { return strings.HasPrefix(l.ID, c) }) || len(strings.Fields(l.LRE)) < shortLicence)
+}
+
+// leftOver is the number of unknown words above which a text is held against every known licence: fewer than a licence
+// has that few does not look for, with some to spare.
+const leftOver = shortLicence * 4 / 5
+
+func scan(data []byte) licensecheck.Coverage {
+	if few() == nil {
+		return licensecheck.Scan(data)
+	}
+	c := few().Scan(data)
+	if float64(len(bytes.Fields(data)))*(100-c.Percent)/100 > leftOver {
+		c = licensecheck.Scan(data)
+	}
+	return c
+}
 
 // licencesIn gives the SPDX identifiers of the licences that a text contains, sorted.
 func licencesIn(data []byte) []string {
@@ -77,7 +113,7 @@ func licencesIn(data []byte) []string {
 		return ids.([]string)
 	}
 	var ids []string
-	for _, m := range licensecheck.Scan(data).Match {
+	for _, m := range scan(data).Match {
 		if m.IsURL { // a mention, not the text
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"drydock/targets/internal/archive"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
+	"github.com/google/licensecheck"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -278,6 +280,69 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 	if m.Relink == nil || m.Relink.SHA256 != sum {
 		t.Errorf("the manifest's digest of the relink file: got %+v, want %s", m.Relink, sum)
 	}
+}
+
+// Every licence that the library knows by its text is found, in its shortest form and below one that everybody has: what
+// few leaves out is looked for with all of them.
+func TestALicenceThatIsRareIsFoundToo(t *testing.T) {
+	rare, all := 0, licensecheck.BuiltinLicenses()
+	i := slices.IndexFunc(all, func(l licensecheck.License) bool { return l.ID == "Apache-2.0" && l.LRE != "" })
+	apache := shortest(all[i].LRE)
+	for _, l := range all {
+		if l.LRE == "" {
+			continue
+		}
+		text := []byte(apache + "\n\n" + shortest(l.LRE))
+		full := licensecheck.Scan(text)
+		if got := scan(text); !slices.Equal(got.Match, full.Match) {
+			t.Errorf("%s: got %v, want %v", l.ID, got, full)
+		}
+		if !fewHas(l) {
+			rare++
+		}
+	}
+	if rare < 100 {
+		t.Errorf("few leaves out %d licences, want most of them", rare)
+	}
+}
+
+// shortest gives a text that a licence's expression matches, without what may be left out: (( ))?? is that, || stands
+// between alternatives, __20__ is for as many words, and {{ }} and //** **// are remarks.
+func shortest(lre string) string {
+	lre = regexp.MustCompile(`(?s)//\*\*.*?\*\*//|\{\{.*?\}\}|__\d+__`).ReplaceAllString(lre, " ")
+	mark := regexp.MustCompile(`\(\(|\)\)(\?\?)?|\|\|`)
+	var group func() (text string, end string)
+	group = func() (string, string) {
+		text, first := "", ""
+		alternative := false
+		for {
+			m := mark.FindStringIndex(lre)
+			if m == nil {
+				text, lre = text+lre, ""
+				return text, ""
+			}
+			sign := lre[m[0]:m[1]]
+			text, lre = text+lre[:m[0]], lre[m[1]:]
+			switch sign {
+			case "((":
+				if inner, end := group(); end == "))" {
+					text += inner
+				}
+			case "||":
+				if !alternative {
+					first, alternative = text, true
+				}
+				text = ""
+			default:
+				if alternative {
+					text = first
+				}
+				return text, sign
+			}
+		}
+	}
+	text, _ := group()
+	return text
 }
 
 func TestWhatHasNoLicenceIsNotPacked(t *testing.T) {

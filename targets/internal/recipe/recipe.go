@@ -274,7 +274,7 @@ func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags
 	cmd := func(verb ...string) []string {
 		return append(append(append([]string{r.t.Go}, verb...), common...), pkgs...)
 	}
-	compile := Step{Name: "compile " + name, Dir: dir, Env: e, Compiles: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")}
+	compile := Step{Name: "compile " + name, Dir: dir, Env: r.narrow(e), Compiles: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")}
 	if r.modules() == "on" {
 		return []Step{compile, {Name: "link " + name, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/")}}
 	}
@@ -289,6 +289,15 @@ func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags
 		steps = append(steps, Step{Name: "link " + file, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/"+file)})
 	}
 	return steps
+}
+
+// narrow has each compiler use fewer cores, for Go starts as many compilers as there are: on two cores that costs 7 to 15 %
+// less CPU time, which otherwise goes to threads that look for work. With many cores the last packages want more than one.
+func (r request) narrow(env []string) []string {
+	if r.t.Jobs == 0 {
+		return env
+	}
+	return append(slices.Clone(env), fmt.Sprintf("GOMAXPROCS=%d", max(1, r.t.Jobs/2)))
 }
 
 func (r request) goAtLeast(v string) bool {
