@@ -5,6 +5,7 @@ package archive
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -271,9 +272,66 @@ type Entry struct {
 	Name string // slash-separated, in the archive
 	// Path is the file on disk; empty when Data is the content.
 	Path string
-	Data []byte
-	Mode fs.FileMode // 0644 or 0755
-	Link string      // target, for a symbolic link
+	// From and Len, where Len is not 0, say that the content is so many bytes of the file.
+	From, Len int64
+	Data      []byte
+	Mode      fs.FileMode // 0644 or 0755
+	Link      string      // target, for a symbolic link
+}
+
+// Open gives the content and its size in bytes.
+func (e Entry) Open() (io.ReadCloser, int64, error) {
+	if e.Path == "" {
+		return io.NopCloser(bytes.NewReader(e.Data)), int64(len(e.Data)), nil
+	}
+	f, err := os.Open(e.Path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if e.Len > 0 {
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.NewSectionReader(f, e.From, e.Len), f}, e.Len, nil
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, fi.Size(), nil
+}
+
+// InTar lists the files in a tar that is not compressed, as entries whose content stays there.
+func InTar(file string) ([]Entry, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var es []Entry
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return es, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		e := Entry{Name: h.Name, Mode: 0o644}
+		if h.Size > 0 {
+			// The reader takes whole blocks of the file, none in advance.
+			at, err := f.Seek(0, io.SeekCurrent)
+			if err != nil {
+				return nil, err
+			}
+			e.Path, e.From, e.Len = file, at, h.Size
+		}
+		es = append(es, e)
+	}
 }
 
 // Tree lists everything below dir as entries with prefix before their names.
@@ -320,32 +378,21 @@ func WriteTar(w io.Writer, es []Entry, t time.Time) error {
 }
 
 func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
-	h := &tar.Header{Name: e.Name, Mode: int64(e.Mode.Perm()), ModTime: t.UTC().Truncate(time.Second), Typeflag: tar.TypeReg, Size: int64(len(e.Data))}
+	h := &tar.Header{Name: e.Name, Mode: int64(e.Mode.Perm()), ModTime: t.UTC().Truncate(time.Second), Typeflag: tar.TypeReg}
 	if e.Link != "" {
 		h.Typeflag, h.Linkname, h.Mode, h.Size = tar.TypeSymlink, e.Link, 0o777, 0
 		return tw.WriteHeader(h)
 	}
-	if e.Path == "" {
-		if err := tw.WriteHeader(h); err != nil {
-			return err
-		}
-		_, err := tw.Write(e.Data)
-		return err
-	}
-	f, err := os.Open(e.Path)
+	r, size, err := e.Open()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	h.Size = fi.Size()
+	defer r.Close()
+	h.Size = size
 	if err := tw.WriteHeader(h); err != nil {
 		return err
 	}
-	_, err = io.Copy(tw, f)
+	_, err = io.Copy(tw, r)
 	return err
 }
 
@@ -454,7 +501,7 @@ func SHA256Tree(p string) (string, error) {
 // SHA256 is the digest of all that r gives, in hex.
 func SHA256(r io.Reader) (string, error) {
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, r, make([]byte, 1<<20)); err != nil {
+	if _, err := io.Copy(h, r); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

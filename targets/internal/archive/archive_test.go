@@ -176,3 +176,38 @@ func FuzzExtractNeverWritesOutside(f *testing.F) {
 		})
 	})
 }
+
+func TestFilesInATarAreEntriesThatReadTheSame(t *testing.T) {
+	dir := t.TempDir()
+	want := []Entry{{Name: "a", Data: []byte("one"), Mode: 0o644}, {Name: "b/empty", Mode: 0o644},
+		{Name: "b/long", Data: bytes.Repeat([]byte("0123456789"), 1000), Mode: 0o644}, {Name: "b/z", Link: "../a"}}
+	file := filepath.Join(dir, "x.tar")
+	var b bytes.Buffer
+	if err := WriteTar(&b, want, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := InTar(file)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("got %d entries, %v, want the 3 files", len(got), err)
+	}
+	for i, e := range got {
+		r, size, err := e.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || e.Name != want[i].Name || size != int64(len(data)) || !bytes.Equal(data, want[i].Data) {
+			t.Errorf("%s: got %d bytes of %d, %v, want those of %s", e.Name, len(data), size, err, want[i].Name)
+		}
+	}
+	if err := os.WriteFile(file, b.Bytes()[:b.Len()/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := InTar(file); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a cut tar: got %v, want an error that names it", err)
+	}
+}

@@ -35,7 +35,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	if err != nil {
 		return nil, err
 	}
-	inputs := []graph.Input{{Name: "format", Value: "4"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
+	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}}
 	sign, err := signer()
 	if err != nil {

@@ -38,8 +38,8 @@ func readTexts(file string) ([]text, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		data, err := io.ReadAll(tr)
-		if err != nil {
+		data := make([]byte, h.Size)
+		if _, err := io.ReadFull(tr, data); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		ts = append(ts, text{h.Name, data})

@@ -210,10 +210,8 @@ func sumsOf(es []archive.Entry, known map[string]string) ([]byte, error) {
 		case e.Link != "":
 			continue
 		case sum != "":
-		case e.Path != "":
-			sum, err = archive.SHA256File(e.Path)
 		default:
-			sum, err = archive.SHA256(bytes.NewReader(e.Data))
+			sum, err = sumOf(e)
 		}
 		if err != nil {
 			return nil, err
@@ -227,6 +225,15 @@ func sumsOf(es []archive.Entry, known map[string]string) ([]byte, error) {
 		}
 	}
 	return []byte(strings.Join(lines, "")), nil
+}
+
+func sumOf(e archive.Entry) (string, error) {
+	r, _, err := e.Open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	return archive.SHA256(r)
 }
 
 // plainNames refuses what would need pax headers, which an old tar does not know.
@@ -285,13 +292,11 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 		if p.Relink == "" || !slices.Contains(p.Links, "libseccomp") && c.libc() != "glibc" {
 			continue
 		}
-		objects, err := readTexts(p.Relink)
+		objects, err := archive.InTar(p.Relink)
 		if err != nil {
 			return nil, err
 		}
-		for _, o := range objects {
-			es = append(es, archive.Entry{Name: o.name, Data: o.data, Mode: 0o644})
-		}
+		es = append(es, objects...)
 	}
 	if es == nil {
 		return nil, os.RemoveAll(file)
