@@ -80,8 +80,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	if err != nil {
 		return fail(CodeOther, err)
 	}
-	if iso := run.Isolated(); !iso.Network && slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh }) {
-		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", iso.Why)
+	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
+	if stale && !run.Isolated().Network { // to try it takes 10 ms
+		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", run.Isolated().Why)
 	}
 	f.sweep()
 	defer func() {
@@ -173,16 +174,14 @@ func (f *Forge) lock(ctx context.Context, wait bool) error {
 
 // fit stops before anything is touched when this host cannot build the components.
 func (f *Forge) fit(parts []string) error {
-	findings := f.facts.Check(f.asks(parts))
-	bad := 0
-	for _, x := range findings {
-		if !x.OK {
-			bad++
-		}
-	}
-	if bad == 0 {
+	asks := f.asks(parts)
+	asks.Network = false // stops nothing
+	unfit := func(x host.Finding) bool { return !x.OK }
+	if !slices.ContainsFunc(f.facts.Check(asks), unfit) {
 		return nil
 	}
+	findings := f.facts.Check(f.asks(parts))
+	bad := len(slices.DeleteFunc(slices.Clone(findings), func(x host.Finding) bool { return x.OK }))
 	f.UI.Text(findingsTable(f.UI, findings))
 	return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
 }
