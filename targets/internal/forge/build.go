@@ -214,6 +214,9 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 
 	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
+	if o := in.found.Origin; o != nil && o.Series != "" {
+		add("series", strings.Join(append([]string{o.Series}, o.Skip...), " without "))
+	}
 	if in.vendor != "" {
 		add("vendor tree", in.vendor)
 	}

@@ -201,6 +201,7 @@ var hints = []struct {
 }{
 	{regexp.MustCompile(`cannot find -lseccomp|seccomp\.h: No such file`), "libseccomp is not where this build expects it: \"mage libseccomp\"; if it is, the compile cache is stale: \"mage clean\""},
 	{regexp.MustCompile(`cannot find main module|inconsistent vendoring|import lookup disabled by -mod=vendor|cannot find module providing package`), "the vendor tree and go.mod disagree: after a patch that adds an import, or with a vendor archive of another version; remove vendor-sources/*_vendor-*.tar.gz of this component and run \"mage fetch\""},
+	{regexp.MustCompile("undefined reference to `(__[a-z]+_chk|__isoc(99|23)_[a-z]+)'"), "a library that was compiled for glibc is linked with the stack's own C library: compile the one at LIBSECCOMP_PREFIX with musl, or build with LIBC=host"},
 	{regexp.MustCompile(`rcrt1\.o`), "this C library cannot link static-pie (glibc before 2.26): \"mage check\""},
 	{regexp.MustCompile(`cannot find -lc\b|cannot find -lpthread|attempted static link`), "the C library's static archive is missing: install libc6-dev (Debian) or glibc-static (Red Hat)"},
 	{regexp.MustCompile(`__NR_setns|linux/quota\.h|dqblk_xfs\.h`), "the kernel's headers are missing or too old: install them, or name others with KERNEL_HEADERS"},

@@ -160,6 +160,13 @@ func Unpack(f *Found, dir string) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range f.Origin.Skip {
+		i := slices.IndexFunc(ps, func(p Patch) bool { return p.Name == path.Join(d, name) })
+		if i < 0 {
+			return fmt.Errorf("%s: %s: skip names %s, which is not in it", filepath.Base(f.Path), f.Origin.Series, name)
+		}
+		ps = slices.Delete(ps, i, i+1)
+	}
 	return Apply(dir, ps)
 }
 

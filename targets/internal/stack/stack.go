@@ -207,6 +207,8 @@ type Origin struct {
 	With []*Origin `toml:"with"`
 	// Series is the series file in the tree of the patches that belong to these sources.
 	Series string `toml:"series"`
+	// Skip are patches of the series that are left out, by their names in it.
+	Skip []string `toml:"skip"`
 	// Gopath overrides the component's.
 	Gopath map[string]string `toml:"gopath"`
 }
@@ -607,7 +609,7 @@ func Parse(data []byte, file string, s *Stack) Problems {
 			origins, tables = append(origins, o), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
 			for _, w := range o.With {
 				origins, tables = append(origins, w), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
-				if w.Series != "" || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
+				if w.Series != "" || len(w.Skip) > 0 || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
 					bad(at(tables[len(tables)-1]), "%s.origin.with: got a series, gopath, vendored or with of its own, want these in the origin", t)
 				}
 			}
@@ -619,6 +621,9 @@ func Parse(data []byte, file string, s *Stack) Problems {
 				if p != "" && (!filepath.IsLocal(p) || key == "series" && path.Base(p) != "series") {
 					bad(at(ot+"."+key, ot), "%s.origin.%s: got %q, want a path in the tree (of a file named series)", t, key, p)
 				}
+			}
+			if len(o.Skip) > 0 && o.Series == "" {
+				bad(at(ot+".skip", ot), "%s.origin.skip: got patches to leave out, want a series that they are in", t)
 			}
 			switch {
 			case o.Kind == KindFile && o.File == "":
