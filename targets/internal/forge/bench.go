@@ -205,7 +205,7 @@ func (m *manual) again(ctx context.Context, component string) (time.Duration, er
 			if slices.Contains(s.Argv, "list") {
 				continue
 			}
-			argv := slices.DeleteFunc(slices.Clone(s.Argv), func(a string) bool { return a == "-gcflags=all=-dwarf=false" })
+			argv := slices.DeleteFunc(slices.Clone(s.Argv), func(a string) bool { return a == recipe.NoDWARF })
 			env := s.Env
 			if len(names) > 1 && n == "runc" { // Go does not see that the library changed, so it is told
 				env = append(slices.Clone(env), "CGO_CFLAGS=-O2 -DBENCH "+strings.TrimPrefix(valueOf(env, "CGO_CFLAGS"), "-O2 "))

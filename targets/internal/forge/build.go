@@ -81,7 +81,7 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 		return fail(CodeOther, err)
 	}
 	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
-	if stale && !run.Isolated().Network { // to try it takes 10 ms
+	if stale && !run.Isolated().Network { // to try it starts a process
 		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", run.Isolated().Why)
 	}
 	f.sweep()
@@ -174,14 +174,16 @@ func (f *Forge) lock(ctx context.Context, wait bool) error {
 
 // fit stops before anything is touched when this host cannot build the components.
 func (f *Forge) fit(parts []string) error {
-	asks := f.asks(parts)
-	asks.Network = false // stops nothing
-	unfit := func(x host.Finding) bool { return !x.OK }
-	if !slices.ContainsFunc(f.facts.Check(asks), unfit) {
+	findings := f.facts.Check(f.asks(parts))
+	bad := 0
+	for _, x := range findings {
+		if !x.OK {
+			bad++
+		}
+	}
+	if bad == 0 {
 		return nil
 	}
-	findings := f.facts.Check(f.asks(parts))
-	bad := len(slices.DeleteFunc(slices.Clone(findings), func(x host.Finding) bool { return x.OK }))
 	f.UI.Text(findingsTable(f.UI, findings))
 	return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
 }
@@ -214,6 +216,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 
 	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
+	// The source's digest is of the archives alone: the lock's lines of vendor trees are found by it.
 	if o := in.found.Origin; o != nil && o.Series != "" {
 		add("series", strings.Join(append([]string{o.Series}, o.Skip...), " without "))
 	}

@@ -278,7 +278,7 @@ func (f *Forge) look(ctx context.Context) error {
 // asks are what the named components need of the host.
 func (f *Forge) asks(names []string) host.Asks {
 	a := host.Asks{Go: map[string]string{}, Kernel: f.Stack.Target.Kernel, Dir: filepath.Join(f.Root, "build"), Disk: buildSpace, Memory: linkMemory,
-		Epoch: f.Stack.Epoch, Network: true, Fetch: f.Stack.Toolchains(), Writable: []string{filepath.Join(f.Root, "build"), filepath.Join(f.Root, "output"), filepath.Join(f.Root, ".cache")}}
+		Epoch: f.Stack.Epoch, Fetch: f.Stack.Toolchains(), Writable: []string{filepath.Join(f.Root, "build"), filepath.Join(f.Root, "output"), filepath.Join(f.Root, ".cache")}}
 	if _, err := os.Stat(f.build("store")); err == nil {
 		a.Disk = buildSpace / 3 // the caches are there already
 	}

@@ -81,7 +81,7 @@ func (f *Forge) checker(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
+	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
 		Env: []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
 			"GOFLAGS=", "GOENV=off", "GOOS=linux", "GOARCH=" + f.Stack.Target.Arch}}.Output(ctx)
 	if err != nil {

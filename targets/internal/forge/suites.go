@@ -56,8 +56,8 @@ var knownReasons = []struct {
 	{regexp.MustCompile(`cannot set hugetlb limit`), "no hugetlb cgroup is mounted on this machine"},
 }
 
-// suiteLimit is the time that one suite has. libseccomp's starts some fifty thousand processes: 3 minutes on a machine
-// where one takes a millisecond, over 15 where it takes several.
+// suiteLimit is the time that one suite has. libseccomp's takes 3 minutes on one machine and over 15 on another,
+// where a process starts slowly.
 const suiteLimit = 90 * time.Minute
 
 // Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's

@@ -186,7 +186,9 @@ func Check(ctx context.Context, asJSON bool) error {
 	if err := f.look(ctx); err != nil {
 		return err
 	}
-	findings := f.facts.Check(f.asks(f.Stack.Parts()))
+	asks := f.asks(f.Stack.Parts())
+	asks.Network = true
+	findings := f.facts.Check(asks)
 	bad := 0
 	for _, x := range findings {
 		if !x.OK {

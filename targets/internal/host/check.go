@@ -48,7 +48,7 @@ type Asks struct {
 	Disk, Memory int64
 	// Epoch is a time that has passed, in seconds since 1970: the release's date.
 	Epoch int64
-	// Network asks whether compilers can be denied the network, which takes 10 ms to try and stops nobody.
+	// Network asks whether compilers can be denied the network: to try it starts a process, and the answer stops nobody.
 	Network bool
 	// Writable are directories that must take files, made or not.
 	Writable []string

@@ -209,8 +209,7 @@ func sumsOf(es []archive.Entry, known map[string]string) ([]byte, error) {
 		switch {
 		case e.Link != "":
 			continue
-		case sum != "":
-		default:
+		case sum == "":
 			sum, err = sumOf(e)
 		}
 		if err != nil {

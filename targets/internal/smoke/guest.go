@@ -12,15 +12,14 @@ import (
 //go:embed guest/main.go
 var guestSource []byte
 
-// CompileGuest makes the static program that runs inside the containers, with the flags of the stack's own programs: in
-// their cache most of it is compiled already. env is the environment of the go command,
+// CompileGuest makes the static program that runs inside the containers. env is the environment of the go command,
 // without what is said here; dir is the run's Work directory.
 func CompileGuest(ctx context.Context, goTool, dir string, env []string) error {
 	file := filepath.Join(dir, "guest")
 	if err := os.WriteFile(filepath.Join(dir, "guest.go"), guestSource, 0o644); err != nil {
 		return err
 	}
-	out, err := run.Cmd{Argv: []string{goTool, "build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w", "-o", file, "guest.go"}, Dir: dir,
+	out, err := run.Cmd{Argv: []string{goTool, "build", "-trimpath", "-ldflags=-s -w", "-o", file, "guest.go"}, Dir: dir,
 		Env: append(env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off", "GOOS=linux")}.Output(ctx)
 	if err != nil {
 		return &failure{"compile the guest: " + err.Error() + "\n" + out}

@@ -610,7 +610,7 @@ func Parse(data []byte, file string, s *Stack) Problems {
 			for _, w := range o.With {
 				origins, tables = append(origins, w), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
 				if w.Series != "" || len(w.Skip) > 0 || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
-					bad(at(tables[len(tables)-1]), "%s.origin.with: got a series, gopath, vendored or with of its own, want these in the origin", t)
+					bad(at(tables[len(tables)-1]), "%s.origin.with: got a series, skip, gopath, vendored or with of its own, want these in the origin", t)
 				}
 			}
 		}
