@@ -22,7 +22,7 @@ import (
 )
 
 // repository are the names at the top of the repository that belong to it: a checkout has other things lying about.
-var repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci", "docs", "patches", "targets"}
+var repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci", "docs", "patches", "targets", "vendor-sources/keys"}
 
 // ofStacks are the endings of the files in vendor-sources/ that belong to the repository.
 var ofStacks = []string{".toml", ".lock", ".digests", ".features"}
@@ -135,8 +135,11 @@ func (f *Forge) bundled(found map[string]*input, withGo bool) ([]archive.Entry, 
 			es = append(es, tree...)
 			continue
 		}
-		for _, a := range append([]*source.Found{in.found}, in.found.With...) {
+		for _, a := range in.found.Archives() {
 			add("vendor-sources/"+filepath.Base(a.Path), a.Path)
+			if a.Signature != "" {
+				add("vendor-sources/"+filepath.Base(a.Signature), a.Signature)
+			}
 		}
 		if in.vendor != "" {
 			line := f.Stack.Lock.VendorFor(n, in.found.SHA256)
@@ -363,7 +366,7 @@ func (f *Forge) wanted(c *stack.Component, row func(name string, size int64, sum
 		if found.SHA256 == source.Unknown {
 			continue
 		}
-		for _, a := range append([]*stack.Origin{o}, o.With...) {
+		for _, a := range o.Files() {
 			if _, err := os.Stat(filepath.Join(f.store.Dir, a.Name())); err == nil {
 				continue
 			}

@@ -15,7 +15,6 @@ import (
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/prove"
 	"drydock/targets/internal/recipe"
-	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 )
 
@@ -46,6 +45,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	}
 	for _, n := range nodes {
 		c := f.Stack.Component[n.Name]
+		inputs = append(inputs, f.signatureInputs(found[n.Name])...)
 		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
 	}
 	inputs = append(inputs, installer...)
@@ -75,6 +75,20 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 			return made, nil
 		},
 	}, nil
+}
+
+// signatureInputs are upstream's signatures of a component's archives: the manifest says whose they are.
+func (f *Forge) signatureInputs(in *input) []graph.Input {
+	var all []graph.Input
+	if in.found.Checkout() {
+		return nil
+	}
+	for _, a := range in.found.Archives() {
+		if sig := a.Origin.Signature(); sig != nil {
+			all = append(all, graph.Input{Name: "signature " + sig.Name(), Value: a.Origin.SignedBy})
+		}
+	}
+	return all
 }
 
 // contents says what the package is made from, and of what.
@@ -121,12 +135,22 @@ func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.
 	if in.found.Checkout() {
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
 	} else {
-		for _, a := range append([]*source.Found{in.found}, in.found.With...) {
+		for _, a := range in.found.Archives() {
 			sum, err := f.store.Digests.Of(a.Path)
 			if err != nil {
 				return nil, nil, err
 			}
 			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
+			sig, err := f.store.CheckSignature(a)
+			if err != nil {
+				return nil, nil, err
+			}
+			if sig != nil {
+				if sum, err = f.store.Digests.Of(sig.Path); err != nil {
+					return nil, nil, err
+				}
+				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path), SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
+			}
 		}
 	}
 	if in.vendor != "" {

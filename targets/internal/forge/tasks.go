@@ -153,7 +153,10 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 	}
 	before := string(f.Stack.Lock.Encode())
 	if err = f.Toolchain(ctx, toolchain, record); err == nil {
-		_, err = f.sources(ctx, f.Stack.Parts(), record)
+		var found map[string]*input
+		if found, err = f.sources(ctx, f.Stack.Parts(), record); err == nil {
+			err = f.signatures(found)
+		}
 	}
 	if record && string(f.Stack.Lock.Encode()) != before {
 		file, werr := f.writeLock()
@@ -166,6 +169,24 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 	}
 	f.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", f.Stack.Name, f.rel(f.store.Dir))
 	return nil
+}
+
+// signatures checks upstream's signatures of all that was found, which may have been carried here, and says whose they are.
+func (f *Forge) signatures(found map[string]*input) error {
+	var errs []error
+	for _, n := range f.Stack.Parts() {
+		if found[n].found.Checkout() {
+			continue
+		}
+		for _, a := range found[n].found.Archives() {
+			sig, err := f.store.CheckSignature(a)
+			errs = append(errs, err)
+			if sig != nil {
+				f.UI.Line("signed    %s by %s, %s", filepath.Base(a.Path), sig.Key, sig.Made.UTC().Format(time.DateOnly))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // writeLock writes the stack's lock, and gives its path.

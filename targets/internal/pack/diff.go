@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"drydock/targets/internal/graph"
 )
@@ -39,6 +40,9 @@ func Diff(a, b *Read) []Change {
 		add("component", n, release(p), release(q))
 		for _, d := range both(digests(p.Sources), digests(q.Sources)) {
 			add("source", n+" "+d.name, short(d.was), short(d.is))
+		}
+		for _, d := range both(signers(p.Signatures), signers(q.Signatures)) {
+			add("signature", n+" "+d.name, d.was, d.is)
 		}
 		for _, d := range both(digests(p.Patches), digests(q.Patches)) {
 			add("patch", n+" "+d.name, short(d.was), short(d.is))
@@ -112,6 +116,14 @@ func digests(ds []Digest) map[string]string {
 	m := map[string]string{}
 	for _, d := range ds {
 		m[d.Name] = d.SHA256
+	}
+	return m
+}
+
+func signers(ss []Signature) map[string]string {
+	m := map[string]string{}
+	for _, s := range ss {
+		m[s.Name] = s.Key + " at " + s.Made.Format(time.DateOnly)
 	}
 	return m
 }

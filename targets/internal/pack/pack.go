@@ -65,12 +65,14 @@ type Part struct {
 	Version string   `json:"version"`
 	Commit  string   `json:"commit,omitempty"` // upstream's; empty when it is not known
 	Sources []Digest `json:"sources"`          // archives, with what Debian adds to them; or one checkout
-	Vendor  *Digest  `json:"vendor,omitempty"` // the digest is that of the uncompressed tar
-	Patches []Digest `json:"patches,omitempty"`
-	Go      string   `json:"go,omitempty"` // release and identity of what compiled it
-	CC      string   `json:"cc,omitempty"`
-	Links   []string `json:"links,omitempty"` // components that are linked into it
-	Steps   []Step   `json:"steps"`
+	// Signatures are upstream's own of the archives, each checked against a pinned key when the package was made.
+	Signatures []Signature `json:"signatures,omitempty"`
+	Vendor     *Digest     `json:"vendor,omitempty"` // the digest is that of the uncompressed tar
+	Patches    []Digest    `json:"patches,omitempty"`
+	Go         string      `json:"go,omitempty"` // release and identity of what compiled it
+	CC         string      `json:"cc,omitempty"`
+	Links      []string    `json:"links,omitempty"` // components that are linked into it
+	Steps      []Step      `json:"steps"`
 
 	// Notices is the tar of its licence texts and lists of modules, Relink that of its objects; Relink may be empty.
 	Notices string `json:"-"`
@@ -93,6 +95,15 @@ type Digest struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size,omitempty"`
 	SHA256 string `json:"sha256"`
+}
+
+// Signature is upstream's of one archive, in OpenPGP's detached form.
+type Signature struct {
+	Digest
+	// Of is the archive's name, Key the fingerprint of the key that made it, Made when, by its own word.
+	Of   string    `json:"of"`
+	Key  string    `json:"key"`
+	Made time.Time `json:"made"`
 }
 
 // File is one file of the package.

@@ -60,6 +60,8 @@ type Found struct {
 	Path   string        // of the first archive; a checkout's directory
 	// SHA256 is the digest of all that Found stands for: the archive's own where it is just one.
 	SHA256 string
+	// Signature is the path of the archive's signature; empty where the origin names no key.
+	Signature string
 	// With are the further archives of the tree.
 	With []*Found
 	// Layout is the GOPATH that the tree is laid out as; empty for modules.
@@ -71,6 +73,9 @@ type Found struct {
 
 // Checkout says that the source is the user's own directory.
 func (f *Found) Checkout() bool { return f.Origin == nil }
+
+// Archives are the archive and those with it.
+func (f *Found) Archives() []*Found { return append([]*Found{f}, f.With...) }
 
 // Member gives the content of the file whose name is name below any leading directories.
 func (f *Found) Member(name string) ([]byte, error) {
@@ -128,8 +133,8 @@ func (s *Store) Locate(c *stack.Component, l *stack.Lock) (*Found, error) {
 	var wrong error
 	for _, o := range c.Origin {
 		var fs []*Found
-		for _, a := range append([]*stack.Origin{o}, o.With...) {
-			f, err := s.locate(c.Name, a, l)
+		for _, a := range o.Archives() {
+			f, err := s.locateSigned(c.Name, a, l)
 			wrong = errors.Join(wrong, err)
 			if f != nil {
 				fs = append(fs, f)
@@ -140,6 +145,21 @@ func (s *Store) Locate(c *stack.Component, l *stack.Lock) (*Found, error) {
 		}
 	}
 	return nil, wrong
+}
+
+// locateSigned finds an archive with its signature.
+func (s *Store) locateSigned(owner string, o *stack.Origin, l *stack.Lock) (*Found, error) {
+	f, err := s.locate(owner, o, l)
+	sig := o.Signature()
+	if f == nil || sig == nil {
+		return f, err
+	}
+	g, err := s.locate(owner, sig, l)
+	if g == nil {
+		return nil, err
+	}
+	f.Signature = g.Path
+	return f, nil
 }
 
 // locate finds one archive of a component, or of the stack's packages.
@@ -167,9 +187,10 @@ const Unknown = "unknown"
 // Expected is what a fetch from an origin would bring, by the lock.
 func Expected(c *stack.Component, o *stack.Origin, l *stack.Lock) *Found {
 	var fs []*Found
-	for _, a := range append([]*stack.Origin{o}, o.With...) {
+	for _, a := range o.Archives() {
 		f := &Found{Origin: a, SHA256: Unknown}
-		if line := l.FileFor(c.Name, a.Name()); line != nil {
+		sig := a.Signature()
+		if line := l.FileFor(c.Name, a.Name()); line != nil && (sig == nil || l.FileFor(c.Name, sig.Name()) != nil) {
 			f.SHA256 = line.SHA256
 		}
 		fs = append(fs, f)
@@ -190,8 +211,8 @@ func (s *Store) Get(ctx context.Context, c *stack.Component, l *stack.Lock, reco
 	var tried []string
 	for _, o := range c.Origin {
 		var fs []*Found
-		for _, a := range append([]*stack.Origin{o}, o.With...) {
-			f, why, err := s.get(ctx, c.Name, a, l, record)
+		for _, a := range o.Archives() {
+			f, why, err := s.getSigned(ctx, c.Name, a, l, record)
 			if err != nil {
 				return nil, err
 			}
@@ -211,6 +232,31 @@ func (s *Store) Get(ctx context.Context, c *stack.Component, l *stack.Lock, reco
 func (s *Store) missing(tried []string) error {
 	return &MissingError{fmt.Sprintf("no origin gave the source; tried:\n    %s\n  carry one of these files into %s and run again",
 		strings.Join(tried, "\n    "), s.Dir)}
+}
+
+// getSigned gets an archive, and its signature, which must be good.
+func (s *Store) getSigned(ctx context.Context, owner string, o *stack.Origin, l *stack.Lock, record bool) (*Found, []string, error) {
+	f, tried, err := s.get(ctx, owner, o, l, record)
+	sig := o.Signature()
+	if f == nil || sig == nil {
+		return f, tried, err
+	}
+	g, more, err := s.get(ctx, owner, sig, l, record)
+	if g == nil {
+		return nil, append(tried, more...), err
+	}
+	f.Signature = g.Path
+	if _, err := s.CheckSignature(f); err != nil {
+		if record { // nothing of it becomes a pin
+			s.mu.Lock()
+			l.File = slices.DeleteFunc(l.File, func(x *stack.LockedFile) bool {
+				return x.Component == owner && (x.Name == o.Name() || x.Name == sig.Name())
+			})
+			s.mu.Unlock()
+		}
+		return nil, nil, err
+	}
+	return f, nil, nil
 }
 
 // get is locate, and a download where nothing is found. Without a file it gives what was tried, and why it was in vain.

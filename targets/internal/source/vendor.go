@@ -147,7 +147,7 @@ func Unpack(f *Found, dir string) error {
 	if f.Checkout() {
 		return f.copyTo(dir)
 	}
-	for _, a := range append([]*Found{f}, f.With...) {
+	for _, a := range f.Archives() {
 		if err := unpack(a, filepath.Join(dir, a.Origin.Into), nil); err != nil {
 			return fmt.Errorf("unpack %s: %w", a.Path, err)
 		}

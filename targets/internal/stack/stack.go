@@ -197,6 +197,9 @@ type Origin struct {
 	URL string `toml:"url"`
 	// File is the name in vendor-sources/; by default the last element of Path or URL.
 	File string `toml:"file"`
+	// SignedBy is the fingerprint of the OpenPGP key that made upstream's signature of the archive: that of the subkey where a
+	// subkey did. The signature lies beside the archive, under its name with ".asc". Empty where there is none to check.
+	SignedBy string `toml:"signed_by"`
 	// Strip is the number of leading directories that the archive's names lose. Default 1.
 	Strip *int `toml:"strip"`
 	// Vendored says that the archive carries its vendor/ tree.
@@ -223,6 +226,37 @@ func (o *Origin) Name() string {
 	default:
 		return path.Base(o.URL)
 	}
+}
+
+// Archives are the origin's own archive and those with it.
+func (o *Origin) Archives() []*Origin { return append([]*Origin{o}, o.With...) }
+
+// Signature is where the signature of the archive can be had; nil where there is none to check.
+func (o *Origin) Signature() *Origin {
+	if o.SignedBy == "" {
+		return nil
+	}
+	const ext = ".asc"
+	s := &Origin{Kind: o.Kind, File: o.Name() + ext}
+	if o.Path != "" {
+		s.Path = o.Path + ext
+	}
+	if o.URL != "" {
+		s.URL = o.URL + ext
+	}
+	return s
+}
+
+// Files are all that is fetched from an origin: the archives, each with its signature behind it.
+func (o *Origin) Files() []*Origin {
+	var all []*Origin
+	for _, a := range o.Archives() {
+		all = append(all, a)
+		if s := a.Signature(); s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // StripCount is the number of leading directories to drop.
@@ -476,7 +510,9 @@ func keyLines(data []byte) map[string]int {
 var (
 	hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	commitRE  = regexp.MustCompile(`^[0-9a-f]{7,40}$`)
-	fileName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._~+@-]*$`)
+	// A fingerprint of OpenPGP's version 4 keys, or of version 6.
+	fingerprint = regexp.MustCompile(`^[0-9A-F]{40}([0-9A-F]{24})?$`)
+	fileName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._~+@-]*$`)
 )
 
 // Parse reads a stack file's bytes into s and gives all problems that they have.
@@ -636,6 +672,8 @@ func Parse(data []byte, file string, s *Stack) Problems {
 				bad(at(ot+".kind", ot), "%s.origin: kind: got %q, want \"file\", \"debian\" or \"url\"", t, o.Kind)
 			case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
 				bad(at(ot+".file", ot), "%s.origin: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar or .deb", t, o.Name())
+			case o.SignedBy != "" && !fingerprint.MatchString(o.SignedBy):
+				bad(at(ot+".signed_by", ot), "%s.origin: signed_by: got %q, want the 40 hex digits, in upper case, of the fingerprint of the key that signs", t, o.SignedBy)
 			case o.StripCount() < 0 || o.StripCount() > 8:
 				bad(at(ot+".strip", ot), "%s.origin: strip: got %d, want 0 to 8", t, o.StripCount())
 			}
