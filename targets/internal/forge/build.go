@@ -324,21 +324,11 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		}
 	}
 	for _, s := range plan.Steps {
-		if err := f.slot(ctx, c.Name, s); err != nil {
-			return made, err
+		times, err := f.step(ctx, c.Name, s, log)
+		made.Steps = append(made.Steps, times...)
+		if ctx.Err() != nil {
+			return made, context.Cause(ctx)
 		}
-		err := timed(s.Name, func(st *graph.StepTime) error {
-			var used run.Usage
-			fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
-			out, count := f.progress.output(c.Name, log)
-			err := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: out, Usage: &used}.Run(ctx)
-			st.CPU, st.Peak, st.Exclusive = used.CPU.Seconds(), used.Peak, s.Compiles
-			if n := count(); s.Compiles {
-				st.Units = n
-			}
-			return err
-		})
-		f.unslot(s)
 		if err != nil {
 			return made, &stepFailure{s, log.Name(), err}
 		}
@@ -453,33 +443,68 @@ func writeFile(file recipe.File) error {
 	return os.Chmod(file.Path, mode)
 }
 
-// slot waits until a step may start: one at a time compiles, for Go and make use every core already; and links, which
-// need most memory, start only when there is room.
-func (f *Forge) slot(ctx context.Context, name string, s recipe.Step) error {
-	slots := f.link
-	if s.Compiles {
-		slots = f.compile
+// step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and links,
+// which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
+// compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
+func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Writer) (times []graph.StepTime, err error) {
+	rank := slices.Index(stack.Components, name) // what others need, and what links for long, goes first
+	wait := func(q *slots, what string) error {
+		if q.try() {
+			return nil
+		}
+		f.progress.step(name, "wait to "+what)
+		return q.take(ctx, rank)
 	}
-	select {
-	case slots <- struct{}{}:
-		return nil
-	default:
-		f.progress.step(name, "wait to "+s.Name)
+	first := f.link
+	label := s.Name
+	switch {
+	case s.Loads:
+		first, label = f.load, "load"+strings.TrimPrefix(s.Name, "compile")
+	case s.Compiles:
+		first = f.compile
 	}
-	select {
-	case slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := wait(first, label); err != nil {
+		return nil, err
 	}
-}
+	held := first
+	defer func() { held.give() }()
 
-func (f *Forge) unslot(s recipe.Step) {
-	if s.Compiles {
-		<-f.compile
-	} else {
-		<-f.link
+	var used run.Usage
+	var before time.Duration // CPU time of what is in times already
+	start := time.Now()
+	begin := func(step string) {
+		f.progress.step(name, step)
+		start = time.Now()
+		label = step
 	}
+	end := func(cpu time.Duration) *graph.StepTime {
+		times = append(times, graph.StepTime{Name: label, Start: start.UTC(), Seconds: time.Since(start).Seconds(), CPU: max(0, cpu-before).Seconds()})
+		before = cpu
+		return &times[len(times)-1]
+	}
+	begin(label)
+	fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
+	out, count := f.progress.output(name, log)
+	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: out, Usage: &used}
+	if s.Loads {
+		cmd.Gate = func(cpu time.Duration) error {
+			end(cpu)
+			if err := wait(f.compile, s.Name); err != nil {
+				return err
+			}
+			held = f.compile
+			f.load.give()
+			begin(s.Name)
+			return nil
+		}
+	}
+	err = cmd.Run(ctx)
+	st := end(used.CPU)
+	st.Peak = used.Peak
+	if n := count(); s.Compiles && label == s.Name {
+		st.Units, st.Exclusive = n, true
+	}
+	return times, err
 }
 
 // proveAll holds every output in dir against what it must be.

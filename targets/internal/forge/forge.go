@@ -88,8 +88,9 @@ type Forge struct {
 	offline  bool
 	editing  bool                    // open edits take their components' place
 	prefix   *source.Found           // the user's own libseccomp, in place of the component; nil for none
-	compile  chan struct{}           // steps that use every core: one at a time
-	link     chan struct{}           // steps that use memory: as many as it has room for
+	compile  *slots                  // steps that use every core: one at a time
+	load     *slots                  // steps that will, and read their sources until then: one at a time
+	link     *slots                  // steps that use memory: as many as it has room for
 	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
 	done     map[string]graph.Result // what this process has brought up to date
 	progress *progress
@@ -147,8 +148,8 @@ func open() (*Forge, error) {
 		s.Extras = append(s.Extras, more...)
 	}
 	f := &Forge{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
-	f.compile = make(chan struct{}, 1)
-	f.link = make(chan struct{}, max(1, min(int64(f.width()), host.FreeMemory()/linkMemory)))
+	f.compile, f.load = newSlots(1), newSlots(1)
+	f.link = newSlots(int(max(1, min(int64(f.width()), host.FreeMemory()/linkMemory))))
 	f.offline = isSet("OFFLINE")
 	f.store = &source.Store{
 		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: f.UI,

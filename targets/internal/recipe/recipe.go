@@ -75,6 +75,8 @@ type Step struct {
 	Dir  string
 	// Compiles says that the step uses every core; a step that only links does not.
 	Compiles bool
+	// Loads says that it reads its sources first, on one core, and prints its first line when it begins to compile.
+	Loads bool
 }
 
 // Output is a file that the steps leave below Stage.
@@ -276,7 +278,7 @@ func (r request) goBuild(name string, cgo bool, dir string, tags string, ldflags
 	cmd := func(verb ...string) []string {
 		return append(append(append([]string{r.t.Go}, verb...), common...), pkgs...)
 	}
-	compile := Step{Name: "compile " + name, Dir: dir, Env: r.narrow(e), Compiles: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")}
+	compile := Step{Name: "compile " + name, Dir: dir, Env: r.narrow(e), Compiles: true, Loads: true, Argv: cmd("list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")}
 	if r.modules() == "on" {
 		return []Step{compile, {Name: "link " + name, Dir: dir, Env: e, Argv: cmd("build", "-o", r.p.Stage+"/")}}
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Cmd is one child process.
@@ -26,6 +28,9 @@ type Cmd struct {
 	Out io.Writer
 	// Online leaves the child in our network. Otherwise it is denied where the kernel lets us (see Isolation).
 	Online bool
+	// Gate, when not nil, is called once, when the child first prints something, with the CPU time that the child has taken
+	// without its own children. All its group stands still until Gate returns; an error closes its output.
+	Gate func(cpu time.Duration) error
 	// Usage, when not nil, is set to what the child and its own children took.
 	Usage *Usage
 }
@@ -80,8 +85,15 @@ func (c Cmd) Run(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return &Error{c, -1, err}
 	}
-	out.begin()
 	pgid := cmd.Process.Pid
+	if c.Gate != nil {
+		out.to = &gated{w: out.to, gate: func() error {
+			syscall.Kill(-pgid, syscall.SIGSTOP)
+			defer syscall.Kill(-pgid, syscall.SIGCONT)
+			return c.Gate(cpuOf(pgid))
+		}}
+	}
+	out.begin()
 	done := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -89,6 +101,7 @@ func (c Cmd) Run(ctx context.Context) error {
 		case <-done:
 		case <-ctx.Done():
 			syscall.Kill(-pgid, syscall.SIGTERM)
+			syscall.Kill(-pgid, syscall.SIGCONT) // where it stands still
 			select {
 			case <-done:
 			case <-time.After(grace):
@@ -130,6 +143,33 @@ type output struct {
 	to   io.Writer
 	r, w *os.File
 	done chan error
+}
+
+// gated calls gate before the first write.
+type gated struct {
+	w    io.Writer
+	gate func() error
+}
+
+func (g *gated) Write(p []byte) (int, error) {
+	if gate := g.gate; gate != nil {
+		g.gate = nil
+		if err := gate(); err != nil {
+			return 0, err
+		}
+	}
+	return g.w.Write(p)
+}
+
+// cpuOf is the CPU time of a process, all its threads together; 0 where it is gone. The number of such a clock is made of
+// the process's, as clock_getcpuclockid(3) does it.
+func cpuOf(pid int) time.Duration {
+	const sched = 2
+	var ts unix.Timespec
+	if unix.ClockGettime(int32(^pid<<3|sched), &ts) != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }
 
 // output connects the command's output with c.Out.

@@ -49,6 +49,44 @@ func TestAnOutputThatIsHeldOpenIsWaitedForAndThenAnError(t *testing.T) {
 	}
 }
 
+func TestAtItsGateTheWholeGroupStandsStill(t *testing.T) {
+	dir := t.TempDir()
+	exists := func(n string) bool { _, err := os.Stat(filepath.Join(dir, n)); return err == nil }
+	calls := 0
+	var out strings.Builder
+	err := Cmd{Argv: []string{"sh", "-c", "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; until test -e said; do :; done; touch child) & echo one; touch said; wait; touch done; echo two"}, Dir: dir, Env: env, Out: &out,
+		Gate: func(cpu time.Duration) error {
+			calls++
+			if cpu <= 0 || cpu > time.Minute {
+				t.Errorf("got %v of CPU time", cpu)
+			}
+			time.Sleep(20 * time.Millisecond) // what ran on the other core when it was stopped
+			os.Remove(filepath.Join(dir, "child"))
+			time.Sleep(300 * time.Millisecond)
+			if exists("child") || exists("done") {
+				t.Error("a process of the group went on")
+			}
+			return nil
+		}}.Run(t.Context())
+	if err != nil || calls != 1 || out.String() != "one\ntwo\n" || !exists("done") {
+		t.Errorf("got %v, %d calls, %q; want it to go on to its end", err, calls, out.String())
+	}
+}
+
+func TestWhoStandsAtItsGateEndsWithTheContext(t *testing.T) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped")
+	start := time.Now()
+	err := Cmd{Argv: []string{"sh", "-c", "echo one; sleep 60"}, Dir: "/", Env: env, Out: &strings.Builder{}, Gate: func(time.Duration) error {
+		stop(stopped)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}}.Run(ctx)
+	if err != stopped || time.Since(start) > 20*time.Second {
+		t.Errorf("got %v after %v, want %v at once", err, time.Since(start), stopped)
+	}
+}
+
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left") }
