@@ -57,7 +57,7 @@ func All(ctx context.Context) error {
 
 // Docker builds dockerd, docker-proxy and the docker command.
 func Docker(ctx context.Context) error {
-	return forge.Build(ctx, options, "dockerd", "docker-cli")
+	return forge.Build(ctx, options, forge.DockerTarget)
 }
 
 // Containerd builds containerd, ctr and the shim.

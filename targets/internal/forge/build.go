@@ -35,7 +35,7 @@ type Options struct {
 	Smoke     bool // a new package must pass the smoke test, too, before it is the latest
 }
 
-// Build brings components (and with packageNode, the package) up to date: sources, host, graph, summary.
+// Build brings components (DockerTarget's too, and with packageNode, the package) up to date: sources, host, graph, summary.
 func Build(ctx context.Context, opt Options, names ...string) error {
 	ctx, stop := Context(ctx)
 	defer stop()
@@ -48,6 +48,9 @@ func Build(ctx context.Context, opt Options, names ...string) error {
 
 // Build brings components up to date.
 func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
+	if i := slices.Index(names, DockerTarget); i >= 0 {
+		names = slices.Replace(slices.Clone(names), i, i+1, f.ofDocker()...)
+	}
 	for _, n := range names {
 		if n != packageNode && f.Stack.Component[n] == nil {
 			return fail(CodeOther, fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", f.Stack.Name, n, n, DefaultStack))

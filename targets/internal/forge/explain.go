@@ -18,9 +18,12 @@ import (
 
 // The commands that explain only read: they take no lock, fetch nothing and write nothing.
 
-// aliases are the names of targets that stand for several components.
-var aliases = map[string][]string{
-	"all": {packageNode}, "docker": {"dockerd", "docker-cli"},
+// DockerTarget is the target that builds dockerd, docker-proxy and docker.
+const DockerTarget = "docker"
+
+// ofDocker are its components: docker-proxy is one of its own where it does not come out of dockerd's sources.
+func (f *Forge) ofDocker() []string {
+	return slices.DeleteFunc([]string{"dockerd", "docker-proxy", "docker-cli"}, func(n string) bool { return n == "docker-proxy" && f.Stack.Component[n] == nil })
 }
 
 // andBuilt stands for everything, with the extras that were built on request.
@@ -33,8 +36,10 @@ func (f *Forge) named(name string) ([]string, error) {
 		return []string{packageNode}, nil
 	case name == andBuilt:
 		return append([]string{packageNode}, slices.DeleteFunc(f.built(), func(n string) bool { return slices.Contains(f.Stack.Parts(), n) })...), nil
-	case aliases[name] != nil:
-		return aliases[name], nil
+	case name == "all":
+		return []string{packageNode}, nil
+	case name == DockerTarget:
+		return f.ofDocker(), nil
 	case name == packageNode || f.Stack.Component[name] != nil:
 		return []string{name}, nil
 	}

@@ -335,8 +335,8 @@ func (f *Forge) built() []string {
 // targetOf is the command that builds a component.
 func targetOf(component string) string {
 	switch component {
-	case "dockerd", "docker-cli":
-		return "docker"
+	case "dockerd", "docker-proxy", "docker-cli":
+		return DockerTarget
 	case "expat":
 		return "dbus"
 	case "linux-headers", "musl": // the first that stands on them
