@@ -251,15 +251,35 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 	add("kept", "licence texts and objects")
 	return &graph.Node{
 		Name: name, Needs: f.needs(name), Inputs: inputs,
-		Do:      func(ctx context.Context, key string) (graph.Made, error) { return f.make(ctx, c, in, key) },
+		Do: func(ctx context.Context, key string) (graph.Made, error) {
+			return f.make(ctx, c, in, key, f.progress.alone(name) && cached(f.records().Load(name), inputs))
+		},
 		Restore: func(r *graph.Record) error { return f.publish(name, plan.Outputs, f.storeDir(name, r.Key)) },
 	}, nil
 }
 
+// cached says that Go's cache has nearly all of what a component is made from: it was made before, with the same tools by
+// the same commands.
+func cached(r *graph.Record, inputs []graph.Input) bool {
+	if r == nil {
+		return false
+	}
+	of := func(in []graph.Input) (vs []graph.Input) {
+		for _, i := range in {
+			if i.Name == "go" || i.Name == "cc" || strings.HasPrefix(i.Name, "step ") {
+				vs = append(vs, i)
+			}
+		}
+		return vs
+	}
+	return slices.Equal(of(r.Inputs), of(inputs))
+}
+
 func (f *Forge) storeDir(name, key string) string { return f.build("store", name, key[:16]) }
 
-// make builds one component in a private tree and puts what it made in place.
-func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key string) (made graph.Made, err error) {
+// make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
+// would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
+func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key string, whole bool) (made graph.Made, err error) {
 	logs, err := f.logDir()
 	if err != nil {
 		return made, err
@@ -327,6 +347,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		}
 	}
 	for _, s := range plan.Steps {
+		if whole && s.Loads {
+			continue
+		}
 		times, err := f.step(ctx, c.Name, s, log)
 		made.Steps = append(made.Steps, times...)
 		if ctx.Err() != nil {

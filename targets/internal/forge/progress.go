@@ -26,6 +26,7 @@ type progress struct {
 	mu   sync.Mutex
 	now  map[string]*doing
 	done map[string]bool
+	todo []string // components that the plan does not find fresh
 	kept []string // built in this run
 	last float64  // seconds that were left when last shown
 	seen time.Time
@@ -43,6 +44,9 @@ func newProgress(f *Forge, plan []graph.Planned) *progress {
 	p := &progress{f: f, verbose: verbose(), start: time.Now(), now: map[string]*doing{}, done: map[string]bool{}}
 	for _, n := range plan {
 		j := graph.Job{Name: n.Name}
+		if n.Status != graph.Fresh && n.Name != packageNode {
+			p.todo = append(p.todo, n.Name)
+		}
 		if n.Status != graph.Fresh && n.Record != nil {
 			j.Steps = n.Record.Steps
 		}
@@ -55,6 +59,13 @@ func newProgress(f *Forge, plan []graph.Planned) *progress {
 func verbose() bool {
 	v := os.Getenv("MAGEFILE_VERBOSE")
 	return v == "1" || strings.EqualFold(v, "true")
+}
+
+// alone says that nothing else is left to be made but the package.
+func (p *progress) alone(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !slices.ContainsFunc(p.todo, func(n string) bool { return n != name && !p.done[n] })
 }
 
 // Fresh is not worth a line.
