@@ -209,7 +209,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 		t.Library = f.prefix.Library()
 	}
 	sym := t
-	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0
+	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs, sym.Memory = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0, 0
 	if sym.Headers != "" {
 		sym.Headers = "<headers>"
 	}

@@ -338,7 +338,7 @@ func (f *Forge) closure(names []string) []string {
 func (f *Forge) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	cc := f.cc()
 	t := recipe.Tools{CC: cc.Path, AR: f.facts.AR, Make: f.facts.Make, Shell: f.facts.Shell,
-		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs()}
+		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: host.FreeMemory()}
 	if f.Stack.OwnLibc() {
 		t.StaticPIE, t.Quota = cc.Does(host.BarePIE), true
 	}

@@ -49,6 +49,10 @@ func TestCommandsCarryTheFlagsThatUpstreamNeeds(t *testing.T) {
 		{"docker-26.1", "dockerd", "link dockerd", Tools{GoVersion: "1.26"}, []string{"CGO_ENABLED=0", "exclude_disk_quota"}, []string{"-linkmode"}},
 		{"docker-26.1", "dockerd", "link docker-proxy", full, []string{"CGO_ENABLED=0"}, []string{"-linkmode"}},
 		{"docker-26.1", "docker-cli", "link", full, []string{"CGO_ENABLED=0", "cli/version.Version=26.1.5"}, nil},
+		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Jobs: 8, Memory: 64 << 30}, []string{"-p=8", "GOMAXPROCS=4", "GOGC=400"}, nil},
+		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Jobs: 8, Memory: 8 << 30}, []string{"GOMAXPROCS=4"}, []string{"GOGC"}},
+		{"docker-26.1", "docker-cli", "link", Tools{GoVersion: "1.26", Jobs: 8, Memory: 64 << 30}, nil, []string{"GOMAXPROCS", "GOGC"}},
+		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Memory: 64 << 30}, nil, []string{"GOMAXPROCS", "GOGC", "-p="}}, // what the key is made of
 		{"docker-26.1", "tini", "compile", full, []string{"-DPR_SET_CHILD_SUBREAPER=36"}, nil},
 		{"docker-26.1", "tini", "link", full, []string{"-static", "--build-id=none"}, nil},
 		{"docker-26.1", "libseccomp", "configure", full, []string{"--disable-shared", "--enable-static"}, nil},
