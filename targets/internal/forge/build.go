@@ -474,7 +474,7 @@ func writeFile(file recipe.File) error {
 // compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
 func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Writer) (times []graph.StepTime, err error) {
 	rank := slices.Index(stack.Components, name) // what others need, and what links for long, goes first
-	wait := func(q *slots, what string) error {
+	wait := func(ctx context.Context, q *slots, what string) error {
 		if q.try() {
 			return nil
 		}
@@ -489,7 +489,7 @@ func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Wri
 	case s.Compiles:
 		first = f.compile
 	}
-	if err := wait(first, label); err != nil {
+	if err := wait(ctx, first, label); err != nil {
 		return nil, err
 	}
 	held := first
@@ -513,9 +513,9 @@ func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Wri
 	out, count := f.progress.output(name, log)
 	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: out, Usage: &used}
 	if s.Loads {
-		cmd.Gate = func(cpu time.Duration) error {
+		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {
 			end(cpu)
-			if err := wait(f.compile, s.Name); err != nil {
+			if err := wait(ctx, f.compile, s.Name); err != nil {
 				return err
 			}
 			held = f.compile

@@ -29,8 +29,9 @@ type Cmd struct {
 	// Online leaves the child in our network. Otherwise it is denied where the kernel lets us (see Isolation).
 	Online bool
 	// Gate, when not nil, is called once, when the child first prints something, with the CPU time that the child has taken
-	// without its own children. All its group stands still until Gate returns; an error closes its output.
-	Gate func(cpu time.Duration) error
+	// without its own children. All its group stands still until Gate returns; an error closes its output. Its context ends
+	// with the child, too, which may have been gone before it could be stopped.
+	Gate func(ctx context.Context, cpu time.Duration) error
 	// Usage, when not nil, is set to what the child and its own children took.
 	Usage *Usage
 }
@@ -86,11 +87,17 @@ func (c Cmd) Run(ctx context.Context) error {
 		return &Error{c, -1, err}
 	}
 	pgid := cmd.Process.Pid
+	alive, gone := context.WithCancel(ctx)
+	defer gone()
 	if c.Gate != nil {
 		out.to = &gated{w: out.to, gate: func() error {
 			syscall.Kill(-pgid, syscall.SIGSTOP)
 			defer syscall.Kill(-pgid, syscall.SIGCONT)
-			return c.Gate(cpuOf(pgid))
+			err := c.Gate(alive, cpuOf(pgid))
+			if alive.Err() != nil {
+				return context.Cause(ctx) // nil where only the child is gone: what it said is wanted
+			}
+			return err
 		}}
 	}
 	out.begin()
@@ -111,6 +118,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	})
 	err = cmd.Wait()
 	close(done)
+	gone()
 	watch.Wait()
 	syscall.Kill(-pgid, syscall.SIGKILL) // what the child left behind
 	err = errors.Join(err, out.wait(ctx))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,7 +56,7 @@ func TestAtItsGateTheWholeGroupStandsStill(t *testing.T) {
 	calls := 0
 	var out strings.Builder
 	err := Cmd{Argv: []string{"sh", "-c", "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; until test -e said; do :; done; touch child) & echo one; touch said; wait; touch done; echo two"}, Dir: dir, Env: env, Out: &out,
-		Gate: func(cpu time.Duration) error {
+		Gate: func(_ context.Context, cpu time.Duration) error {
 			calls++
 			if cpu <= 0 || cpu > time.Minute {
 				t.Errorf("got %v of CPU time", cpu)
@@ -77,13 +78,33 @@ func TestWhoStandsAtItsGateEndsWithTheContext(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
 	start := time.Now()
-	err := Cmd{Argv: []string{"sh", "-c", "echo one; sleep 60"}, Dir: "/", Env: env, Out: &strings.Builder{}, Gate: func(time.Duration) error {
+	err := Cmd{Argv: []string{"sh", "-c", "echo one; sleep 60"}, Dir: "/", Env: env, Out: &strings.Builder{}, Gate: func(ctx context.Context, _ time.Duration) error {
 		stop(stopped)
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}}.Run(ctx)
 	if err != stopped || time.Since(start) > 20*time.Second {
 		t.Errorf("got %v after %v, want %v at once", err, time.Since(start), stopped)
+	}
+}
+
+func TestAChildThatIsGoneIsNotHeldAtItsGate(t *testing.T) {
+	var out strings.Builder
+	start := time.Now()
+	dir := t.TempDir()
+	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; sleep 60"}, Dir: dir, Env: env, Out: &out, Online: true, Gate: func(ctx context.Context, _ time.Duration) error {
+		data, _ := os.ReadFile(filepath.Join(dir, "pid"))
+		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+		if err != nil {
+			return err
+		}
+		syscall.Kill(pid, syscall.SIGKILL)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}}.Run(t.Context())
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "killed") || out.String() != "one\ntwo\n" || time.Since(start) > held/2 {
+		t.Errorf("got %v, %q after %v; want its end and all that it said, at once", err, out.String(), time.Since(start))
 	}
 }
 
