@@ -33,5 +33,7 @@ func Reproduce(ctx context.Context, component, with *string, record *bool) error
 // Features lists what is built into the files and what of it the release's record misses; -record writes that down.
 func Features(ctx context.Context, record *bool) error { return forge.Features(ctx, on(record)) }
 
-// Suites runs upstream's own tests against the built libseccomp and runc; -write makes docs/proof.md of it.
-func Suites(ctx context.Context, write *bool) error { return forge.Suites(ctx, on(write)) }
+// Suites runs upstream's own tests against the built libseccomp and runc; -write makes docs/proof.md of it; -component=runc for one.
+func Suites(ctx context.Context, component *string, write *bool) error {
+	return forge.Suites(ctx, in(component), on(write))
+}

@@ -61,22 +61,31 @@ var knownReasons = []struct {
 const suiteLimit = 90 * time.Minute
 
 // Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's
-// integration tests on our runc; write puts the table into docs/proof.md.
-func Suites(ctx context.Context, write bool) error {
+// integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone.
+func Suites(ctx context.Context, component string, write bool) error {
 	ctx, stop := Context(ctx)
 	defer stop()
 	f, err := Open()
 	if err != nil {
 		return err
 	}
-	return f.end(f.suites(ctx, write))
+	return f.end(f.suites(ctx, component, write))
 }
 
-func (f *Forge) suites(ctx context.Context, write bool) error {
+func (f *Forge) suites(ctx context.Context, component string, write bool) error {
 	if err := f.look(ctx); err != nil {
 		return err
 	}
 	parts := []string{"libseccomp", "runc"}
+	if component != "" {
+		if !slices.Contains(parts, component) {
+			return fail(CodeOther, fmt.Errorf("suites: got component %q, want one of %s", component, strings.Join(parts, ", ")))
+		}
+		if write {
+			return fail(CodeOther, errors.New("suites: got -write with a component, want all of them in docs/proof.md"))
+		}
+		parts = []string{component}
+	}
 	for _, n := range parts {
 		if f.records().Load(n) == nil {
 			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage %s\"", n, n))
@@ -94,6 +103,9 @@ func (f *Forge) suites(ctx context.Context, write bool) error {
 		component, name string
 		run             func(context.Context, *suite, *testTree) error
 	}{{"libseccomp", "regression (make check)", f.libseccompSuite}, {"runc", "integration (bats)", f.runcSuite}} {
+		if !slices.Contains(parts, s.component) {
+			continue
+		}
 		x := &suite{component: s.component, name: s.name}
 		all = append(all, x)
 		t, err := f.testTree(s.component, inputs[s.component])
