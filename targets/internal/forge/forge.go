@@ -88,6 +88,7 @@ type Forge struct {
 	offline  bool
 	editing  bool                    // open edits take their components' place
 	prefix   *source.Found           // the user's own libseccomp, in place of the component; nil for none
+	memory   int64                   // bytes that were free at the start
 	compile  *slots                  // steps that use every core: one at a time
 	load     *slots                  // steps that will, and read their sources until then: one at a time
 	link     *slots                  // steps that use memory: as many as it has room for
@@ -149,7 +150,8 @@ func open() (*Forge, error) {
 	}
 	f := &Forge{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
 	f.compile, f.load = newSlots(1), newSlots(1)
-	f.link = newSlots(int(max(1, min(int64(f.width()), host.FreeMemory()/linkMemory))))
+	f.memory = host.FreeMemory()
+	f.link = newSlots(int(max(1, min(int64(f.width()), f.memory/linkMemory))))
 	f.offline = isSet("OFFLINE")
 	f.store = &source.Store{
 		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: f.UI,
@@ -338,7 +340,7 @@ func (f *Forge) closure(names []string) []string {
 func (f *Forge) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	cc := f.cc()
 	t := recipe.Tools{CC: cc.Path, AR: f.facts.AR, Make: f.facts.Make, Shell: f.facts.Shell,
-		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: host.FreeMemory()}
+		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: f.memory}
 	if f.Stack.OwnLibc() {
 		t.StaticPIE, t.Quota = cc.Does(host.BarePIE), true
 	}

@@ -15,6 +15,7 @@ import (
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/prove"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 )
 
@@ -45,7 +46,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	}
 	for _, n := range nodes {
 		c := f.Stack.Component[n.Name]
-		inputs = append(inputs, f.signatureInputs(found[n.Name])...)
+		inputs = append(inputs, f.signatureInputs(n.Name, found[n.Name])...)
 		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
 	}
 	inputs = append(inputs, installer...)
@@ -77,15 +78,19 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	}, nil
 }
 
-// signatureInputs are upstream's signatures of a component's archives: the manifest says whose they are.
-func (f *Forge) signatureInputs(in *input) []graph.Input {
+// signatureInputs are upstream's signatures of a component's archives: the manifest says what and whose they are.
+func (f *Forge) signatureInputs(component string, in *input) []graph.Input {
 	var all []graph.Input
 	if in.found.Checkout() {
 		return nil
 	}
 	for _, a := range in.found.Archives() {
 		if sig := a.Origin.Signature(); sig != nil {
-			all = append(all, graph.Input{Name: "signature " + sig.Name(), Value: a.Origin.SignedBy})
+			digest := source.Unknown
+			if line := f.Stack.Lock.FileFor(component, sig.Name()); line != nil {
+				digest = line.SHA256
+			}
+			all = append(all, graph.Input{Name: "signature " + sig.Name(), Value: a.Origin.SignedBy + " " + digest})
 		}
 	}
 	return all

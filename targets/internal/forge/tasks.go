@@ -175,9 +175,6 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 func (f *Forge) signatures(found map[string]*input) error {
 	var errs []error
 	for _, n := range f.Stack.Parts() {
-		if found[n].found.Checkout() {
-			continue
-		}
 		for _, a := range found[n].found.Archives() {
 			sig, err := f.store.CheckSignature(a)
 			errs = append(errs, err)

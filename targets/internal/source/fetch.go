@@ -236,10 +236,14 @@ func (s *Store) missing(tried []string) error {
 
 // getSigned gets an archive, and its signature, which must be good.
 func (s *Store) getSigned(ctx context.Context, owner string, o *stack.Origin, l *stack.Lock, record bool) (*Found, []string, error) {
-	f, tried, err := s.get(ctx, owner, o, l, record)
 	sig := o.Signature()
-	if f == nil || sig == nil {
-		return f, tried, err
+	if sig == nil {
+		return s.get(ctx, owner, o, l, record)
+	}
+	pinned := map[string]bool{o.Name(): s.line(l, owner, o.Name()) != nil, sig.Name(): s.line(l, owner, sig.Name()) != nil}
+	f, tried, err := s.get(ctx, owner, o, l, record)
+	if f == nil {
+		return nil, tried, err
 	}
 	g, more, err := s.get(ctx, owner, sig, l, record)
 	if g == nil {
@@ -247,13 +251,12 @@ func (s *Store) getSigned(ctx context.Context, owner string, o *stack.Origin, l 
 	}
 	f.Signature = g.Path
 	if _, err := s.CheckSignature(f); err != nil {
-		if record { // nothing of it becomes a pin
-			s.mu.Lock()
-			l.File = slices.DeleteFunc(l.File, func(x *stack.LockedFile) bool {
-				return x.Component == owner && (x.Name == o.Name() || x.Name == sig.Name())
-			})
-			s.mu.Unlock()
-		}
+		s.mu.Lock() // nothing new of it becomes a pin; what was one stays
+		l.File = slices.DeleteFunc(l.File, func(x *stack.LockedFile) bool {
+			was, ofThese := pinned[x.Name]
+			return x.Component == owner && ofThese && !was
+		})
+		s.mu.Unlock()
 		return nil, nil, err
 	}
 	return f, nil, nil

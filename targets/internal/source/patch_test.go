@@ -37,7 +37,7 @@ func tryPatch(t *testing.T, files map[string]string, patch string, strip int) (m
 	return got, err
 }
 
-func put(t *testing.T, file, data string) {
+func put[T string | []byte](t testing.TB, file string, data T) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(data), 0o644)); err != nil {
 		t.Fatal(err)

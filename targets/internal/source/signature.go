@@ -3,7 +3,6 @@ package source
 import (
 	"bytes"
 	"crypto"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -121,7 +120,7 @@ func good(archive string, g *packet.Signature, key *packet.PublicKey) error {
 		return fmt.Errorf("%s: %w", archive, err)
 	}
 	if err := key.VerifySignature(h, g); err != nil {
-		return fmt.Errorf("it is not a signature by %s of %s as it is here: %w", fingerprintOf(key.Fingerprint), archive, err)
+		return fmt.Errorf("it is not a signature by %s of %s as it is here: %w: move away the one that is wrong, and run \"mage fetch\" again", fingerprintOf(key.Fingerprint), archive, err)
 	}
 	return nil
 }
@@ -183,7 +182,7 @@ func signerOf(g *packet.Signature) string {
 	return "nobody who is named"
 }
 
-func fingerprintOf(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
+func fingerprintOf(b []byte) string { return fmt.Sprintf("%X", b) }
 
 func orNone(names []string) string {
 	if len(names) == 0 {

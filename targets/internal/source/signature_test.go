@@ -62,20 +62,10 @@ func store(t testing.TB, who *openpgp.Entity, config *packet.Config) (*Store, *F
 	}
 	key := fingerprintOf(subkey(who).Fingerprint)
 	f := &Found{Origin: &stack.Origin{SignedBy: key}, Path: filepath.Join(s.Dir, "a.tar.gz"), Signature: filepath.Join(s.Dir, "a.tar.gz.asc")}
-	lay(t, f.Path, []byte(body))
-	lay(t, f.Signature, sig.Bytes())
-	lay(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
+	put(t, f.Path, []byte(body))
+	put(t, f.Signature, sig.Bytes())
+	put(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
 	return s, f
-}
-
-func lay(t testing.TB, file string, data []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestASignatureByThePinnedKeyIsGoodWhateverElseItsFileHas(t *testing.T) {
@@ -93,7 +83,7 @@ func TestASignatureByThePinnedKeyIsGoodWhateverElseItsFileHas(t *testing.T) {
 		"the packet of the subkey without armor": raw.Bytes(),
 	} {
 		if key != nil {
-			lay(t, whole, key)
+			put(t, whole, key)
 		}
 		got, err := s.CheckSignature(f)
 		if err != nil || got.Key != f.Origin.SignedBy || !got.Made.Equal(made) {
@@ -141,21 +131,21 @@ func TestWhatIsNotAGoodSignatureByThePinnedKeyIsAnErrorThatSaysWhy(t *testing.T)
 		breaks func(s *Store, f *Found)
 		want   string
 	}{
-		"a flipped bit of the archive": {func(s *Store, f *Found) { lay(t, f.Path, flipped(f)) }, "not a signature by .KEY. of .*a.tar.gz as it is here"},
-		"another's signature": {func(s *Store, f *Found) { lay(t, f.Signature, stranger) },
+		"a flipped bit of the archive": {func(s *Store, f *Found) { put(t, f.Path, flipped(f)) }, "not a signature by .KEY. of .*a.tar.gz as it is here"},
+		"another's signature": {func(s *Store, f *Found) { put(t, f.Signature, stranger) },
 			"got signatures by " + theirs.Origin.SignedBy + ", want one by .KEY."},
-		"the main key's signature":     {func(s *Store, f *Found) { lay(t, f.Signature, ofMain) }, "got signatures by " + fingerprintOf(who.PrimaryKey.Fingerprint) + ", want one by .KEY."},
-		"a signature over SHA-1":       {func(s *Store, f *Found) { lay(t, f.Signature, weak) }, "over SHA-1, which can be forged"},
-		"a page that says sorry":       {func(s *Store, f *Found) { lay(t, f.Signature, []byte("<html>404</html>")) }, "a.tar.gz.asc: not an OpenPGP key or signature"},
-		"an empty file":                {func(s *Store, f *Found) { lay(t, f.Signature, nil) }, "a.tar.gz.asc: got no OpenPGP packet"},
-		"a huge file":                  {func(s *Store, f *Found) { lay(t, f.Signature, make([]byte, maxOpenPGP+1)) }, "a.tar.gz.asc: got more than 1048576 bytes"},
-		"a key where the signature is": {func(s *Store, f *Found) { lay(t, f.Signature, armored(t, openpgp.PublicKeyType, who.Serialize)) }, "got signatures by .*, want one by .KEY."},
+		"the main key's signature":     {func(s *Store, f *Found) { put(t, f.Signature, ofMain) }, "got signatures by " + fingerprintOf(who.PrimaryKey.Fingerprint) + ", want one by .KEY."},
+		"a signature over SHA-1":       {func(s *Store, f *Found) { put(t, f.Signature, weak) }, "over SHA-1, which can be forged"},
+		"a page that says sorry":       {func(s *Store, f *Found) { put(t, f.Signature, []byte("<html>404</html>")) }, "a.tar.gz.asc: not an OpenPGP key or signature"},
+		"an empty file":                {func(s *Store, f *Found) { put(t, f.Signature, "") }, "a.tar.gz.asc: got no OpenPGP packet"},
+		"a huge file":                  {func(s *Store, f *Found) { put(t, f.Signature, make([]byte, maxOpenPGP+1)) }, "a.tar.gz.asc: got more than 1048576 bytes"},
+		"a key where the signature is": {func(s *Store, f *Found) { put(t, f.Signature, armored(t, openpgp.PublicKeyType, who.Serialize)) }, "got signatures by .*, want one by .KEY."},
 		"no key":                       {func(s *Store, f *Found) { os.RemoveAll(filepath.Join(s.Dir, "keys")) }, "KEY.asc: not there: want the public key"},
 		"another's key under that name": {func(s *Store, f *Found) {
-			lay(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"), armored(t, openpgp.PublicKeyType, other.Serialize))
+			put(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"), armored(t, openpgp.PublicKeyType, other.Serialize))
 		}, "got keys .*, want one whose fingerprint is .KEY."},
 		"a cut key": {func(s *Store, f *Found) {
-			lay(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"), []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nzsFN"))
+			put(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"), []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nzsFN"))
 		}, "KEY.asc: not (OpenPGP's ASCII armor|an OpenPGP key or signature)"},
 		"a signature that is not there": {func(s *Store, f *Found) { os.Remove(f.Signature) }, "a.tar.gz.asc: no such file"},
 		"an archive that is not there":  {func(s *Store, f *Found) { os.Remove(f.Path) }, "a.tar.gz: no such file"},
@@ -190,7 +180,7 @@ func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) 
 		fmt.Fprint(w, forged)
 	}))
 	key := fingerprintOf(subkey(who).Fingerprint)
-	lay(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
+	put(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
 	c.Origin[0].SignedBy = key
 	l.File = nil
 	if _, err := s.Get(context.Background(), c, l, true); err == nil || !strings.Contains(err.Error(), "it is not a signature by "+key) {
@@ -199,6 +189,15 @@ func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) 
 	if len(l.File) != 0 {
 		t.Errorf("got the lock %v, want nothing recorded", l.File[0])
 	}
+	// A pin that was there before is not lost to a signature that is not good.
+	l.File = []*stack.LockedFile{{Component: "runc", Name: "r.tar.gz", SHA256: sum(forged), Size: int64(len(forged))}}
+	if _, err := s.Get(context.Background(), c, l, true); err == nil {
+		t.Error("got no error for an archive that is pinned and not signed")
+	}
+	if len(l.File) != 1 || l.File[0].SHA256 != sum(forged) {
+		t.Errorf("got the lock %v, want the archive's pin, and nothing else", l.File)
+	}
+	l.File = nil
 	forged = body
 	os.RemoveAll(filepath.Join(s.Dir, "r.tar.gz"))
 	f, err := s.Get(context.Background(), c, l, true)
@@ -227,7 +226,7 @@ func FuzzPacketsNeverPanic(f *testing.F) {
 	f.Add(armored(f, openpgp.SignatureType, func(w io.Writer) error { _, err := w.Write(sig.Bytes()); return err }))
 	f.Add(armored(f, openpgp.PublicKeyType, who.Serialize))
 	file := filepath.Join(f.TempDir(), "a")
-	lay(f, file, []byte(body))
+	put(f, file, []byte(body))
 	key := subkey(who)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		packets, err := parsePackets(data)
