@@ -47,14 +47,24 @@ func Bench(ctx context.Context) error {
 	if b.inputs, err = f.sources(ctx, f.Stack.Parts(), false); err != nil {
 		return f.end(fail(CodeSources, err))
 	}
-	if err := source.RemoveAll(b.dir); err != nil { // of a bench that was killed
+	unlock, err := graph.Lock(ctx, b.dir, strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return f.end(fail(CodeOther, err))
+	}
+	defer unlock()
+	if err := b.clear(); err != nil { // of a bench that was killed
 		return f.end(fail(CodeOther, err))
 	}
 	err = b.run(ctx)
 	if ctx.Err() == nil { // it takes longer than mage gives who is stopped; the next bench, or clean, removes it
-		err = errors.Join(err, source.RemoveAll(b.dir))
+		err = errors.Join(err, b.clear())
 	}
 	return f.end(fail(CodeFailed, err))
+}
+
+// clear removes what a bench makes, but for its lock.
+func (b *bench) clear() error {
+	return errors.Join(source.RemoveAll(filepath.Join(b.dir, "hand")), source.RemoveAll(filepath.Join(b.dir, "root")))
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -256,8 +266,10 @@ func (b *bench) newRoot(root string) error {
 			return err
 		}
 	}
-	if err := os.Symlink(filepath.Join(b.f.Root, "vendor-sources"), filepath.Join(root, "vendor-sources")); err != nil {
-		return err
+	for _, n := range []string{"vendor-sources", "LICENSE"} {
+		if err := os.Symlink(filepath.Join(b.f.Root, n), filepath.Join(root, n)); err != nil {
+			return err
+		}
 	}
 	if err := os.CopyFS(filepath.Join(root, "targets"), os.DirFS(filepath.Join(b.f.Root, "targets"))); err != nil {
 		return err

@@ -37,6 +37,13 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	}
 	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}}
+	if own := f.ownLicence(); exists(own) {
+		sum, err := archive.SHA256File(own)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, graph.Input{Name: "licence of drydock", Value: sum})
+	}
 	sign, err := signer()
 	if err != nil {
 		return nil, err
@@ -78,6 +85,9 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 	}, nil
 }
 
+// ownLicence is the text that the package carries for drydock's own programs in it.
+func (f *Forge) ownLicence() string { return filepath.Join(f.Root, "LICENSE") }
+
 // signatureInputs are upstream's signatures of a component's archives: the manifest says what and whose they are.
 func (f *Forge) signatureInputs(component string, in *input) []graph.Input {
 	var all []graph.Input
@@ -112,7 +122,7 @@ func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[str
 		c.Components = append(c.Components, p)
 		c.Files = append(c.Files, files...)
 	}
-	if own := filepath.Join(f.Root, "LICENSE"); exists(own) {
+	if own := f.ownLicence(); exists(own) {
 		c.OwnTexts = []string{own}
 	}
 	if s.OwnLibc() {

@@ -87,13 +87,20 @@ func (f *Forge) reproduce(ctx context.Context, component string, record bool) er
 	if component == "" {
 		parts = append(slices.Clone(components), packageNode)
 	}
-	rows, same, err := f.compare(roots, parts)
+	rows, same, other, err := f.compare(roots, parts)
 	if err != nil {
 		return fail(CodeFailed, err)
 	}
 	f.UI.Text("\n" + ui.Table(rows))
+	what := "the whole stack"
+	if component != "" {
+		what = strings.Join(parts, ", ")
+	}
 	if !same {
 		return fail(CodeFailed, fmt.Errorf("%s is not the same twice: see the table; both builds are kept in %s", f.Stack.Name, f.rel(base)))
+	}
+	if other > 0 {
+		return fail(CodeFailed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as they were built here from the same inputs: see the table; both builds are kept in %s", f.Stack.Name, what, other, f.rel(base)))
 	}
 	if record {
 		if err := f.recordDigests(roots[0], components); err != nil {
@@ -105,10 +112,6 @@ func (f *Forge) reproduce(ctx context.Context, component string, record bool) er
 			return fail(CodeOther, err)
 		}
 	}
-	what := "the whole stack"
-	if component != "" {
-		what = strings.Join(parts, ", ")
-	}
 	f.UI.Line("drydock: %s: identical: %s came out the same twice, %s", f.Stack.Name, what, ui.Duration(time.Since(f.start)))
 	return nil
 }
@@ -118,7 +121,7 @@ func (f *Forge) buildAs(ctx context.Context, v variant, root, base, target strin
 	if err := errors.Join(source.RemoveAll(root), os.MkdirAll(filepath.Join(root, "home"), 0o755)); err != nil {
 		return err
 	}
-	for _, n := range []string{"vendor-sources", "patches", "mage"} {
+	for _, n := range []string{"vendor-sources", "patches", "mage", "LICENSE"} { // the last one is packed
 		if err := os.Symlink(filepath.Join(f.Root, n), filepath.Join(root, n)); err != nil {
 			return err
 		}
@@ -195,41 +198,66 @@ func readableByAll(dir string) bool {
 	}
 }
 
-// compare holds every output of the parts in one repository against the other's.
-func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same bool, err error) {
-	rows, same = [][]string{{"COMPONENT", "FILE", "SHA-256", "VERDICT"}}, true
+// compare holds every output of the parts in one repository against the other's, and against what is built in this one: other
+// counts those that the same inputs made here to be something else.
+func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same bool, other int, err error) {
+	rows, same = [][]string{{"COMPONENT", "FILE", "SHA-256", "VERDICT", "WHAT IS BUILT HERE"}}, true
 	for _, n := range parts {
 		var recs []*graph.Record
 		for _, r := range roots {
 			rec := (&graph.Graph{Root: r, Records: filepath.Join(r, "build", f.Stack.Name, "record")}).Load(n)
 			if rec == nil {
-				return nil, false, fmt.Errorf("%s was not built in %s", n, f.rel(r))
+				return nil, false, 0, fmt.Errorf("%s was not built in %s", n, f.rel(r))
 			}
 			recs = append(recs, rec)
 		}
 		if recs[0].Key != recs[1].Key {
 			for i, in := range recs[0].Inputs {
 				if i < len(recs[1].Inputs) && in != recs[1].Inputs[i] {
-					return nil, false, fmt.Errorf("%s: the surroundings are part of its key: %s: %q, then %q", n, in.Name, in.Value, recs[1].Inputs[i].Value)
+					return nil, false, 0, fmt.Errorf("%s: the surroundings are part of its key: %s: %q, then %q", n, in.Name, in.Value, recs[1].Inputs[i].Value)
 				}
 			}
 		}
+		mine := f.records().Load(n)
 		for i, o := range recs[0].Outputs {
 			if published(recs[0], o) {
 				continue
 			}
+			here, wrong := asBuilt(mine, recs[0], o)
+			if wrong {
+				here, other = f.UI.Bad("DIFFERS")+": "+here, other+1
+			}
 			d, err := prove.Difference(filepath.Join(roots[0], o.Path), filepath.Join(roots[1], recs[1].Outputs[i].Path))
 			if err != nil {
-				return nil, false, err
+				return nil, false, 0, err
 			}
 			verdict := f.UI.Good("identical")
 			if d != "" {
 				verdict, same = f.UI.Bad("DIFFERS")+": "+d, false
 			}
-			rows = append(rows, []string{n, filepath.Base(o.Path), o.SHA256[:16], verdict})
+			rows = append(rows, []string{n, filepath.Base(o.Path), firstOf(o.SHA256), verdict, here})
 		}
 	}
-	return rows, same, nil
+	return rows, same, other, nil
+}
+
+// asBuilt says how an output that came out the same twice compares with what is built in this repository; wrong says that
+// the same inputs made something else.
+func asBuilt(mine, rec *graph.Record, o graph.Output) (text string, wrong bool) {
+	if mine == nil {
+		return "nothing", false
+	}
+	if mine.Key != rec.Key {
+		return "made from something else: " + graph.Differs(mine, rec.Inputs), false
+	}
+	i := slices.IndexFunc(mine.Outputs, func(m graph.Output) bool { return nameIn(m.Path) == nameIn(o.Path) })
+	if i < 0 {
+		return "not made", true
+	}
+	if sum := mine.Outputs[i].SHA256; sum != o.SHA256 {
+		return firstOf(sum), true
+	}
+	return "the same", false
 }
 
 // digestsFile is where the stack's recorded digests stand.
