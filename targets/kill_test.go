@@ -228,13 +228,56 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	if n := kills(t, 12); interrupted < n {
 		t.Errorf("%d runs were interrupted, want %d: the test shows too little", interrupted, n)
 	}
-	// Nothing half-published is left lying about.
-	filepath.WalkDir(filepath.Join(r.root, "output"), func(p string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(p, ".tmp") {
-			t.Errorf("left behind: %s", p)
+	// Nothing half-published or half-written is left lying about.
+	for _, dir := range []string{"output", "build/fake/record", "build/fake/store"} {
+		filepath.WalkDir(filepath.Join(r.root, dir), func(p string, d fs.DirEntry, err error) error {
+			if err == nil && (strings.HasSuffix(p, ".tmp") || strings.Contains(filepath.Base(p), ".tmp-")) {
+				t.Errorf("left behind: %s", p)
+			}
+			return nil
+		})
+	}
+}
+
+// TestASignalWhileThePackageIsExaminedStopsTheRun has a docker that takes long to say its version, which is asked for when the
+// package is ready.
+func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
+	r := newFakeRepo(t, func(component string, files map[string]string) {
+		if component == "docker-cli" {
+			main := files["cmd/docker/main.go"]
+			files["cmd/docker/main.go"] = strings.Replace(strings.Replace(main, "import (", "import (\n\t\"time\"\n", 1), "func main() {", "func main() {\n\ttime.Sleep(3 * time.Second)\n", 1)
 		}
-		return nil
 	})
+	r.must(t, "docker")
+	cmd, out := r.command("all")
+	pipe, err := os.Create(filepath.Join(r.root, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	cmd.Stdout, cmd.Stderr = pipe, pipe
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := func() string { data, _ := os.ReadFile(pipe.Name()); return string(data) }
+	for deadline := time.Now().Add(3 * time.Minute); !strings.Contains(said(), "drydock: fake: built"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no package: %s", said())
+		}
+		if strings.Contains(said(), "built     package") { // it is examined now
+			break
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	start := time.Now()
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(said(), "STOPPED: stopped by a signal") || time.Since(start) > 10*time.Second {
+		t.Errorf("got exit code %d after %v, want 130 and that it was stopped\n%s%s", code, time.Since(start), said(), out)
+	}
+	if out := r.must(t, "all"); !strings.Contains(out, "latest    26.1.5-") {
+		t.Errorf("the next run did not examine the package: %s", out)
+	}
 }
 
 // TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree: those that wait do, and all end right.

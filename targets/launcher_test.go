@@ -2,9 +2,11 @@ package targets
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,30 @@ func TestTheLauncherCompilesWhenASourceIsNewerAndOnlyThen(t *testing.T) {
 	}
 	if got := strings.TrimSpace(string(home)); got == "HOME=" || user == "/root" && got != "HOME=/root" {
 		t.Errorf("without HOME, Go was run with %q, want the user's own", got)
+	}
+}
+
+func TestTheLauncherIsNotHeldByALockWhoseOwnerIsGone(t *testing.T) {
+	for name, pid := range map[string]string{"no such process": "4194305", "a process that is something else now": "1"} {
+		l := newLauncher(t)
+		lock := filepath.Join(l.root, ".cache/compiling")
+		if err := errors.Join(os.MkdirAll(lock, 0o755), os.WriteFile(filepath.Join(lock, "pid"), []byte(pid+"\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if got, code := l.run(t, false, "all"); got != "runner 1 all" || code != 0 {
+			t.Errorf("%s: got %q, exit code %d, want it compiled without waiting", name, got, code)
+		}
+	}
+	// One that does compile is waited for, and named.
+	l := newLauncher(t)
+	lock := filepath.Join(l.root, ".cache/compiling")
+	other := exec.Command("sh", "-c", "sleep 2; rm -r "+lock+" # mage")
+	if err := errors.Join(os.MkdirAll(lock, 0o755), other.Start(), os.WriteFile(filepath.Join(lock, "pid"), fmt.Appendln(nil, other.Process.Pid), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Wait()
+	if got, code := l.run(t, false, "all"); !strings.HasPrefix(got, "drydock: waiting for process "+strconv.Itoa(other.Process.Pid)) || !strings.HasSuffix(got, "runner 1 all") || code != 0 {
+		t.Errorf("another compiles: got %q, exit code %d", got, code)
 	}
 }
 

@@ -454,18 +454,19 @@ func SHA256File(file string) (string, error) {
 	return SHA256(f)
 }
 
-// Stat gives the bytes of a file and its time in ns since 1970; of a directory, the bytes of all files below it and the
-// newest time of anything in it.
-func Stat(p string) (size, mtime int64, err error) {
+// Stat gives the bytes of a file, its permissions, and its time in ns since 1970; of a directory, the bytes of all files
+// below it, and in place of a time a number that another time or mode of anything in it changes.
+func Stat(p string) (size, mtime int64, mode fs.FileMode, err error) {
 	fi, err := os.Lstat(p)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
+	mode = fi.Mode().Perm()
 	if !fi.IsDir() {
-		return fi.Size(), fi.ModTime().UnixNano(), nil
+		return fi.Size(), fi.ModTime().UnixNano(), mode, nil
 	}
 	size, mtime, err = statDir(p)
-	return size, max(mtime, fi.ModTime().UnixNano()), err
+	return size, mtime + fi.ModTime().UnixNano(), mode, err
 }
 
 // statDir is Stat for what is in a directory. "Nothing to do" looks at a thousand headers: names below an open directory
@@ -486,7 +487,7 @@ func statDir(dir string) (size, mtime int64, err error) {
 		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return 0, 0, &fs.PathError{Op: "stat", Path: filepath.Join(dir, name), Err: err}
 		}
-		mtime = max(mtime, st.Mtim.Nano())
+		mtime += st.Mtim.Nano() + int64(st.Mode) // a file that was given an old time counts, too
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			size += st.Size
 			continue
@@ -495,7 +496,7 @@ func statDir(dir string) (size, mtime int64, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		size, mtime = size+s, max(mtime, m)
+		size, mtime = size+s, mtime+m
 	}
 	return size, mtime, nil
 }

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"drydock/targets/internal/archive"
@@ -56,6 +59,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 			return fail(CodeOther, fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", f.Stack.Name, n, n, DefaultStack))
 		}
 	}
+	if _, err := f.keepCount(); err != nil {
+		return err
+	}
 	parts := f.partsOf(names)
 	if err := f.look(ctx); err != nil {
 		return err
@@ -87,6 +93,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	if stale && !run.Isolated().Network { // to try it starts a process
 		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", run.Isolated().Why)
 	}
+	if stale {
+		f.reap()
+	}
 	f.sweep()
 	defer func() {
 		if ctx.Err() == nil { // who is stopped must be gone in a moment; the next run sweeps what is left
@@ -107,13 +116,14 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
 		unfit = fail(CodeOther, f.release(ctx, opt))
 	}
-	f.summary(results) // the last line of a run
-	if err == nil && ctx.Err() != nil {
+	f.summary(results)    // the last line of a run
+	if ctx.Err() != nil { // whatever failed besides, or was being examined
 		kept := "nothing was finished in this run"
 		if k := f.progress.kept; len(k) > 0 {
 			kept = strings.Join(k, ", ") + " finished and kept"
 		}
-		err = fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
+		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
+		return fail(CodeStopped, errors.Join(stopped, f.cards(results, err)))
 	}
 	if unfit != nil {
 		return unfit
@@ -254,7 +264,12 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 		Do: func(ctx context.Context, key string) (graph.Made, error) {
 			return f.make(ctx, c, in, key, f.progress.alone(name) && cached(f.records().Load(name), inputs))
 		},
-		Restore: func(r *graph.Record) error { return f.publish(name, plan.Outputs, f.storeDir(name, r.Key)) },
+		Restore: func(r *graph.Record) error {
+			if err := f.wholeInStore(r); err != nil {
+				return err
+			}
+			return f.publish(name, plan.Outputs, f.storeDir(name, r.Key))
+		},
 	}, nil
 }
 
@@ -273,6 +288,21 @@ func cached(r *graph.Record, inputs []graph.Input) bool {
 		return vs
 	}
 	return slices.Equal(of(r.Inputs), of(inputs))
+}
+
+// wholeInStore says with an error that what the store has of a component is not what was built: it must not come over
+// outputs that are good.
+func (f *Forge) wholeInStore(r *graph.Record) error {
+	for _, o := range r.Outputs {
+		p := filepath.Join(f.Root, o.Path)
+		if !strings.HasPrefix(p, f.storeDir(r.Name, r.Key)+"/") {
+			continue
+		}
+		if sum, err := archive.SHA256Tree(p); err != nil || sum != o.SHA256 {
+			return errors.Join(err, fmt.Errorf("%s: sha256: got %s, want %s", o.Path, sum, o.SHA256))
+		}
+	}
+	return nil
 }
 
 func (f *Forge) storeDir(name, key string) string { return f.build("store", name, key[:16]) }
@@ -390,8 +420,8 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	return made, f.discard(work)
 }
 
-// unlessStopped does not wait for the end of what takes seconds and works in a private tree only, when the run is stopped:
-// the lock stays with this process until it is gone, and the next run throws the tree away.
+// unlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process
+// until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
 func unlessStopped(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -419,11 +449,41 @@ func (f *Forge) discard(dir string) error {
 
 const trashPrefix = ".trash-"
 
+// reap ends what a killed run left running and would write into our trees. Children die with their runner, but for one that
+// was just being made: as the first process of a namespace of its own it is not told. Its HOME says whose it is.
+func (f *Forge) reap() {
+	home := []byte("\x00HOME=" + f.build("work") + "/")
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range procs {
+		status, _ := os.ReadFile(p + "/status")
+		if !bytes.Contains(status, []byte("\nPPid:\t1\n")) {
+			continue
+		}
+		if env, _ := os.ReadFile(p + "/environ"); !bytes.Contains(append([]byte{0}, env...), home) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			f.UI.Line("notice    ended process %d, which a killed run had left", pid)
+		}
+	}
+}
+
 // sweep removes what a killed run left behind.
 func (f *Forge) sweep() {
 	left, _ := filepath.Glob(f.build("work", trashPrefix+"*"))
 	for _, d := range left {
 		f.sweeping.Go(func() { source.RemoveAll(d) })
+	}
+	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
+	locked := []string{f.build("record"), f.build("store", "*"), f.output(packagesDir, "*")}
+	for _, dir := range append(locked, f.output(), f.build(), f.store.Dir, filepath.Join(f.Root, ".cache")) {
+		files, _ := filepath.Glob(filepath.Join(dir, ".tmp-*"))
+		for _, p := range files {
+			mine := slices.Contains(locked, dir) || dir == f.output() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
+			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && (mine || time.Since(fi.ModTime()) > 24*time.Hour) {
+				os.Remove(p)
+			}
+		}
 	}
 }
 
@@ -513,6 +573,7 @@ func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Wri
 	out, count := f.progress.output(name, log)
 	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: out, Usage: &used}
 	if s.Loads {
+		cmd.At = namesPackage // an error is not held back
 		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {
 			end(cpu)
 			if err := wait(ctx, f.compile, s.Name); err != nil {
@@ -531,6 +592,16 @@ func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Wri
 		st.Units, st.Exclusive = n, true
 	}
 	return times, err
+}
+
+// namesPackage says that Go printed a line that is an import path: it loaded all, and begins to compile.
+func namesPackage(printed []byte) bool {
+	for line := range bytes.Lines(printed) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && !bytes.ContainsAny(line, " \t:#") {
+			return true
+		}
+	}
+	return false
 }
 
 // proveAll holds every output in dir against what it must be.

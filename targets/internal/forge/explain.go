@@ -119,7 +119,7 @@ func Plan(ctx context.Context, name string) error {
 	return explain(ctx, name, func(f *Forge, plan []graph.Planned, lacks map[string]string) error {
 		rows := [][]string{{"COMPONENT", "WOULD", "LAST TOOK", "WHY"}}
 		var jobs []graph.Job
-		work, unknown := 0, 0
+		work, unknown, restore := 0, 0, 0
 		for _, p := range plan {
 			why := p.Why
 			if lacks[p.Name] != "" {
@@ -128,6 +128,9 @@ func Plan(ctx context.Context, name string) error {
 			took := ""
 			if p.Record != nil {
 				took = seconds(p.Record.Seconds)
+			}
+			if p.Status == graph.Damaged {
+				restore++
 			}
 			if p.Status == graph.Stale {
 				if work++; p.Record == nil {
@@ -140,6 +143,8 @@ func Plan(ctx context.Context, name string) error {
 		}
 		f.UI.Text(ui.Table(rows))
 		switch {
+		case work == 0 && restore > 0:
+			f.UI.Text(fmt.Sprintf("nothing to build, %d to restore", restore))
 		case work == 0:
 			f.UI.Text("nothing to build")
 		case unknown > 0:

@@ -108,7 +108,10 @@ type Forge struct {
 const linkMemory = 1200 << 20
 
 // Open finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
-func Open() (*Forge, error) { return opened() }
+func Open() (*Forge, error) {
+	f, err := opened()
+	return f, lastLine("", "", err)
+}
 
 // memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What is in
 // use at a time, several archives being unpacked, is less.
@@ -213,9 +216,15 @@ func isRoot(d string) bool {
 	return err == nil
 }
 
-// Context ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only.
+// Context ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
 func Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	sigs := []os.Signal{syscall.SIGTERM}
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			sigs = append(sigs, s)
+		}
+	}
+	return signal.NotifyContext(ctx, sigs...)
 }
 
 func (f *Forge) build(parts ...string) string {

@@ -42,6 +42,10 @@ type part struct {
 
 // remember writes what a run did beside its logs, if it did anything. That it cannot is no reason to fail a build.
 func (f *Forge) remember(results []graph.Result, busy []float64) {
+	did := func(r graph.Result) bool { return r.Status == graph.Built || r.Status == graph.Failed }
+	if f.logs == "" && slices.ContainsFunc(results, did) { // packing alone logs nothing
+		_, _ = f.logDir()
+	}
 	if f.logs == "" {
 		return
 	}

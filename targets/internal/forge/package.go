@@ -71,7 +71,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 			if sign != nil {
 				c.Sign = func(list []byte) []byte { return sign.Sign(list, "docker "+c.Version+", stack "+c.Stack) }
 			}
-			if err := pack.Write(f.packageFile(), f.relinkPackage(), c); err != nil {
+			if err := unlessStopped(ctx, func() error { return pack.Write(f.packageFile(), f.relinkPackage(), c) }); err != nil {
 				return made, err
 			}
 			for _, file := range []string{f.packageFile(), f.packageFile() + ".sha256", f.relinkPackage()} {

@@ -191,7 +191,7 @@ func (f *Forge) examine(ctx context.Context, k *kept, opt Options) error {
 	// The table of "mage verify" is not what somebody wants to read every night.
 	loud := f.UI
 	f.UI = ui.To(io.Discard)
-	err := errors.Join(f.verify(ctx, false), f.verifyPackage())
+	err := errors.Join(f.verify(ctx, false), unlessStopped(ctx, f.verifyPackage))
 	f.UI = loud
 	if err != nil {
 		return stays(CodeFailed, err)
@@ -230,6 +230,14 @@ func (f *Forge) prune(all []kept, keep int) error {
 	return nil
 }
 
+// restoring says how damage to outputs is mended.
+func (f *Forge) restoring(rec *graph.Record, target string) string {
+	if f.records().Damage(rec, false) == "" {
+		return fmt.Sprintf("its size and time are as recorded, so no run notices: remove it and run \"mage %s\"", target)
+	}
+	return fmt.Sprintf("run \"mage %s\" to restore it", target)
+}
+
 // verifyPackage reads the package to its end, and what goes with it.
 func (f *Forge) verifyPackage() error {
 	rec := f.records().Load(packageNode)
@@ -240,7 +248,7 @@ func (f *Forge) verifyPackage() error {
 		if _, problems, err := pack.ReadPackage(f.packageFile()); err == nil && len(problems) > 0 {
 			d += "; " + strings.Join(problems, "; ")
 		}
-		return fmt.Errorf("package: not as it was made: %s: run \"mage package\"", d)
+		return fmt.Errorf("package: not as it was made: %s: %s", d, f.restoring(rec, "package"))
 	}
 	return f.checkPackage(f.packageFile())
 }

@@ -65,7 +65,10 @@ func (f *Forge) summary(results []graph.Result) {
 
 // end gives a command's error the form of a run's last line: what failed, in one line that a mail's subject can carry.
 // The whole of a longer error is printed before it.
-func (f *Forge) end(err error) error {
+func (f *Forge) end(err error) error { return lastLine(f.Stack.Name, f.outcome, err) }
+
+// lastLine is end, where the stack has no name yet, too.
+func lastLine(stack, outcome string, err error) error {
 	var x *Failure
 	if !errors.As(err, &x) {
 		return err
@@ -81,9 +84,12 @@ func (f *Forge) end(err error) error {
 	case CodeSkipped:
 		word = "SKIPPED"
 	}
-	x.line = fmt.Sprintf("drydock: %s: %s: %s", f.Stack.Name, word, strings.TrimSuffix(first, ":"))
-	if f.outcome != "" {
-		x.line += " (" + f.outcome + ")"
+	if stack != "" {
+		stack += ": "
+	}
+	x.line = fmt.Sprintf("drydock: %s%s: %s", stack, word, strings.TrimSuffix(first, ":"))
+	if outcome != "" {
+		x.line += " (" + outcome + ")"
 	}
 	return x
 }
@@ -192,7 +198,7 @@ func (f *Forge) card(name string, e *stepFailure) string {
 	return b.String()
 }
 
-var errorLine = regexp.MustCompile(`(?i)\b(error|undefined|fatal|cannot find|no such file|not found|permission denied|no space left|killed)\b`)
+var errorLine = regexp.MustCompile(`(?i)\b(error|undefined|fatal|cannot find|no such file|not found|permission denied|no space left|killed)\b|^\S+\.go:\d+(:\d+)?: |^go: `)
 
 // hints are the known failures of the upstream parts and what to do about them.
 var hints = []struct {

@@ -273,7 +273,7 @@ func (f *Forge) verify(ctx context.Context, full bool) error {
 			continue
 		}
 		if d := g.Damage(rec, full); d != "" {
-			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: run \"mage %s\" to restore it", n, d, targetOf(n)))
+			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d, f.restoring(rec, targetOf(n))))
 		}
 		again, wrong := heldAgainst(known, rec)
 		if wrong {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,10 +75,11 @@ type Record struct {
 
 // Output is one file, or one directory with all that is in it, as it was when it was made.
 type Output struct {
-	Path   string `json:"path"` // relative to the root
-	Size   int64  `json:"size"`
-	Mtime  int64  `json:"mtime_ns"`
-	SHA256 string `json:"sha256"`
+	Path   string      `json:"path"` // relative to the root
+	Size   int64       `json:"size"`
+	Mtime  int64       `json:"mtime_ns"`
+	Mode   fs.FileMode `json:"mode,omitempty"` // permissions; an older drydock did not note them
+	SHA256 string      `json:"sha256"`
 }
 
 // Digest is the digest of a node's outputs: what its dependents have in their keys.
@@ -379,12 +381,14 @@ func (g *Graph) Damage(r *Record, full bool) string {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
-		size, mtime, err := archive.Stat(p)
+		size, mtime, mode, err := archive.Stat(p)
 		switch {
 		case err != nil:
 			return o.Path + ": gone"
 		case size != o.Size:
 			return fmt.Sprintf("%s: %d bytes, was %d", o.Path, size, o.Size)
+		case o.Mode != 0 && mode != o.Mode:
+			return fmt.Sprintf("%s: mode %04o, was %04o", o.Path, mode, o.Mode)
 		case full || mtime != o.Mtime:
 			sum, err := archive.SHA256Tree(p)
 			if err != nil {
@@ -541,7 +545,7 @@ func (g *Graph) restamp(r *Record) error {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
-		size, mtime, err := archive.Stat(p)
+		size, mtime, mode, err := archive.Stat(p)
 		if err != nil {
 			return err
 		}
@@ -552,7 +556,10 @@ func (g *Graph) restamp(r *Record) error {
 		if o.SHA256 != "" && o.SHA256 != sum {
 			return fmt.Errorf("%s: sha256: got %s, want %s", o.Path, sum, o.SHA256)
 		}
-		*o = Output{o.Path, size, mtime, sum}
+		if o.Mode != 0 && o.Mode != mode {
+			return fmt.Errorf("%s: mode: got %04o, want %04o", o.Path, mode, o.Mode)
+		}
+		*o = Output{o.Path, size, mtime, mode, sum}
 	}
 	return g.write(r)
 }

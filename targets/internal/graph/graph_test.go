@@ -333,3 +333,41 @@ func TestSimulateSharesCoresAndKeepsOrder(t *testing.T) {
 		t.Errorf("a circle: got %.2f s, want 0", got)
 	}
 }
+
+// "clean" removes the lock's file with all the rest: who waited for that file must not hold what nobody else sees.
+func TestALockWhoseFileWasRemovedIsTakenAgainByItsName(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := Lock(t.Context(), dir, "clean", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited, err := Lock(t.Context(), dir, "waits", func(Holder) {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+		unlock()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waited()
+	var locked *LockedError
+	if _, err := Lock(t.Context(), dir, "second", nil); !errors.As(err, &locked) || locked.Command != "waits" {
+		t.Errorf("got %v, want that the one who waited holds it", err)
+	}
+	// The same where the file goes between its opening and its lock.
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !inPlace(f) {
+		t.Error("the file of that name: got not in place")
+	}
+	if err := errors.Join(os.Remove(f.Name()), os.WriteFile(f.Name(), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if inPlace(f) {
+		t.Error("a file of another: got in place")
+	}
+}

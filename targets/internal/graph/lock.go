@@ -37,33 +37,36 @@ const poll = 200 * time.Millisecond
 // function, calls that once with the holder and waits until the lock is free or the context ends. The kernel drops
 // the lock with its process, so it can never be stale. The function that it gives lets go.
 func Lock(ctx context.Context, dir, command string, waiting func(Holder)) (func(), error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for said := false; ; said = true {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+	var f *os.File
+	for said := false; ; {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		var err error
+		if f, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+			return nil, err
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil && inPlace(f) {
 			break
 		}
+		f.Close()
+		if err == nil { // "clean" removed it meanwhile: the next file of this name is the lock
+			continue
+		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			f.Close()
 			return nil, fmt.Errorf("%s: lock: %w", f.Name(), err)
 		}
 		h := holder(f.Name())
 		if waiting == nil {
-			f.Close()
 			return nil, &LockedError{h}
 		}
 		if !said {
 			waiting(h)
+			said = true
 		}
 		select {
 		case <-ctx.Done():
-			f.Close()
 			return nil, context.Cause(ctx)
 		case <-time.After(poll):
 		}
@@ -83,6 +86,16 @@ func Lock(ctx context.Context, dir, command string, waiting func(Holder)) (func(
 		_ = f.Truncate(0)
 		f.Close()
 	}, nil
+}
+
+// inPlace says that an open file is still the one of its name.
+func inPlace(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(mine, now)
 }
 
 func holder(file string) Holder {

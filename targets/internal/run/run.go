@@ -28,10 +28,11 @@ type Cmd struct {
 	Out io.Writer
 	// Online leaves the child in our network. Otherwise it is denied where the kernel lets us (see Isolation).
 	Online bool
-	// Gate, when not nil, is called once, when the child first prints something, with the CPU time that the child has taken
-	// without its own children. All its group stands still until Gate returns; an error closes its output. Its context ends
-	// with the child, too, which may have been gone before it could be stopped.
+	// Gate, when not nil, is called once, when the child first prints what At wants (anything, where that is nil), with the
+	// CPU time that the child has taken without its own children. All its group stands still until Gate returns; an error
+	// closes its output. Its context ends with the child, too, which may have been gone before it could be stopped.
 	Gate func(ctx context.Context, cpu time.Duration) error
+	At   func(printed []byte) bool
 	// Usage, when not nil, is set to what the child and its own children took.
 	Usage *Usage
 }
@@ -90,7 +91,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	alive, gone := context.WithCancel(ctx)
 	defer gone()
 	if c.Gate != nil {
-		out.to = &gated{w: out.to, gate: func() error {
+		out.to = &gated{w: out.to, at: c.At, gate: func() error {
 			syscall.Kill(-pgid, syscall.SIGSTOP)
 			defer syscall.Kill(-pgid, syscall.SIGCONT)
 			err := c.Gate(alive, cpuOf(pgid))
@@ -153,14 +154,15 @@ type output struct {
 	done chan error
 }
 
-// gated calls gate before the first write.
+// gated calls gate before the first write that at says yes to.
 type gated struct {
 	w    io.Writer
+	at   func([]byte) bool
 	gate func() error
 }
 
 func (g *gated) Write(p []byte) (int, error) {
-	if gate := g.gate; gate != nil {
+	if gate := g.gate; gate != nil && (g.at == nil || g.at(p)) {
 		g.gate = nil
 		if err := gate(); err != nil {
 			return 0, err

@@ -74,6 +74,22 @@ func TestAtItsGateTheWholeGroupStandsStill(t *testing.T) {
 	}
 }
 
+func TestTheGateStandsAtWhatIsWanted(t *testing.T) {
+	for _, c := range []struct{ says, want string }{{"echo an error", ""}, {"echo warning; sleep 0.1; echo pkg; sleep 0.1; echo pkg2", "pkg\n"}} {
+		at := ""
+		err := Cmd{Argv: []string{"sh", "-c", c.says}, Dir: "/", Env: env, Out: &strings.Builder{}, At: func(p []byte) bool {
+			if strings.HasPrefix(string(p), "pkg") {
+				at += string(p)
+				return true
+			}
+			return false
+		}, Gate: func(context.Context, time.Duration) error { return nil }}.Run(t.Context())
+		if err != nil || at != c.want {
+			t.Errorf("%s: got %v, stood at %q, want %q", c.says, err, at, c.want)
+		}
+	}
+}
+
 func TestWhoStandsAtItsGateEndsWithTheContext(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
