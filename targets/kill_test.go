@@ -439,7 +439,7 @@ func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files, _ := filepath.Glob(filepath.Join(here, "vendor-sources/*.*"))
+	files, _ := filepath.Glob(filepath.Join(here, "vendor-sources/*"))
 	for _, f := range append(files, filepath.Join(here, "mage")) {
 		rel, _ := filepath.Rel(here, f)
 		if err := os.Symlink(f, filepath.Join(root, rel)); err != nil {

@@ -116,8 +116,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
 		unfit = fail(CodeOther, f.release(ctx, opt))
 	}
-	f.summary(results)    // the last line of a run
-	if ctx.Err() != nil { // whatever failed besides, or was being examined
+	f.summary(results) // the last line of a run
+	// Whatever failed besides, or was being examined, it was stopped.
+	if ctx.Err() != nil {
 		kept := "nothing was finished in this run"
 		if k := f.progress.kept; len(k) > 0 {
 			kept = strings.Join(k, ", ") + " finished and kept"

@@ -191,8 +191,10 @@ func (f *Forge) examine(ctx context.Context, k *kept, opt Options) error {
 	// The table of "mage verify" is not what somebody wants to read every night.
 	loud := f.UI
 	f.UI = ui.To(io.Discard)
-	err := errors.Join(f.verify(ctx, false), unlessStopped(ctx, f.verifyPackage))
+	err := f.verify(ctx, false)
+	quiet := f.UI
 	f.UI = loud
+	err = errors.Join(err, unlessStopped(ctx, func() error { return f.verifyPackage(quiet) }))
 	if err != nil {
 		return stays(CodeFailed, err)
 	}
@@ -239,7 +241,7 @@ func (f *Forge) restoring(rec *graph.Record, target string) string {
 }
 
 // verifyPackage reads the package to its end, and what goes with it.
-func (f *Forge) verifyPackage() error {
+func (f *Forge) verifyPackage(u *ui.UI) error {
 	rec := f.records().Load(packageNode)
 	if rec == nil {
 		return nil // components can be built and verified without
@@ -250,7 +252,7 @@ func (f *Forge) verifyPackage() error {
 		}
 		return fmt.Errorf("package: not as it was made: %s: %s", d, f.restoring(rec, "package"))
 	}
-	return f.checkPackage(f.packageFile())
+	return f.checkPackage(u, f.packageFile())
 }
 
 // Packages lists the packages that are kept.

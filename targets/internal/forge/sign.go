@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/pack"
+	"drydock/targets/internal/ui"
 )
 
 // signer is the key that SIGN_KEY names; nil without one.
@@ -46,7 +47,7 @@ func publicKey() string {
 }
 
 // checkPackage holds a package against its own list, and that against its signature where a key is known.
-func (f *Forge) checkPackage(file string) error {
+func (f *Forge) checkPackage(u *ui.UI, file string) error {
 	r, problems, err := pack.ReadPackage(file)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (f *Forge) checkPackage(file string) error {
 	case r.Signature != nil:
 		signed = "signed; VERIFY_KEY=<public key> checks that"
 	}
-	f.UI.Line("package   all %d files are as %s says; %s", len(r.Sums), pack.SumsName, signed)
+	u.Line("package   all %d files are as %s says; %s", len(r.Sums), pack.SumsName, signed)
 	return nil
 }
 
@@ -78,7 +79,7 @@ func VerifyFile(_ context.Context, file string) error {
 	if err != nil {
 		return fail(CodeOther, err)
 	}
-	return fail(CodeFailed, f.checkPackage(path))
+	return fail(CodeFailed, f.checkPackage(f.UI, path))
 }
 
 // Key makes a key pair for signing packages.

@@ -254,7 +254,7 @@ func Verify(ctx context.Context, full bool) error {
 	if err != nil {
 		return err
 	}
-	return fail(CodeFailed, errors.Join(f.verify(ctx, full), f.verifyPackage()))
+	return fail(CodeFailed, errors.Join(f.verify(ctx, full), f.verifyPackage(f.UI)))
 }
 
 // verify examines every published file.
