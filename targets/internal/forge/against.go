@@ -20,11 +20,7 @@ import (
 // does that it was made with; anything else is a failure. With record, the digests of the components that both made
 // from the same inputs, and the same, are noted beside the stack file.
 func Against(ctx context.Context, dir string, record bool) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	return f.end(f.against(dir, record))
+	return reading(ctx, func(_ context.Context, f *Forge) error { return f.against(dir, record) })
 }
 
 func (f *Forge) against(dir string, record bool) error {

@@ -34,32 +34,29 @@ type bench struct {
 
 // Bench builds the stack several times, cold and changed, and by hand, and writes docs/bench.md.
 func Bench(ctx context.Context) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	if err := f.look(ctx); err != nil {
-		return err
-	}
-	b := &bench{f: f, dir: filepath.Join(f.Root, "build/bench")}
-	if b.inputs, err = f.sources(ctx, f.Stack.Parts(), false); err != nil {
-		return f.end(fail(CodeSources, err))
-	}
-	unlock, err := graph.Lock(ctx, b.dir, strings.Join(os.Args, " "), nil)
-	if err != nil {
-		return f.end(fail(CodeOther, err))
-	}
-	defer unlock()
-	if err := b.clear(); err != nil { // of a bench that was killed
-		return f.end(fail(CodeOther, err))
-	}
-	err = b.run(ctx)
-	if ctx.Err() == nil { // it takes longer than mage gives who is stopped; the next bench, or clean, removes it
-		err = errors.Join(err, b.clear())
-	}
-	return f.end(fail(CodeFailed, err))
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if err := f.look(ctx); err != nil {
+			return err
+		}
+		b := &bench{f: f, dir: filepath.Join(f.Root, "build/bench")}
+		var err error
+		if b.inputs, err = f.sources(ctx, f.Stack.Parts(), false); err != nil {
+			return fail(CodeSources, err)
+		}
+		unlock, err := graph.Lock(ctx, b.dir, strings.Join(os.Args, " "), nil)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		defer unlock()
+		if err := b.clear(); err != nil { // of a bench that was killed
+			return fail(CodeOther, err)
+		}
+		err = b.run(ctx)
+		if ctx.Err() == nil { // it takes longer than mage gives who is stopped; the next bench, or clean, removes it
+			err = errors.Join(err, b.clear())
+		}
+		return fail(CodeFailed, err)
+	})
 }
 
 // clear removes what a bench makes, but for its lock.

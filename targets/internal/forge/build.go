@@ -40,13 +40,7 @@ type Options struct {
 
 // Build brings components (DockerTarget's too, and with packageNode, the package) up to date: sources, host, graph, summary.
 func Build(ctx context.Context, opt Options, names ...string) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	return f.end(f.Build(ctx, opt, names))
+	return command(ctx, func(ctx context.Context, f *Forge) error { return f.Build(ctx, opt, names) })
 }
 
 // Build brings components up to date.

@@ -33,56 +33,53 @@ const runnerName = ".cache/drydock"
 // Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or its
 // BUNDLE.sha256: then only what changed goes in.
 func Bundle(ctx context.Context, noGo bool, since string) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	var old pack.Sums
-	if since != "" {
-		if old, err = pack.OldSums(since); err != nil {
-			return fail(CodeOther, err)
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		var old pack.Sums
+		var err error
+		if since != "" {
+			if old, err = pack.OldSums(since); err != nil {
+				return fail(CodeOther, err)
+			}
 		}
-	}
-	if err := f.look(ctx); err != nil {
-		return err
-	}
-	if err := f.lock(ctx, false); err != nil {
-		return err
-	}
-	if !noGo && len(f.Stack.Toolchains()) > 0 {
-		if err := f.Toolchain(ctx, true, false); err != nil {
+		if err := f.look(ctx); err != nil {
+			return err
+		}
+		if err := f.lock(ctx, false); err != nil {
+			return err
+		}
+		if !noGo && len(f.Stack.Toolchains()) > 0 {
+			if err := f.Toolchain(ctx, true, false); err != nil {
+				return fail(CodeSources, err)
+			}
+		}
+		found, err := f.sources(ctx, f.Stack.Parts(), false)
+		if err != nil {
 			return fail(CodeSources, err)
 		}
-	}
-	found, err := f.sources(ctx, f.Stack.Parts(), false)
-	if err != nil {
-		return fail(CodeSources, err)
-	}
-	es, err := f.bundled(found, !noGo)
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	file := f.output("drydock-" + f.Stack.Name + ".tar.gz")
-	if old != nil {
-		file = f.output("drydock-" + f.Stack.Name + "-update.tar.gz")
-	}
-	if err := os.MkdirAll(f.output(), 0o755); err != nil {
-		return fail(CodeOther, err)
-	}
-	text := func(sums pack.Sums) []byte { return f.bundleText(sums, !noGo) }
-	b, err := pack.WriteBundle(file, es, old, text, time.Unix(f.Stack.Epoch, 0))
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	if old != nil {
-		f.UI.Line("bundle    %d files, %s; %d unchanged ones are left out", b.Files, ui.Bytes(b.Size), b.Left)
-	} else {
-		f.UI.Line("bundle    %d files, %s", b.Files, ui.Bytes(b.Size))
-	}
-	f.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256, filepath.Base(file)))
-	return nil
+		es, err := f.bundled(found, !noGo)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		file := f.output("drydock-" + f.Stack.Name + ".tar.gz")
+		if old != nil {
+			file = f.output("drydock-" + f.Stack.Name + "-update.tar.gz")
+		}
+		if err := os.MkdirAll(f.output(), 0o755); err != nil {
+			return fail(CodeOther, err)
+		}
+		text := func(sums pack.Sums) []byte { return f.bundleText(sums, !noGo) }
+		b, err := pack.WriteBundle(file, es, old, text, time.Unix(f.Stack.Epoch, 0))
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		if old != nil {
+			f.UI.Line("bundle    %d files, %s; %d unchanged ones are left out", b.Files, ui.Bytes(b.Size), b.Left)
+		} else {
+			f.UI.Line("bundle    %d files, %s", b.Files, ui.Bytes(b.Size))
+		}
+		f.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256, filepath.Base(file)))
+		return nil
+	})
 }
 
 // bundled lists what goes into a bundle.
@@ -294,69 +291,65 @@ func bundledStack(root string) string {
 
 // MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else.
 func MissingForBundle(ctx context.Context) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	if err := f.look(ctx); err != nil {
-		return err
-	}
-	rows := [][]string{{"FILE", "SIZE", "SHA-256", "FOR"}}
-	var problems []error
-	seen := map[string]bool{}
-	row := func(name string, size int64, sum, component string) {
-		if seen[name] {
-			return
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if err := f.look(ctx); err != nil {
+			return err
 		}
-		seen[name] = true
-		bytes := ""
-		if size > 0 {
-			bytes = ui.Bytes(size)
+		rows := [][]string{{"FILE", "SIZE", "SHA-256", "FOR"}}
+		var problems []error
+		seen := map[string]bool{}
+		row := func(name string, size int64, sum, component string) {
+			if seen[name] {
+				return
+			}
+			seen[name] = true
+			bytes := ""
+			if size > 0 {
+				bytes = ui.Bytes(size)
+			}
+			rows = append(rows, []string{"vendor-sources/" + name, bytes, sum, component})
 		}
-		rows = append(rows, []string{"vendor-sources/" + name, bytes, sum, component})
-	}
-	for _, n := range f.Stack.Parts() {
-		c := f.Stack.Component[n]
-		found, err := f.locate(c)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", n, err))
-			continue
-		}
-		if found == nil {
-			found = f.wanted(c, row)
-		}
-		if found == nil || !source.NeedsVendor(c, found) {
-			continue
-		}
-		line := f.Stack.Lock.VendorFor(n, found.SHA256)
-		if line == nil {
-			problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
-			continue
-		}
-		if have, err := f.store.VendorFile(c, f.Stack.Lock, found); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", n, err))
-		} else if have == nil {
-			row(line.Name, 0, line.TarSHA256+" (of the tar in it)", n)
-		}
-	}
-	if !f.goFits(f.Stack.Parts()) {
-		for _, r := range f.Stack.Toolchains() {
-			if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
-				row(filepath.Base(f.store.ToolchainFile(r)), 0, f.goSum(r), "Go "+r)
+		for _, n := range f.Stack.Parts() {
+			c := f.Stack.Component[n]
+			found, err := f.locate(c)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", n, err))
+				continue
+			}
+			if found == nil {
+				found = f.wanted(c, row)
+			}
+			if found == nil || !source.NeedsVendor(c, found) {
+				continue
+			}
+			line := f.Stack.Lock.VendorFor(n, found.SHA256)
+			if line == nil {
+				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
+				continue
+			}
+			if have, err := f.store.VendorFile(c, f.Stack.Lock, found); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", n, err))
+			} else if have == nil {
+				row(line.Name, 0, line.TarSHA256+" (of the tar in it)", n)
 			}
 		}
-	}
-	if err := errors.Join(problems...); err != nil {
-		return fail(CodeSources, err)
-	}
-	if len(rows) == 1 {
-		f.UI.Text("nothing: all that " + f.Stack.Name + " is built from is here\n")
+		if !f.goFits(f.Stack.Parts()) {
+			for _, r := range f.Stack.Toolchains() {
+				if _, err := os.Stat(f.store.ToolchainFile(r)); err != nil {
+					row(filepath.Base(f.store.ToolchainFile(r)), 0, f.goSum(r), "Go "+r)
+				}
+			}
+		}
+		if err := errors.Join(problems...); err != nil {
+			return fail(CodeSources, err)
+		}
+		if len(rows) == 1 {
+			f.UI.Text("nothing: all that " + f.Stack.Name + " is built from is here\n")
+			return nil
+		}
+		f.UI.Text(ui.Table(rows) + fmt.Sprintf("carry them to where they are named; what this bundle never had, \"STACK=%s ./mage bundle -since=%s\" on a connected machine (with this host's %s) puts into one file\n", f.Stack.Name, pack.BundleSums, pack.BundleSums))
 		return nil
-	}
-	f.UI.Text(ui.Table(rows) + fmt.Sprintf("carry them to where they are named; what this bundle never had, \"STACK=%s ./mage bundle -since=%s\" on a connected machine (with this host's %s) puts into one file\n", f.Stack.Name, pack.BundleSums, pack.BundleSums))
-	return nil
+	})
 }
 
 // wanted lists the files of a component's first origin that the lock knows all of.

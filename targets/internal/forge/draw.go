@@ -100,29 +100,27 @@ func graphSVG(f *Forge, plan []graph.Planned) string {
 
 // Times prints what the last runs did and how long it took, or draws the last one.
 func Times(ctx context.Context, format string) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	runs := f.history()
-	if len(runs) == 0 {
-		return fail(CodeOther, fmt.Errorf("no run of %s is remembered: build something first", f.Stack.Name))
-	}
-	last := runs[len(runs)-1]
-	switch format {
-	case "", "text":
-		f.UI.Text(timesTable(runs))
-		f.UI.Text("\nthe last run:\n" + stepsTable(last))
-	case "svg":
-		fmt.Print(timeline(last))
-	case "html":
-		fmt.Print(timelineHTML(f.Stack.Name, last))
-	case "trace":
-		return fail(CodeOther, trace(last))
-	default:
-		return fail(CodeOther, fmt.Errorf("-format=%s: want text, svg, html or trace", format))
-	}
-	return nil
+	return reading(ctx, func(_ context.Context, f *Forge) error {
+		runs := f.history()
+		if len(runs) == 0 {
+			return fail(CodeOther, fmt.Errorf("no run of %s is remembered: build something first", f.Stack.Name))
+		}
+		last := runs[len(runs)-1]
+		switch format {
+		case "", "text":
+			f.UI.Text(timesTable(runs))
+			f.UI.Text("\nthe last run:\n" + stepsTable(last))
+		case "svg":
+			fmt.Print(timeline(last))
+		case "html":
+			fmt.Print(timelineHTML(f.Stack.Name, last))
+		case "trace":
+			return fail(CodeOther, trace(last))
+		default:
+			return fail(CodeOther, fmt.Errorf("-format=%s: want text, svg, html or trace", format))
+		}
+		return nil
+	})
 }
 
 // timesTable has a line for each run and a column for each component.

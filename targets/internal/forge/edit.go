@@ -77,48 +77,44 @@ func (f *Forge) component(name string) (*stack.Component, error) {
 
 // EditOpen makes a writable tree of a component's sources, patched as a build would patch them.
 func EditOpen(ctx context.Context, name string) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	c, err := f.component(name)
-	if err != nil {
-		return err
-	}
-	dir := f.editDir(c.Name)
-	if _, err := os.Stat(dir); err == nil {
-		return fail(CodeOther, fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, f.rel(dir), c.Name))
-	}
-	if err := f.look(ctx); err != nil {
-		return err
-	}
-	f.editing = false
-	in, err := f.sources(ctx, []string{c.Name}, false)
-	if err != nil {
-		return f.end(fail(CodeSources, err))
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fail(CodeOther, err)
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".open-")
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	defer source.RemoveAll(tmp)
-	if err := f.prepare(c, in[c.Name], filepath.Join(tmp, "tree")); err != nil {
-		return fail(CodeFailed, fmt.Errorf("%s: %w", c.Name, err))
-	}
-	if err := writeEdit(tmp, in[c.Name]); err != nil {
-		return fail(CodeOther, err)
-	}
-	if err := errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
-		return fail(CodeOther, err)
-	}
-	f.UI.Line("opened    %s %s in %s", c.Name, c.Version, f.rel(filepath.Join(dir, "tree")))
-	f.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", targetOf(c.Name)))
-	return nil
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		c, err := f.component(name)
+		if err != nil {
+			return err
+		}
+		dir := f.editDir(c.Name)
+		if _, err := os.Stat(dir); err == nil {
+			return fail(CodeOther, fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, f.rel(dir), c.Name))
+		}
+		if err := f.look(ctx); err != nil {
+			return err
+		}
+		f.editing = false
+		in, err := f.sources(ctx, []string{c.Name}, false)
+		if err != nil {
+			return fail(CodeSources, err)
+		}
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return fail(CodeOther, err)
+		}
+		tmp, err := os.MkdirTemp(filepath.Dir(dir), ".open-")
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		defer source.RemoveAll(tmp)
+		if err := f.prepare(c, in[c.Name], filepath.Join(tmp, "tree")); err != nil {
+			return fail(CodeFailed, fmt.Errorf("%s: %w", c.Name, err))
+		}
+		if err := writeEdit(tmp, in[c.Name]); err != nil {
+			return fail(CodeOther, err)
+		}
+		if err := errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
+			return fail(CodeOther, err)
+		}
+		f.UI.Line("opened    %s %s in %s", c.Name, c.Version, f.rel(filepath.Join(dir, "tree")))
+		f.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", targetOf(c.Name)))
+		return nil
+	})
 }
 
 func writeEdit(dir string, in *input) error {
@@ -215,22 +211,18 @@ func (f *Forge) diffEdit(ctx context.Context, c *stack.Component) (base string, 
 
 // EditDiff prints what an open edit changes.
 func EditDiff(ctx context.Context, component string) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		c, err := f.whichEdit(component)
+		if err != nil {
+			return err
+		}
+		_, _, patch, _, done, err := f.diffEdit(ctx, c)
+		defer done()
+		if err == nil {
+			_, err = os.Stdout.Write(patch)
+		}
 		return err
-	}
-	c, err := f.whichEdit(component)
-	if err != nil {
-		return err
-	}
-	_, _, patch, _, done, err := f.diffEdit(ctx, c)
-	defer done()
-	if err == nil {
-		_, err = os.Stdout.Write(patch)
-	}
-	return err
+	})
 }
 
 var patchFileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
@@ -238,17 +230,13 @@ var patchFileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 // EditSave makes what an open edit changes the next patch of the component's series, below the directory of a version
 // constraint: by default of this very version. The edit stays open, and goes on from there.
 func EditSave(ctx context.Context, name, component, constraint string) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	c, err := f.whichEdit(component)
-	if err != nil {
-		return err
-	}
-	return f.saveEdit(ctx, c, name, constraint)
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		c, err := f.whichEdit(component)
+		if err != nil {
+			return err
+		}
+		return f.saveEdit(ctx, c, name, constraint)
+	})
 }
 
 func (f *Forge) saveEdit(ctx context.Context, c *stack.Component, name, constraint string) error {
@@ -326,17 +314,15 @@ func (f *Forge) tryEdit(c *stack.Component, base string, p source.Patch) error {
 
 // EditDrop throws an open edit away. What is not saved is lost, so it asks for the component's name.
 func EditDrop(ctx context.Context, name string) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	c, err := f.whichEdit(name)
-	if err != nil {
-		return err
-	}
-	if err := source.RemoveAll(f.editDir(c.Name)); err != nil {
-		return fail(CodeOther, err)
-	}
-	f.UI.Line("dropped   the edit of %s; patches are kept", c.Name)
-	return nil
+	return reading(ctx, func(_ context.Context, f *Forge) error {
+		c, err := f.whichEdit(name)
+		if err != nil {
+			return err
+		}
+		if err := source.RemoveAll(f.editDir(c.Name)); err != nil {
+			return fail(CodeOther, err)
+		}
+		f.UI.Line("dropped   the edit of %s; patches are kept", c.Name)
+		return nil
+	})
 }

@@ -246,25 +246,21 @@ func Graph(ctx context.Context, format string) error {
 
 // explain makes a plan and gives it to show.
 func explain(ctx context.Context, name string, show func(*Forge, []graph.Planned, map[string]string) error) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	names, err := f.named(name)
-	if err != nil {
-		return err
-	}
-	g, lacks, err := f.survey(ctx, names)
-	if err != nil {
-		return f.end(err)
-	}
-	plan, err := g.Plan(names)
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	return show(f, plan, lacks)
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		names, err := f.named(name)
+		if err != nil {
+			return err
+		}
+		g, lacks, err := f.survey(ctx, names)
+		if err != nil {
+			return err
+		}
+		plan, err := g.Plan(names)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		return show(f, plan, lacks)
+	})
 }
 
 // sizeOf is the size of what a node publishes, in bytes.

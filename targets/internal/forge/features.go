@@ -24,53 +24,49 @@ const noQuota = "dockerd: build tag exclude_disk_quota"
 // Features lists what is built into the files and holds it against what the release had when it was recorded; record
 // writes that down.
 func Features(ctx context.Context, record bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	have, err := prove.Features(ctx, f.output("bin"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
-	}
-	if err != nil {
-		return fail(CodeFailed, err)
-	}
-	recorded, err := os.ReadFile(f.featuresFile())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(CodeOther, err)
-	}
-	lost, gained, left := prove.Parity(string(recorded), have)
-	if record {
-		text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a \"-\" are written by hand:\n" +
-			"# what upstream's own build has and this one leaves out on purpose.\n"
-		for _, l := range left {
-			text += "- " + l + "\n"
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		have, err := prove.Features(ctx, f.output("bin"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
 		}
-		text += strings.Join(have, "\n") + "\n"
-		if err := archive.WriteFile(f.featuresFile(), 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		if err != nil {
+			return fail(CodeFailed, err)
+		}
+		recorded, err := os.ReadFile(f.featuresFile())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fail(CodeOther, err)
 		}
-		f.UI.Line("recorded  %d features in %s", len(have), f.rel(f.featuresFile()))
-		return nil
-	}
-	rows := [][]string{{"FEATURE", ""}}
-	for _, h := range have {
-		word := f.UI.Good("there")
-		if slices.Contains(gained, h) {
-			word = "there, not recorded"
+		lost, gained, left := prove.Parity(string(recorded), have)
+		if record {
+			text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a \"-\" are written by hand:\n" +
+				"# what upstream's own build has and this one leaves out on purpose.\n"
+			for _, l := range left {
+				text += "- " + l + "\n"
+			}
+			text += strings.Join(have, "\n") + "\n"
+			if err := archive.WriteFile(f.featuresFile(), 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+				return fail(CodeOther, err)
+			}
+			f.UI.Line("recorded  %d features in %s", len(have), f.rel(f.featuresFile()))
+			return nil
 		}
-		rows = append(rows, []string{h, word})
-	}
-	for _, l := range left {
-		rows = append(rows, []string{l, "left out on purpose"})
-	}
-	for _, l := range lost {
-		rows = append(rows, []string{l, f.UI.Bad("LOST")})
-	}
-	f.UI.Text(ui.Table(rows))
-	return fail(CodeFailed, f.parity(ctx))
+		rows := [][]string{{"FEATURE", ""}}
+		for _, h := range have {
+			word := f.UI.Good("there")
+			if slices.Contains(gained, h) {
+				word = "there, not recorded"
+			}
+			rows = append(rows, []string{h, word})
+		}
+		for _, l := range left {
+			rows = append(rows, []string{l, "left out on purpose"})
+		}
+		for _, l := range lost {
+			rows = append(rows, []string{l, f.UI.Bad("LOST")})
+		}
+		f.UI.Text(ui.Table(rows))
+		return fail(CodeFailed, f.parity(ctx))
+	})
 }
 
 // parity says which features the files have lost, and prints which they have gained.

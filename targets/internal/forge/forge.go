@@ -66,7 +66,10 @@ func fail(code int, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &f):
-		return f
+		if error(f) == err {
+			return f
+		}
+		code = f.Code // something else is said around it, or beside it
 	case errors.Is(err, context.Canceled):
 		code = CodeStopped
 	case errors.As(err, &locked):
@@ -106,6 +109,23 @@ type Forge struct {
 
 // linkMemory is what one link may take, in bytes: 1.0 GB was measured for dockerd.
 const linkMemory = 1200 << 20
+
+// command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with has the
+// form of a run's last line.
+func command(ctx context.Context, do func(context.Context, *Forge) error) error {
+	ctx, stop := Context(ctx)
+	defer stop()
+	return reading(ctx, do)
+}
+
+// reading is command for what a signal may end at any moment.
+func reading(ctx context.Context, do func(context.Context, *Forge) error) error {
+	f, err := Open()
+	if err != nil {
+		return err
+	}
+	return f.end(fail(CodeOther, do(ctx, f)))
+}
 
 // Open finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
 func Open() (*Forge, error) {

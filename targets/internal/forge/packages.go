@@ -256,39 +256,37 @@ func (f *Forge) verifyPackage(u *ui.UI) error {
 }
 
 // Packages lists the packages that are kept.
-func Packages(context.Context) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	all, err := f.packages()
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	rows := [][]string{{"PACKAGE", "SIZE", "SHA-256", "PASSED", ""}}
-	for _, k := range all {
-		fi, err := os.Stat(k.File)
+func Packages(ctx context.Context) error {
+	return reading(ctx, func(_ context.Context, f *Forge) error {
+		all, err := f.packages()
 		if err != nil {
 			return fail(CodeOther, err)
 		}
-		mark, passed := "", k.Passed
-		if k.Withdrawn {
-			mark = "rolled back"
+		rows := [][]string{{"PACKAGE", "SIZE", "SHA-256", "PASSED", ""}}
+		for _, k := range all {
+			fi, err := os.Stat(k.File)
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			mark, passed := "", k.Passed
+			if k.Withdrawn {
+				mark = "rolled back"
+			}
+			if k.Name == f.latest() {
+				mark = "← latest"
+			}
+			if passed == "" {
+				passed = f.UI.Bad("no")
+			}
+			rows = append(rows, []string{k.Name, ui.Bytes(fi.Size()), k.SHA256[:min(12, len(k.SHA256))], passed, mark})
 		}
-		if k.Name == f.latest() {
-			mark = "← latest"
+		if len(rows) == 1 {
+			f.UI.Text("no package is kept: \"mage all\" makes one\n")
+			return nil
 		}
-		if passed == "" {
-			passed = f.UI.Bad("no")
-		}
-		rows = append(rows, []string{k.Name, ui.Bytes(fi.Size()), k.SHA256[:min(12, len(k.SHA256))], passed, mark})
-	}
-	if len(rows) == 1 {
-		f.UI.Text("no package is kept: \"mage all\" makes one\n")
+		f.UI.Text(ui.Table(rows))
 		return nil
-	}
-	f.UI.Text(ui.Table(rows))
-	return nil
+	})
 }
 
 // find gives the file of a package: a path, a kept one's name, "latest", or "previous" for the one before that.
@@ -316,37 +314,35 @@ func (f *Forge) find(name string) (string, error) {
 }
 
 // DiffPackages says what changed from one package to another.
-func DiffPackages(_ context.Context, a, b string) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	var rs [2]*pack.Read
-	for i, name := range []string{a, b} {
-		file, err := f.find(name)
-		if err != nil {
-			return fail(CodeOther, err)
+func DiffPackages(ctx context.Context, a, b string) error {
+	return reading(ctx, func(_ context.Context, f *Forge) error {
+		var rs [2]*pack.Read
+		for i, name := range []string{a, b} {
+			file, err := f.find(name)
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			r, problems, err := pack.ReadPackage(file)
+			if err == nil && len(problems) > 0 {
+				err = fmt.Errorf("%s: %s", file, strings.Join(problems, "; "))
+			}
+			if err != nil {
+				return fail(CodeFailed, err)
+			}
+			rs[i] = r
 		}
-		r, problems, err := pack.ReadPackage(file)
-		if err == nil && len(problems) > 0 {
-			err = fmt.Errorf("%s: %s", file, strings.Join(problems, "; "))
+		cs := pack.Diff(rs[0], rs[1])
+		if len(cs) == 0 {
+			f.UI.Text("nothing differs\n")
+			return nil
 		}
-		if err != nil {
-			return fail(CodeFailed, err)
+		rows := [][]string{{"WHAT", "OF", "WAS", "IS"}}
+		for _, c := range cs {
+			rows = append(rows, []string{c.Kind, c.Name, clip(c.Was), clip(c.Is)})
 		}
-		rs[i] = r
-	}
-	cs := pack.Diff(rs[0], rs[1])
-	if len(cs) == 0 {
-		f.UI.Text("nothing differs\n")
+		f.UI.Text(ui.Table(rows))
 		return nil
-	}
-	rows := [][]string{{"WHAT", "OF", "WAS", "IS"}}
-	for _, c := range cs {
-		rows = append(rows, []string{c.Kind, c.Name, clip(c.Was), clip(c.Is)})
-	}
-	f.UI.Text(ui.Table(rows))
-	return nil
+	})
 }
 
 // clip keeps a value to one short line.
@@ -362,16 +358,12 @@ func clip(s string) string {
 
 // Rollback moves latest back to the package before it, or to another one.
 func Rollback(ctx context.Context, to string) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	if err := f.lock(ctx, false); err != nil {
-		return err
-	}
-	return f.end(fail(CodeOther, f.rollback(to)))
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if err := f.lock(ctx, false); err != nil {
+			return err
+		}
+		return fail(CodeOther, f.rollback(to))
+	})
 }
 
 func (f *Forge) rollback(to string) error {

@@ -43,13 +43,7 @@ func variants() []variant {
 // Reproduce builds the stack, or one component, twice from empty caches in different surroundings and compares every
 // output byte for byte; with record, the digests of an identical pair are noted beside the stack file.
 func Reproduce(ctx context.Context, component string, record bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	return f.end(f.reproduce(ctx, component, record))
+	return command(ctx, func(ctx context.Context, f *Forge) error { return f.reproduce(ctx, component, record) })
 }
 
 func (f *Forge) reproduce(ctx context.Context, component string, record bool) error {

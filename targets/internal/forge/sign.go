@@ -70,28 +70,24 @@ func (f *Forge) checkPackage(u *ui.UI, file string) error {
 }
 
 // VerifyFile examines a package that lies anywhere.
-func VerifyFile(_ context.Context, file string) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	path, err := f.find(file)
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	return fail(CodeFailed, f.checkPackage(f.UI, path))
+func VerifyFile(ctx context.Context, file string) error {
+	return reading(ctx, func(_ context.Context, f *Forge) error {
+		path, err := f.find(file)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		return fail(CodeFailed, f.checkPackage(f.UI, path))
+	})
 }
 
 // Key makes a key pair for signing packages.
-func Key(_ context.Context, file string) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	id, err := pack.NewKey(file)
-	if err != nil {
-		return fail(CodeOther, err)
-	}
-	f.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
-	return nil
+func Key(ctx context.Context, file string) error {
+	return reading(ctx, func(_ context.Context, f *Forge) error {
+		id, err := pack.NewKey(file)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		f.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
+		return nil
+	})
 }

@@ -38,25 +38,21 @@ type smokeReport struct {
 // imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
 // With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of it.
 func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if !write {
+			_, err := f.smoke(ctx, kernel, bin, asJSON)
+			return err
+		}
+		native, err := f.smoke(ctx, "", bin, asJSON)
+		if err != nil {
+			return err
+		}
+		old, err := f.smoke(ctx, cmp.Or(kernel, "target"), bin, asJSON)
+		if err == nil {
+			err = f.writeSmoke(native, old)
+		}
 		return err
-	}
-	if !write {
-		_, err := f.smoke(ctx, kernel, bin, asJSON)
-		return f.end(err)
-	}
-	native, err := f.smoke(ctx, "", bin, asJSON)
-	if err != nil {
-		return f.end(err)
-	}
-	old, err := f.smoke(ctx, cmp.Or(kernel, "target"), bin, asJSON)
-	if err == nil {
-		err = f.writeSmoke(native, old)
-	}
-	return f.end(err)
+	})
 }
 
 // writeSmoke makes docs/smoke.md of two runs.

@@ -63,13 +63,7 @@ const suiteLimit = 90 * time.Minute
 // Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's
 // integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone.
 func Suites(ctx context.Context, component string, write bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	return f.end(f.suites(ctx, component, write))
+	return command(ctx, func(ctx context.Context, f *Forge) error { return f.suites(ctx, component, write) })
 }
 
 func (f *Forge) suites(ctx context.Context, component string, write bool) error {

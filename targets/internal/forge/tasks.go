@@ -142,33 +142,30 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
 // A Go comes along where none fits, or where toolchain asks for it.
 func Fetch(ctx context.Context, record, toolchain bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	if err := f.look(ctx); err != nil {
-		return err
-	}
-	before := string(f.Stack.Lock.Encode())
-	if err = f.Toolchain(ctx, toolchain, record); err == nil {
-		var found map[string]*input
-		if found, err = f.sources(ctx, f.Stack.Parts(), record); err == nil {
-			err = f.signatures(found)
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if err := f.look(ctx); err != nil {
+			return err
 		}
-	}
-	if record && string(f.Stack.Lock.Encode()) != before {
-		file, werr := f.writeLock()
-		if err = errors.Join(err, werr); werr == nil {
-			f.UI.Line("recorded  new digests in %s: look at them before you commit them", f.rel(file))
+		before := string(f.Stack.Lock.Encode())
+		err := f.Toolchain(ctx, toolchain, record)
+		if err == nil {
+			var found map[string]*input
+			if found, err = f.sources(ctx, f.Stack.Parts(), record); err == nil {
+				err = f.signatures(found)
+			}
 		}
-	}
-	if err != nil {
-		return fail(CodeSources, err)
-	}
-	f.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", f.Stack.Name, f.rel(f.store.Dir))
-	return nil
+		if record && string(f.Stack.Lock.Encode()) != before {
+			file, werr := f.writeLock()
+			if err = errors.Join(err, werr); werr == nil {
+				f.UI.Line("recorded  new digests in %s: look at them before you commit them", f.rel(file))
+			}
+		}
+		if err != nil {
+			return fail(CodeSources, err)
+		}
+		f.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", f.Stack.Name, f.rel(f.store.Dir))
+		return nil
+	})
 }
 
 // signatures checks upstream's signatures of all that was found, which may have been carried here, and says whose they are.
@@ -195,37 +192,33 @@ func (f *Forge) writeLock() (string, error) {
 
 // Check prints what the stack needs of this host and what was found.
 func Check(ctx context.Context, asJSON bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	if err := f.look(ctx); err != nil {
-		return err
-	}
-	asks := f.asks(f.Stack.Parts())
-	asks.Network = true
-	findings := f.facts.Check(asks)
-	bad := 0
-	for _, x := range findings {
-		if !x.OK {
-			bad++
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if err := f.look(ctx); err != nil {
+			return err
 		}
-	}
-	if asJSON {
-		data, err := json.MarshalIndent(findings, "", "  ")
-		if err != nil {
-			return fail(CodeOther, err)
+		asks := f.asks(f.Stack.Parts())
+		asks.Network = true
+		findings := f.facts.Check(asks)
+		bad := 0
+		for _, x := range findings {
+			if !x.OK {
+				bad++
+			}
 		}
-		fmt.Println(string(data))
-	} else {
-		f.UI.Text(findingsTable(f.UI, findings))
-	}
-	if bad > 0 {
-		return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", f.Stack.Name, bad))
-	}
-	return nil
+		if asJSON {
+			data, err := json.MarshalIndent(findings, "", "  ")
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			fmt.Println(string(data))
+		} else {
+			f.UI.Text(findingsTable(f.UI, findings))
+		}
+		if bad > 0 {
+			return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", f.Stack.Name, bad))
+		}
+		return nil
+	})
 }
 
 func findingsTable(u *ui.UI, fs []host.Finding) string {
@@ -248,13 +241,9 @@ func findingsTable(u *ui.UI, fs []host.Finding) string {
 
 // Verify examines every published file of the stack, and its package; with full, every source and output is hashed again.
 func Verify(ctx context.Context, full bool) error {
-	ctx, stop := Context(ctx)
-	defer stop()
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	return fail(CodeFailed, errors.Join(f.verify(ctx, full), f.verifyPackage(f.UI)))
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		return fail(CodeFailed, errors.Join(f.verify(ctx, full), f.verifyPackage(f.UI)))
+	})
 }
 
 // verify examines every published file.
@@ -379,35 +368,33 @@ func Stacks(ctx context.Context) error {
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.
 func Clean(ctx context.Context) error {
-	f, err := Open()
-	if err != nil {
-		return err
-	}
-	// The compile caches belong to all stacks, so none may be building.
-	stacks, _ := filepath.Glob(filepath.Join(f.Root, "build/*/lock"))
-	for _, l := range stacks {
-		unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
-		if err != nil {
+	return reading(ctx, func(ctx context.Context, f *Forge) error {
+		// The compile caches belong to all stacks, so none may be building.
+		stacks, _ := filepath.Glob(filepath.Join(f.Root, "build/*/lock"))
+		for _, l := range stacks {
+			unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			defer unlock()
+		}
+		dirs := []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp"), filepath.Join(f.Root, "build/bench")}
+		outputs, err := os.ReadDir(f.output())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fail(CodeOther, err)
 		}
-		defer unlock()
-	}
-	dirs := []string{f.build(), filepath.Join(f.Root, "build/cache"), filepath.Join(f.Root, "build/tmp"), filepath.Join(f.Root, "build/bench")}
-	outputs, err := os.ReadDir(f.output())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(CodeOther, err)
-	}
-	for _, e := range outputs {
-		if e.Name() != packagesDir && e.Name() != latestLink {
-			dirs = append(dirs, f.output(e.Name()))
+		for _, e := range outputs {
+			if e.Name() != packagesDir && e.Name() != latestLink {
+				dirs = append(dirs, f.output(e.Name()))
+			}
 		}
-	}
-	for _, d := range dirs {
-		if err := source.RemoveAll(d); err != nil {
-			return fail(CodeOther, err)
+		for _, d := range dirs {
+			if err := source.RemoveAll(d); err != nil {
+				return fail(CodeOther, err)
+			}
 		}
-	}
-	os.Remove(f.output()) // unless packages are kept there
-	f.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay", f.rel(f.build()), f.rel(f.output()))
-	return nil
+		os.Remove(f.output()) // unless packages are kept there
+		f.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay", f.rel(f.build()), f.rel(f.output()))
+		return nil
+	})
 }
