@@ -450,8 +450,7 @@ func (f *Forge) reap() {
 	home := []byte("\x00HOME=" + f.build("work") + "/")
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range procs {
-		status, _ := os.ReadFile(p + "/status")
-		if !bytes.Contains(status, []byte("\nPPid:\t1\n")) {
+		if !orphan(p) { // who replays a failed step in a shell does so with the same HOME
 			continue
 		}
 		if env, _ := os.ReadFile(p + "/environ"); !bytes.Contains(append([]byte{0}, env...), home) {
@@ -461,6 +460,15 @@ func (f *Forge) reap() {
 			f.UI.Line("notice    ended process %d, which a killed run had left", pid)
 		}
 	}
+}
+
+// orphan says that a process, named by its directory in /proc, has been left to the first one, or to a session's systemd.
+func orphan(proc string) bool {
+	status, _ := os.ReadFile(proc + "/status")
+	_, after, _ := bytes.Cut(status, []byte("\nPPid:\t"))
+	parent, _, _ := bytes.Cut(after, []byte("\n"))
+	name, _ := os.ReadFile("/proc/" + string(parent) + "/comm")
+	return string(parent) == "1" || string(name) == "systemd\n"
 }
 
 // sweep removes what a killed run left behind.
