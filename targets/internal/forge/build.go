@@ -84,10 +84,10 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 		return fail(CodeOther, err)
 	}
 	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
-	if stale && !run.Isolated().Network { // to try it starts a process
-		f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", run.Isolated().Why)
-	}
 	if stale {
+		if !run.Isolated().Network { // to try it starts a process
+			f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", run.Isolated().Why)
+		}
 		f.reap()
 	}
 	f.sweep()
@@ -288,14 +288,10 @@ func cached(r *graph.Record, inputs []graph.Input) bool {
 // wholeInStore says with an error that what the store has of a component is not what was built: it must not come over
 // outputs that are good.
 func (f *Forge) wholeInStore(r *graph.Record) error {
-	for _, o := range r.Outputs {
-		p := filepath.Join(f.Root, o.Path)
-		if !strings.HasPrefix(p, f.storeDir(r.Name, r.Key)+"/") {
-			continue
-		}
-		if sum, err := archive.SHA256Tree(p); err != nil || sum != o.SHA256 {
-			return errors.Join(err, fmt.Errorf("%s: sha256: got %s, want %s", o.Path, sum, o.SHA256))
-		}
+	store := f.rel(f.storeDir(r.Name, r.Key)) + "/"
+	stored := slices.DeleteFunc(slices.Clone(r.Outputs), func(o graph.Output) bool { return !strings.HasPrefix(o.Path, store) })
+	if d := f.records().Damage(&graph.Record{Outputs: stored}, true); d != "" {
+		return errors.New(d)
 	}
 	return nil
 }

@@ -113,30 +113,25 @@ const linkMemory = 1200 << 20
 // command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with has the
 // form of a run's last line.
 func command(ctx context.Context, do func(context.Context, *Forge) error) error {
-	ctx, stop := Context(ctx)
+	ctx, stop := signalled(ctx)
 	defer stop()
 	return reading(ctx, do)
 }
 
 // reading is command for what a signal may end at any moment.
 func reading(ctx context.Context, do func(context.Context, *Forge) error) error {
-	f, err := Open()
+	f, err := opened()
 	if err != nil {
-		return err
+		return lastLine("", "", err)
 	}
 	return f.end(fail(CodeOther, do(ctx, f)))
-}
-
-// Open finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
-func Open() (*Forge, error) {
-	f, err := opened()
-	return f, lastLine("", "", err)
 }
 
 // memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What is in
 // use at a time, several archives being unpacked, is less.
 const memoryLimit = 44 << 20
 
+// opened finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
 var opened = sync.OnceValues(open)
 
 func open() (*Forge, error) {
@@ -236,8 +231,8 @@ func isRoot(d string) bool {
 	return err == nil
 }
 
-// Context ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
-func Context(ctx context.Context) (context.Context, context.CancelFunc) {
+// signalled gives a context that ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
+func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 	sigs := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
 		if !signal.Ignored(s) {

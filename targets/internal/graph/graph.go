@@ -540,7 +540,7 @@ func worked(steps []StepTime, start time.Time) (sum float64) {
 }
 
 // restamp takes the outputs' sizes, times and digests as they are on disk into the record, and writes it. Outputs that
-// have a digest already must still have it.
+// have a digest already must still have it, and their mode.
 func (g *Graph) restamp(r *Record) error {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
