@@ -36,7 +36,7 @@ func (f *Forge) locate(c *stack.Component) (*source.Found, error) {
 
 // holds compares what a checkout says of itself with the stack.
 func (f *Forge) holds(c *stack.Component, found *source.Found) error {
-	r, err := found.Release(c.Name)
+	r, err := found.Release(c)
 	if err != nil || r.Version == "" {
 		return err
 	}
@@ -60,7 +60,7 @@ func (f *Forge) adoptCommits() {
 			continue
 		}
 		found := &source.Found{Path: filepath.Join(f.store.Dir, c.Checkout)}
-		r, err := found.Release(n)
+		r, err := found.Release(c)
 		if err != nil || r.Commit == "" {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/stack"
 
+	version "github.com/hashicorp/go-version"
 	cp "github.com/otiai10/copy"
 )
 
@@ -187,11 +189,16 @@ type Release struct {
 }
 
 // Release reads a checkout's version, from git's tags or from the file that upstream keeps it in, and its commit. Git
-// itself is not needed.
-func (f *Found) Release(component string) (Release, error) {
-	r, err := gitHead(f.Path)
-	if err != nil || r.Version != "" {
+// itself is not needed. Of several tags at one commit, the one that is c's version counts; else the newest.
+func (f *Found) Release(c *stack.Component) (Release, error) {
+	component := c.Name
+	r, tags, err := gitHead(f.Path)
+	if err != nil {
 		return r, err
+	}
+	if r.Version = newest(tags, c.Version); r.Version != "" {
+		r.File = "git's tag " + tags[r.Version]
+		return r, nil
 	}
 	where, ok := releases[component]
 	if !ok {
@@ -222,8 +229,26 @@ func (f *Found) Release(component string) (Release, error) {
 
 var hexSHA = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// gitHead reads the commit that is checked out below dir, and its release tag (v1.2.3, docker-v1.2.3), without git.
-func gitHead(dir string) (r Release, err error) {
+// newest returns the version that is want, or else the newest one, of tags by version; empty where there are none.
+func newest(tags map[string]string, want string) (best string) {
+	w, _ := version.NewVersion(want)
+	var top *version.Version
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		v, err := version.NewVersion(name)
+		switch {
+		case err != nil:
+		case w != nil && v.Equal(w):
+			return name
+		case top == nil || v.GreaterThan(top):
+			best, top = name, v
+		}
+	}
+	return best
+}
+
+// gitHead reads the commit that is checked out below dir, and its release tags (v1.2.3, docker-v1.2.3) by version,
+// without git.
+func gitHead(dir string) (r Release, releases map[string]string, err error) {
 	git := filepath.Join(dir, ".git")
 	if data, err := os.ReadFile(git); err == nil { // a worktree's, or a submodule's
 		if to, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: "); ok {
@@ -235,9 +260,9 @@ func gitHead(dir string) (r Release, err error) {
 	}
 	head, err := os.ReadFile(filepath.Join(git, "HEAD"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
+		return r, nil, nil
 	} else if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	common := git
 	if data, err := os.ReadFile(filepath.Join(git, "commondir")); err == nil {
@@ -255,7 +280,7 @@ func gitHead(dir string) (r Release, err error) {
 		}
 	}
 	if !hexSHA.MatchString(r.Commit) {
-		return Release{}, nil // nothing is committed yet
+		return Release{}, nil, nil // nothing is committed yet
 	}
 	loose, _ := os.ReadDir(filepath.Join(common, "refs/tags"))
 	for _, t := range loose {
@@ -263,13 +288,14 @@ func gitHead(dir string) (r Release, err error) {
 			tags[t.Name()] = tagged(common, strings.TrimSpace(string(data)))
 		}
 	}
-	for tag, commit := range tags {
+	releases = map[string]string{}
+	for _, tag := range slices.Sorted(maps.Keys(tags)) {
 		v := strings.TrimPrefix(strings.TrimPrefix(tag, "docker-"), "v")
-		if commit == r.Commit && releaseTag.MatchString(v) {
-			r.Version, r.File = v, "git's tag "+tag
+		if tags[tag] == r.Commit && releaseTag.MatchString(v) {
+			releases[v] = tag
 		}
 	}
-	return r, nil
+	return r, releases, nil
 }
 
 var releaseTag = regexp.MustCompile(`^\d+\.\d+(\.\d+)?(-rc\.?\d+)?$`)
