@@ -61,7 +61,7 @@ func FromEnv(sources string) Asked {
 func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	f := &Facts{}
 	if data, err := os.ReadFile(cache); err == nil && json.Unmarshal(data, f) == nil && f.Asked == a && f.fresh() {
-		f.Kernel = kernel()
+		f.Kernel = Release()
 		return f, nil
 	}
 	f = &Facts{Asked: a, Stamps: map[string]string{}}
@@ -76,7 +76,7 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	f.Kernel = kernel()
+	f.Kernel = Release()
 	data, err := json.MarshalIndent(f, "", "\t")
 	if err != nil {
 		return nil, err

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func kernel() string {
+// Release returns the running kernel's release, as uname -r does; empty where it cannot be had.
+func Release() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return ""

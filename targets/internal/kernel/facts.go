@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,8 +17,7 @@ type Fact struct {
 	Required bool   `json:"required"`
 }
 
-// features are what a person asks for, each with the options that it takes ("A|B" is one of them) and the release that
-// brought it.
+// features are what a person asks for, each with the options that it takes and the release that brought it.
 var features = []struct {
 	name    string
 	options []string
@@ -29,65 +27,47 @@ var features = []struct {
 	{"storage driver btrfs", []string{"BTRFS_FS"}, "3.10"},
 	{"user namespaces (userns-remap, rootless)", []string{"USER_NS"}, "3.8"},
 	{"seccomp profiles", []string{"SECCOMP", "SECCOMP_FILTER"}, "3.5"},
-	{"cgroup v1", []string{"CGROUPS", "MEMCG", "CPUSETS", "CGROUP_DEVICE", "CGROUP_FREEZER"}, "2.6.29"},
+	{"cgroup v1", []string{"CGROUPS", "MEMCG", "CPUSETS", "CGROUP_DEVICE", "CGROUP_FREEZER", "MEMCG_V1", "CPUSETS_V1"}, "2.6.29"},
 	{"cgroup v2", []string{"CGROUPS", "MEMCG", "CGROUP_BPF"}, "4.15"},
-	{"bridge network with --iptables=false", []string{"NAMESPACES", "NET_NS", "BRIDGE", "VETH"}, "2.6.32"},
-	{"bridge network with iptables (NAT, names)", []string{"NAMESPACES", "NET_NS", "BRIDGE", "VETH", "BRIDGE_NETFILTER",
-		"NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT", "IP_NF_IPTABLES", "IP_NF_FILTER", "IP_NF_NAT|NF_NAT_IPV4", "IP_NF_TARGET_MASQUERADE|NETFILTER_XT_TARGET_MASQUERADE",
-		"NETFILTER_XT_MATCH_ADDRTYPE", "NETFILTER_XT_MATCH_CONNTRACK"}, "2.6.32"},
-	{"iptables for IPv6 (--ip6tables)", []string{"IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER", "IP6_NF_NAT|NF_NAT_IPV6", "IP6_NF_TARGET_MASQUERADE|NETFILTER_XT_TARGET_MASQUERADE"}, "3.7"},
+	{"bridge network with --iptables=false", bridge, "2.6.32"},
+	{"bridge network with iptables (legacy: NAT, names)", slices.Concat(bridge, netfilter, []string{"IP_NF_IPTABLES", "IP_NF_FILTER", "IP_NF_NAT", "IP_NF_TARGET_MASQUERADE"}), "2.6.32"},
+	{"bridge network with iptables (nf_tables: NAT, names)", slices.Concat(bridge, netfilter, []string{"NF_TABLES", "NFT_COMPAT", "NFT_NAT"}), "3.13"},
+	{"iptables for IPv6 (--ip6tables)", []string{"IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER", "IP6_NF_NAT", "IP6_NF_TARGET_MASQUERADE"}, "3.7"},
 	{"iptables: table raw (Docker 28 and later)", []string{"IP_NF_RAW"}, "2.6.32"},
-	{"iptables: rules of your own (LOG, REJECT, …)", []string{"IP_NF_MANGLE", "IP_NF_TARGET_REJECT", "NETFILTER_XT_TARGET_LOG|IP_NF_TARGET_LOG",
+	{"iptables: rules of your own (LOG, REJECT, …)", []string{"IP_NF_MANGLE", "IP_NF_TARGET_REJECT", "NETFILTER_XT_TARGET_LOG",
 		"NETFILTER_XT_MATCH_LIMIT", "NETFILTER_XT_MARK", "NETFILTER_XT_MATCH_MULTIPORT", "NETFILTER_XT_MATCH_COMMENT"}, "2.6.32"},
-	{"overlay networks (swarm), encrypted too", []string{"VXLAN", "IP_VS", "NETFILTER_XT_MATCH_IPVS", "NETFILTER_XT_TARGET_REDIRECT|IP_NF_TARGET_REDIRECT", "NETFILTER_XT_MATCH_POLICY",
+	{"overlay networks (swarm), encrypted too", []string{"VXLAN", "IP_VS", "NETFILTER_XT_MATCH_IPVS", "NETFILTER_XT_TARGET_REDIRECT", "NETFILTER_XT_MATCH_POLICY",
 		"NETFILTER_XT_MATCH_U32|NETFILTER_XT_MATCH_BPF", "XFRM_USER", "INET_ESP"}, "3.7"},
 }
 
-// lacks are the options that a configuration has not, each with its CONFIG_. Options got other names as netfilter was
-// rebuilt: where several stand in one, any will do.
-func (c Config) lacks(options []string) []string {
+// What the bridge networks are made of, and what every iptables needs of netfilter.
+var (
+	bridge    = []string{"NAMESPACES", "NET_NS", "BRIDGE", "VETH"}
+	netfilter = []string{"BRIDGE_NETFILTER", "NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT", "NETFILTER_XT_MATCH_ADDRTYPE", "NETFILTER_XT_MATCH_CONNTRACK"}
+)
+
+// lacks returns the options that a configuration has not, each with its CONFIG_, under the names of that release.
+func (c Config) lacks(options []string, release int) []string {
 	var all []string
 	for _, o := range options {
-		names := strings.Split(o, "|")
-		if !slices.ContainsFunc(names, func(n string) bool { return c[n] != "" }) {
-			all = append(all, "CONFIG_"+strings.Join(names, " or CONFIG_"))
+		var n Need
+		for name := range strings.SplitSeq(o, "|") {
+			n.Options = append(n.Options, alternatives(name, release)...)
+		}
+		if len(n.Options) > 0 && n.met(c) == "" {
+			all = append(all, n.String())
 		}
 	}
 	return all
 }
 
-// Netfilter says whether an option is one of netfilter's.
-func Netfilter(option string) bool {
-	for _, p := range []string{"NETFILTER_", "NF_", "IP_NF_", "IP6_NF_", "BRIDGE_NETFILTER"} {
-		if strings.HasPrefix(option, p) {
-			return true
-		}
-	}
-	return false
-}
-
 // Facts draws what a person asks for from the configuration. have is the kernel, least the oldest that the stack is for.
-func Facts(options []Option, c Config, have, least *version.Version) []Fact {
-	required, missing := 0, []string{}
-	for _, o := range options {
-		if o.For == Required {
-			required++
-			if o.State == "" {
-				missing = append(missing, o.Name)
-			}
-		}
-	}
-	found := fmt.Sprintf("all %d", required)
-	if len(missing) > 0 {
-		found = "without " + strings.Join(missing, ", ")
-	}
-	fs := []Fact{
-		{"kernel >= " + least.Original(), have.String(), have.GreaterThanOrEqual(least), true},
-		{"required options", found, len(missing) == 0, false}, // each missing one is counted by itself
-	}
+func Facts(c Config, have, least *version.Version) []Fact {
+	fs := []Fact{{"kernel >= " + least.Original(), have.String(), have.GreaterThanOrEqual(least), true}}
+	number := Number(have.String())
 	for _, f := range features {
 		x := Fact{Name: f.name, OK: true, Found: "yes"}
-		lacks := c.lacks(f.options)
+		lacks := c.lacks(f.options, number)
 		switch {
 		case have.LessThan(version.Must(version.NewVersion(f.since))):
 			x.OK, x.Found = false, "no: came with "+f.since
@@ -107,9 +87,13 @@ func Running(root string) []Fact {
 	case err == nil:
 		x.Found, x.OK = "v2: "+strings.TrimSpace(string(controllers)), true
 	default:
-		dirs, _ := filepath.Glob(filepath.Join(root, "sys/fs/cgroup/*/tasks"))
-		for i := range dirs {
-			dirs[i] = filepath.Base(filepath.Dir(dirs[i]))
+		var dirs []string
+		at := filepath.Join(root, "sys/fs/cgroup")
+		es, _ := os.ReadDir(at)
+		for _, e := range es {
+			if _, err := os.Stat(filepath.Join(at, e.Name(), "tasks")); err == nil {
+				dirs = append(dirs, e.Name())
+			}
 		}
 		x.Found, x.OK = "v1: "+strings.Join(dirs, " "), len(dirs) > 0
 		if !x.OK {

@@ -16,6 +16,8 @@ type Option struct {
 	For string `json:"for"`
 	// State is "y", "m" or empty for one that is missing.
 	State string `json:"state"`
+	// Note says where upstream's list is not followed, and why.
+	Note string `json:"note,omitempty"`
 }
 
 // Required is For of what Docker cannot do without.
@@ -126,7 +128,7 @@ func Options(script, release string, config Config) ([]Option, error) {
 				if a == "" {
 					return nil, fmt.Errorf("check-config.sh:%d: got an option without a name in %q", i+1, s)
 				}
-				options = append(options, Option{a, what(section, group), config[a]})
+				options = append(options, Option{Name: a, For: what(section, group), State: config[a]})
 			}
 			continue
 		}
@@ -138,7 +140,7 @@ func Options(script, release string, config Config) ([]Option, error) {
 		} else if a := assignment.FindStringSubmatch(s); a != nil {
 			vars[a[1]] = a[2]
 		} else if n := named.FindStringSubmatch(s); n != nil && why == "" {
-			options = append(options, Option{n[1], what(section, "vsyscall of old C libraries"), config[n[1]]})
+			options = append(options, Option{Name: n[1], For: what(section, "vsyscall of old C libraries"), State: config[n[1]]})
 		} else if h := heading.FindStringSubmatch(s); h != nil {
 			switch {
 			case strings.HasPrefix(h[1], "Generally"):

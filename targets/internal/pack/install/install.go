@@ -127,18 +127,10 @@ func daemonJSON(p Profile) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// wanted are options that Docker runs without, but not as a user expects.
-var wanted = [][2]string{
-	{"OVERLAY_FS", "without overlay2 dockerd takes the storage driver vfs, which copies all files for every container"},
-	{"SECCOMP_FILTER", "containers run without a seccomp profile"},
-	{"CGROUP_PIDS", "limits of processes do not work"},
-	{"CFS_BANDWIDTH", "limits of CPU time (--cpus) do not work"},
-}
-
-// kernelTable writes down what dockerd's own list asks of a kernel, with the releases for which it does: install.sh must
-// answer without drydock. Lines: need (refused without it), network (the same where dockerd makes iptables rules), want
-// (named); the option; the first and the last release, by two numbers, or "-". A list that drydock cannot read does not keep
-// a package from being made: a line "unknown" says why only the release is checked.
+// kernelTable writes down what dockerd asks of a kernel: install.sh must answer as drydock does, without it. Lines: the kind of
+// need (package kernel has them), the options with | between those of which any will do, the first and the last release by
+// two numbers or "-", and why. A list that drydock cannot read does not keep a package from being made: a line "unknown"
+// says why only the release is checked.
 func kernelTable(p Profile) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString("# What the kernel must have, by contrib/check-config.sh of this dockerd's source. Read by install.sh.\n")
@@ -146,60 +138,12 @@ func kernelTable(p Profile) ([]byte, error) {
 		b.WriteString("unknown the source of this dockerd has no list of kernel options\n")
 		return []byte(b.String()), nil
 	}
-	var releases []string
-	for major, last := range map[int]int{3: 19, 4: 20, 5: 19, 6: 19, 7: 0} {
-		for minor := range last + 1 {
-			releases = append(releases, fmt.Sprintf("%d.%d", major, minor))
-		}
+	needs, err := kernel.Needs(string(p.KernelScript))
+	if err != nil {
+		fmt.Fprintf(&b, "unknown %v\n", err)
 	}
-	releases = append(releases, "2.6")
-	slices.SortFunc(releases, func(a, b string) int {
-		return version.Must(version.NewVersion(a)).Compare(version.Must(version.NewVersion(b)))
-	})
-	var order []string // of the options, as the list has them
-	at := map[string][]int{}
-	for i, r := range releases {
-		options, err := kernel.Options(string(p.KernelScript), r, kernel.Config{})
-		if err != nil {
-			fmt.Fprintf(&b, "unknown %v\n", err)
-			return []byte(b.String()), nil
-		}
-		for _, o := range options {
-			if o.For != kernel.Required || slices.Contains(at[o.Name], i) {
-				continue
-			}
-			if at[o.Name] == nil {
-				order = append(order, o.Name)
-			}
-			at[o.Name] = append(at[o.Name], i)
-		}
-	}
-	for _, name := range order {
-		in := at[name]
-		first, last := in[0], in[len(in)-1]
-		if last-first != len(in)-1 {
-			fmt.Fprintf(&b, "unknown CONFIG_%s is asked of releases that do not follow each other\n", name)
-			continue
-		}
-		from, to := releases[first], releases[last]
-		if first == 0 {
-			from = "-"
-		}
-		if last == len(releases)-1 {
-			to = "-"
-		}
-		switch kind := "need"; {
-		case name == "NETFILTER_XT_MATCH_IPVS":
-			fmt.Fprintf(&b, "want %s %s %s swarm's services cannot balance their load\n", name, from, to)
-		default:
-			if kernel.Netfilter(name) { // only dockerd's own rules need it
-				kind = "network"
-			}
-			fmt.Fprintf(&b, "%s %s %s %s\n", kind, name, from, to)
-		}
-	}
-	for _, w := range wanted {
-		fmt.Fprintf(&b, "want %s - - %s\n", w[0], w[1])
+	for _, n := range needs {
+		fmt.Fprintln(&b, strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", n.Kind, strings.Join(n.Options, "|"), cmp.Or(n.From, "-"), cmp.Or(n.To, "-"), n.Why)))
 	}
 	return []byte(b.String()), nil
 }

@@ -522,7 +522,7 @@ func TestAKernelThatCannotRunItIsRefused(t *testing.T) {
 func TestUpstreamsListBecomesATableByRelease(t *testing.T) {
 	data, err := kernelTable(Profile{KernelScript: script()})
 	must(t, err)
-	for _, l := range []string{"need NAMESPACES - -\n", "network IP_NF_FILTER - -\n", "need OLD_ONE - 4.7\n", "need NEW_ONE 4.15 -\n"} {
+	for _, l := range []string{"need NAMESPACES - -\n", "legacy IP_NF_FILTER - -\n", "need OLD_ONE - 4.7\n", "need NEW_ONE 4.15 -\n"} {
 		if !strings.Contains(string(data), l) {
 			t.Errorf("got\n%swant the line %q", data, l)
 		}

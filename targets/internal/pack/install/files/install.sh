@@ -143,6 +143,55 @@ patchlevel() {
 	say "${rest:-0}"
 }
 
+# set_one OPTIONS: is any of them, which | separates, set in the kernel's configuration?
+set_one() {
+	set_ifs=$IFS
+	IFS='|'
+	for option in $1; do
+		IFS=$set_ifs
+		if grep -qx "$option" "$scratch.config"; then return 0; fi
+	done
+	IFS=$set_ifs
+	return 1
+}
+
+# iptables_kind: what makes dockerd's rules: an iptables of the kernel's legacy or nf_tables interface, either (another system's,
+# which cannot be asked), or none.
+iptables_kind() {
+	if [ "$iptables" != yes ]; then
+		say none
+	elif [ -n "$with_iptables" ]; then
+		say legacy
+	elif [ -n "$root" ]; then
+		say either
+	else
+		case $(iptables --version 2>/dev/null) in
+		*nf_tables*) say nf_tables ;;
+		iptables*) say legacy ;;
+		*) say either ;;
+		esac
+	fi
+}
+
+# cgroups_here: what the running kernel lacks of control groups, where nothing mounted version 2. A kernel that has it and
+# not all of version 1 gets it from init/cgroup-mount.
+cgroups_here() {
+	sed -n 's/^\([a-z_]*\)[[:space:]].*/\1/p' /proc/cgroups >"$scratch.groups" 2>/dev/null
+	missing=
+	for n in memory cpu cpuset devices freezer; do
+		grep -qx $n "$scratch.groups" || missing="$missing cgroup:$n"
+	done
+	if [ -z "$missing" ]; then
+		if grep -q '^memory[[:space:]].*[[:space:]]0$' /proc/cgroups; then
+			note "the kernel's memory controller is switched off: limits of memory will not work (boot with cgroup_enable=memory)"
+		fi
+	elif [ "$cgroup" != v1 ] && [ "$got" -ge 4015 ] && grep -q '[[:space:]]cgroup2$' /proc/filesystems 2>/dev/null; then
+		note "the kernel's control groups of version 1 are not whole (without$missing): the service mounts version 2"
+	else
+		lacks="$lacks$missing"
+	fi
+}
+
 # kernel_check: can the kernel run this? By its release, by its configuration where there is one (init/kernel has upstream's
 # own list), and by what it shows of itself.
 kernel_check() {
@@ -155,6 +204,7 @@ kernel_check() {
 		fail 3 "kernel $release is too old: docker $version needs $least or newer"
 	fi
 	config=$kernel_config
+	cgroup=$(value cgroup "$profile")
 	if [ -n "$config" ]; then
 		[ -r "$config" ] || fail 2 "--kernel-config: cannot read $config"
 	elif [ -z "$kernel_release" ]; then
@@ -175,20 +225,39 @@ kernel_check() {
 		*) cat "$config" ;;
 		esac | sed -n 's/^CONFIG_\([A-Za-z0-9_]*\)=[ym]$/\1/p' | sort >"$scratch.config"
 		[ -s "$scratch.config" ] || fail 2 "$config: no line CONFIG_...=y in it: is it a kernel's configuration?"
-		while read -r kind option from to why; do
+		need='' network='' legacy='' nftables='' cgroup1=''
+		while read -r kind options from to why; do
 			case $kind in
-			need | network | want) ;;
+			need | network | legacy | nftables | cgroup1 | want) ;;
 			*) continue ;;
 			esac
 			if [ "$from" != - ] && [ "$got" -lt "$(number "$from")" ]; then continue; fi
 			if [ "$to" != - ] && [ "$got" -gt "$(number "$to")" ]; then continue; fi
-			grep -qx "$option" "$scratch.config" && continue
-			if [ "$kind" = need ] || { [ "$kind" = network ] && [ "$iptables" = yes ]; }; then
-				lacks="$lacks CONFIG_$option"
-			elif [ "$kind" = want ]; then
-				note "kernel $release is without CONFIG_$option: $why"
-			fi
+			set_one "$options" && continue
+			option=CONFIG_${options%%"|"*}
+			case $kind in
+			need) need="$need $option" ;;
+			network) network="$network $option" ;;
+			legacy) legacy="$legacy $option" ;;
+			nftables) nftables="$nftables $option" ;;
+			cgroup1) cgroup1="$cgroup1 $option" ;;
+			want) note "kernel $release is without $option: $why" ;;
+			esac
 		done <"$here/init/kernel"
+		lacks=$need
+		case $(iptables_kind) in
+		legacy) lacks=$lacks$network$legacy ;;
+		nf_tables) lacks=$lacks$network$nftables ;;
+		either)
+			lacks=$lacks$network
+			if [ -n "$legacy" ] && [ -n "$nftables" ]; then lacks=$lacks$legacy; fi
+			;;
+		esac
+		if [ -n "$cgroup1" ] && [ "$cgroup" = v1 ]; then
+			lacks=$lacks$cgroup1
+		elif [ -n "$cgroup1" ]; then
+			note "kernel $release has control groups of version 2 only (without$cgroup1)"
+		fi
 	fi
 	if [ -z "$root$kernel_release$kernel_config" ]; then # it runs here: it can be asked
 		if [ "$got" -ge 3008 ]; then # older ones do not show them all
@@ -196,15 +265,7 @@ kernel_check() {
 				[ -e "/proc/self/ns/$n" ] || lacks="$lacks namespace:$n"
 			done
 		fi
-		v2=
-		if [ -e /sys/fs/cgroup/cgroup.controllers ]; then v2=yes; fi
-		sed 's/[^a-z_].*//' /proc/cgroups >"$scratch.groups" 2>/dev/null
-		for n in memory cpu cpuset devices freezer; do
-			[ -n "$v2" ] || grep -qx $n "$scratch.groups" || lacks="$lacks cgroup:$n"
-		done
-		if [ -z "$v2" ] && grep -q '^memory[[:space:]].*[[:space:]]0$' /proc/cgroups; then
-			note "the kernel's memory controller is switched off: limits of memory will not work (boot with cgroup_enable=memory)"
-		fi
+		if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then cgroups_here; fi
 	fi
 	[ -z "$lacks" ] || fail 3 "kernel $release cannot run docker $version: it lacks$lacks (--no-kernel-check installs all the same)"
 }
