@@ -30,24 +30,39 @@ var (
 // outside takes what is to be done there.
 type outside struct{ do chan func() }
 
+// elsewhere calls a function in a network namespace that is new, and gone when it returns.
+func elsewhere(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this function, and its namespace with that
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err != nil {
+			err = fmt.Errorf("a second network namespace: %w", err)
+		} else {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
 // openOutside makes the world outside.
 func openOutside() (*outside, error) {
 	o := &outside{make(chan func())}
-	thread := make(chan error)
+	thread := make(chan error, 2)
 	var id int
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this function, and its namespace with that
-		id = unix.Gettid()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		thread <- err
-		if err == nil {
+		thread <- elsewhere(func() error {
+			id = unix.Gettid()
+			thread <- nil
 			for f := range o.do {
 				f()
 			}
-		}
+			return nil
+		})
 	}()
 	if err := <-thread; err != nil {
-		return nil, fmt.Errorf("a second network namespace: %w", err)
+		return nil, err
 	}
 	here, there := []netip.Prefix{here4}, []netip.Prefix{there4}
 	if hasIPv6() {

@@ -2,7 +2,6 @@ package smoke
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,7 +112,8 @@ const (
 // enter makes a root file system in memory with the built files in /bin and next to nothing else, and makes it ours.
 func enter(c Config) error {
 	root := filepath.Join(c.Work, "root")
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+	// In a chroot "/" may be no mount point: nothing can be set then, and nothing is to be, but where systemd shares all mounts.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil && err != unix.EINVAL {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
@@ -167,16 +167,8 @@ func enter(c Config) error {
 	if err := unix.Mount("proc", root+"/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount proc: %w", err)
 	}
-	if err := errors.Join(unix.Chdir(root), unix.PivotRoot(".", ".")); err != nil {
-		// The first root of a machine (an initramfs) cannot be put aside; it can be covered.
-		if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-			return fmt.Errorf("take %s as the root: %w", root, err)
-		}
-		if err := unix.Chroot("."); err != nil {
-			return err
-		}
-	} else if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("leave the old root: %w", err)
+	if err := turn(root); err != nil {
+		return err
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
@@ -185,6 +177,34 @@ func enter(c Config) error {
 		return err
 	}
 	return loopback()
+}
+
+// turn makes a mounted directory the root, and leaves the old one.
+func turn(root string) error {
+	old, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(old)
+	if err := unix.Chdir(root); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		// The first root of a machine (an initramfs), and one that is no mount point (of a chroot), cannot be put aside. It can
+		// be covered.
+		if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+			return fmt.Errorf("take %s as the root: %w", root, err)
+		}
+		return unix.Chroot(".")
+	}
+	// Both roots lie at "/" now. Before Linux 3.12 "." would be the new one.
+	if err := unix.Fchdir(old); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("leave the old root: %w", err)
+	}
+	return nil
 }
 
 // loopback brings the namespace's own lo up.
