@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The program runs itself again, twice, inside the namespaces: as their first process, which takes the status of every
-// orphan, and, when that has put itself under the kernel's filter, as the one that runs the checks. The name that it
-// is called by says which.
+// The program runs itself again inside the namespaces: as their first process, which takes the status of every orphan; when
+// that has put itself under the kernel's filter, as the one that makes the root file system; and there, as the one that runs
+// the checks. The name that it is called by says which.
 const (
 	stageInit  = "drydock-smoke-init"
+	stageRoot  = "drydock-smoke-root"
 	stageCheck = "drydock-smoke"
 )
 
@@ -30,8 +31,10 @@ func init() {
 	switch os.Args[0] {
 	case stageInit:
 		os.Exit(first(os.Args[1]))
-	case stageCheck:
+	case stageRoot:
 		os.Exit(second(os.Args[1]))
+	case stageCheck:
+		os.Exit(third(os.Args[1]))
 	}
 }
 
@@ -63,7 +66,7 @@ func first(config string) int {
 		}
 	}
 	// A plain fork and wait: nothing here may take the statuses that os/exec would wait for.
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{stageCheck, config},
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{stageRoot, config},
 		&syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{0, 1, 2, reports}})
 	if err != nil {
 		say(message{Fatal: err.Error()})
@@ -81,8 +84,10 @@ func first(config string) int {
 	}
 }
 
-// second builds the root file system, goes there, and runs the checks.
+// second builds the root file system, goes there, and becomes the third. What it changes of its root is its thread's alone
+// until then.
 func second(config string) int {
+	lockThread()
 	var c Config
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
 		say(message{Fatal: err.Error()})
@@ -90,6 +95,19 @@ func second(config string) int {
 	}
 	if err := enter(c); err != nil {
 		say(message{Refused: "a root file system of its own: " + err.Error()})
+		return 1
+	}
+	err := syscall.Exec("/proc/self/exe", []string{stageCheck, config}, []string{})
+	say(message{Fatal: err.Error()})
+	return 1
+}
+
+// third runs the checks.
+func third(config string) int {
+	unix.CloseOnExec(reports)
+	var c Config
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		say(message{Fatal: err.Error()})
 		return 1
 	}
 	l := newLab(c)
@@ -112,8 +130,7 @@ const (
 // enter makes a root file system in memory with the built files in /bin and next to nothing else, and makes it ours.
 func enter(c Config) error {
 	root := filepath.Join(c.Work, "root")
-	// In a chroot "/" may be no mount point: nothing can be set then, and nothing is to be, but where systemd shares all mounts.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil && err != unix.EINVAL {
+	if err := private(); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
@@ -179,19 +196,59 @@ func enter(c Config) error {
 	return loopback()
 }
 
+// surface leaves a chroot: a thread that enters its own mount namespace gets that namespace's root. Whoever enters it later,
+// as "docker exec" does with a container's, gets that one, too: so the roots of containers must be below it.
+func surface() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Setns(fd, unix.CLONE_NEWNS)
+}
+
+// private has no mount of this namespace go to others.
+func private() error {
+	here, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(here)
+	if err := surface(); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Fchdir(here); err != nil { // names of files are those of the chroot, if we are in one
+		return err
+	}
+	return unix.Chroot(".")
+}
+
 // turn makes a mounted directory the root, and leaves the old one.
 func turn(root string) error {
+	fresh, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fresh)
+	if err := surface(); err != nil {
+		return err
+	}
 	old, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(old)
-	if err := unix.Chdir(root); err != nil {
+	if err := unix.Fchdir(fresh); err != nil {
 		return err
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
-		// The first root of a machine (an initramfs), and one that is no mount point (of a chroot), cannot be put aside. It can
-		// be covered.
+		// The first root of a machine (an initramfs) cannot be put aside. It can be covered.
 		if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
 			return fmt.Errorf("take %s as the root: %w", root, err)
 		}
