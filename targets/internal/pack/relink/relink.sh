@@ -8,7 +8,9 @@
 #
 # The results lie in out/; put them in place of the package's.
 set -eu
-cd "$(dirname "$0")"
+unset CDPATH
+case $0 in /*) dir=$0 ;; *) dir=./$0 ;; esac
+cd "${dir%/*}"
 CC=${CC:-gcc}
 if [ -n "${LIBSECCOMP:-}" ]; then
 	[ -f "$LIBSECCOMP" ] || { echo "relink: LIBSECCOMP=$LIBSECCOMP: no such file: name a static library, libseccomp.a" >&2; exit 1; }
@@ -17,8 +19,8 @@ if [ -n "${LIBSECCOMP:-}" ]; then
 fi
 own=
 if [ -f lib/musl/specs.in ]; then
-	sed "s|MUSL/lib|$PWD/lib/musl|g" lib/musl/specs.in >lib/musl/specs
-	own=-specs=$PWD/lib/musl/specs
+	sed 's|MUSL/lib|../lib/musl|g' lib/musl/specs.in >lib/musl/specs # seen from the directories of the objects
+	own=-specs=../lib/musl/specs
 fi
 [ $# -gt 0 ] || for args in */args; do set -- "$@" "${args%/args}"; done
 mkdir -p out
