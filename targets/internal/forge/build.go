@@ -444,8 +444,7 @@ const trashPrefix = ".trash-"
 // was just being made: as the first process of a namespace of its own it is not told. Its HOME says whose it is.
 func (f *Forge) reap() {
 	home := []byte("\x00HOME=" + f.build("work") + "/")
-	procs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, p := range procs {
+	for _, p := range archive.Glob("/proc", "[0-9]*") {
 		if !orphan(p) { // who replays a failed step in a shell does so with the same HOME
 			continue
 		}
@@ -469,15 +468,13 @@ func orphan(proc string) bool {
 
 // sweep removes what a killed run left behind.
 func (f *Forge) sweep() {
-	left, _ := filepath.Glob(f.build("work", trashPrefix+"*"))
-	for _, d := range left {
+	for _, d := range archive.Glob(f.build("work"), trashPrefix+"*") {
 		f.sweeping.Go(func() { source.RemoveAll(d) })
 	}
 	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
-	locked := []string{f.build("record"), f.build("store", "*"), f.output(packagesDir, "*")}
-	for _, dir := range append(locked, f.output(), f.build(), f.store.Dir, filepath.Join(f.Root, ".cache")) {
-		files, _ := filepath.Glob(filepath.Join(dir, ".tmp-*"))
-		for _, p := range files {
+	locked := slices.Concat([]string{f.build("record")}, archive.Glob(f.build("store"), "*"), archive.Glob(f.output(packagesDir), "*"))
+	for _, dir := range append(slices.Clip(locked), f.output(), f.build(), f.store.Dir, filepath.Join(f.Root, ".cache")) {
+		for _, p := range archive.Glob(dir, ".tmp-*") {
 			mine := slices.Contains(locked, dir) || dir == f.output() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
 			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && (mine || time.Since(fi.ModTime()) > 24*time.Hour) {
 				os.Remove(p)

@@ -66,7 +66,7 @@ func (f *Forge) remember(results []graph.Result, busy []float64) {
 
 // history reads the runs that are kept, oldest first.
 func (f *Forge) history() []ran {
-	files, _ := filepath.Glob(f.build("log", "*", ranFile))
+	files := archive.Glob(f.build("log"), "*/"+ranFile)
 	slices.Sort(files)
 	var rs []ran
 	for _, file := range files {

@@ -223,8 +223,7 @@ func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.
 			p.Libs = append(p.Libs, filepath.Join(store, o.Name))
 		case n.Name == "musl" && o.Name == "lib":
 			for _, g := range []string{"*.a", "*.o"} {
-				libs, _ := filepath.Glob(filepath.Join(store, o.Name, g))
-				p.Libs = append(p.Libs, libs...)
+				p.Libs = append(p.Libs, archive.Glob(filepath.Join(store, o.Name), g)...)
 			}
 		}
 	}

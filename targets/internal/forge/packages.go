@@ -62,7 +62,7 @@ func (f *Forge) packages() ([]kept, error) {
 			continue
 		}
 		dir := f.output(packagesDir, e.Name())
-		sums, _ := filepath.Glob(filepath.Join(dir, "docker-*.tar.gz.sha256"))
+		sums := archive.Glob(dir, "docker-*.tar.gz.sha256")
 		if len(sums) != 1 {
 			return nil, fmt.Errorf("%s: %d files named docker-….tar.gz.sha256, want one: remove the directory", f.rel(dir), len(sums))
 		}
@@ -216,8 +216,7 @@ func (f *Forge) examine(ctx context.Context, k *kept, opt Options) error {
 
 // prune removes the oldest packages above keep, but never the one that latest points to.
 func (f *Forge) prune(all []kept, keep int) error {
-	left, _ := filepath.Glob(f.output(packagesDir, ".*"))
-	for _, d := range left { // of a killed run
+	for _, d := range archive.Glob(f.output(packagesDir), ".*") { // of a killed run
 		os.RemoveAll(d)
 	}
 	for n := len(all); n > keep && len(all) > 0; all = all[1:] {

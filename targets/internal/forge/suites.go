@@ -310,10 +310,8 @@ func (f *Forge) runcSuite(ctx context.Context, s *suite, t *testTree) error {
 		return nil
 	}
 	// The suite's own helpers: a terminal's other end, a seccomp agent.
-	helpers, _ := filepath.Glob(t.p.Work + "/contrib/cmd/*/*.go")
-	more, _ := filepath.Glob(t.p.Work + "/tests/cmd/*/*.go")
 	var dirs []string
-	for _, h := range append(helpers, more...) {
+	for _, h := range append(archive.Glob(t.p.Work, "contrib/cmd/*/*.go"), archive.Glob(t.p.Work, "tests/cmd/*/*.go")...) {
 		dirs = append(dirs, filepath.Dir(h))
 	}
 	for _, d := range slices.Compact(dirs) {

@@ -370,8 +370,7 @@ func Stacks(ctx context.Context) error {
 func Clean(ctx context.Context) error {
 	return reading(ctx, func(ctx context.Context, f *Forge) error {
 		// The compile caches belong to all stacks, so none may be building.
-		stacks, _ := filepath.Glob(filepath.Join(f.Root, "build/*/lock"))
-		for _, l := range stacks {
+		for _, l := range archive.Glob(f.Root, "build/*/lock") {
 			unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
 			if err != nil {
 				return fail(CodeOther, err)

@@ -125,12 +125,10 @@ func (f *Facts) compilers() ([]string, error) {
 	}
 	for d := range strings.SplitSeq(f.Asked.Path, ":") {
 		f.stamp(d)
-		ms, _ := filepath.Glob(filepath.Join(d, "gcc-*"))
-		found = append(found, ms...)
+		found = append(found, archive.Glob(d, "gcc-*")...)
 	}
 	f.stamp("/opt")
-	ms, _ := filepath.Glob("/opt/*/bin/gcc")
-	found = append(found, ms...)
+	found = append(found, archive.Glob("/opt", "*/bin/gcc")...)
 	seen := map[string]bool{}
 	found = slices.DeleteFunc(found, func(p string) bool {
 		real, err := filepath.EvalSymlinks(p)

@@ -38,10 +38,9 @@ func (f *Facts) findGo(ctx context.Context) {
 		if f.Asked.Goroot != "" {
 			paths = append(paths, filepath.Join(f.Asked.Goroot, "bin/go"))
 		}
-		for _, g := range []string{"/usr/local/go*", "/usr/lib/go-*", filepath.Join(f.Asked.Home, "sdk/go*"), filepath.Join(f.Asked.Sources, "go*")} {
-			f.stamp(filepath.Dir(g))
-			ms, _ := filepath.Glob(g + "/bin/go")
-			paths = append(paths, ms...)
+		for _, in := range []struct{ dir, name string }{{"/usr/local", "go*"}, {"/usr/lib", "go-*"}, {filepath.Join(f.Asked.Home, "sdk"), "go*"}, {f.Asked.Sources, "go*"}} {
+			f.stamp(in.dir)
+			paths = append(paths, archive.Glob(in.dir, in.name+"/bin/go")...)
 		}
 	}
 	seen := map[string]bool{}

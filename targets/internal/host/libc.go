@@ -5,10 +5,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/run"
 )
 
@@ -25,8 +25,8 @@ type Libc struct {
 // wants it brings it along.)
 var banner = regexp.MustCompile(`GNU C Library (?:\(([^)\n]*)\) )?(?:stable|development) release version ([0-9.]*[0-9])`)
 
-// notices are where distributions put a C library's licence texts; the first that has some counts.
-var notices = []string{"/usr/share/doc/libc6-dev/copyright", "/usr/share/doc/libc6/copyright", "/usr/share/licenses/glibc*/*", "/usr/share/doc/glibc*/LICENSES", "/usr/share/doc/glibc*/COPYING*"}
+// notices are where distributions put a C library's licence texts, below /usr/share; the first that has some counts.
+var notices = []string{"doc/libc6-dev/copyright", "doc/libc6/copyright", "licenses/glibc*/*", "doc/glibc*/LICENSES", "doc/glibc*/COPYING*"}
 
 // LibcOf finds out which C library a compiler links with.
 func LibcOf(ctx context.Context, cc string) (*Libc, error) {
@@ -49,7 +49,7 @@ func libcIn(file string) (*Libc, error) {
 	}
 	l := &Libc{Name: "glibc", Version: string(m[2]), Build: cmp.Or(string(m[1]), "GNU C Library")}
 	for _, n := range notices {
-		if l.Texts, _ = filepath.Glob(n); l.Texts != nil {
+		if l.Texts = archive.Glob("/usr/share", n); l.Texts != nil {
 			break
 		}
 	}

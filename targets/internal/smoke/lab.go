@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"drydock/targets/internal/archive"
 )
 
 // lab is a daemon and what is tried on it.
@@ -231,8 +233,7 @@ type process struct {
 // processes lists all but us and the first, which are no part of what is tried.
 func processes() []process {
 	var all []process
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, d := range dirs {
+	for _, d := range archive.Glob("/proc", "[0-9]*") {
 		pid, _ := strconv.Atoi(filepath.Base(d))
 		stat, err := os.ReadFile(d + "/stat")
 		if err != nil || pid == 1 || pid == os.Getpid() {

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"drydock/targets/internal/archive"
 )
 
 // Config says what is tried and where.
@@ -254,8 +256,7 @@ const cgroupPrefix = "drydock-smoke-"
 // sweep removes the cgroups of runs that were killed.
 func sweep() {
 	for _, d := range controllers() {
-		left, _ := filepath.Glob(filepath.Join(d, cgroupPrefix+"*"))
-		for _, dir := range left {
+		for _, dir := range archive.Glob(d, cgroupPrefix+"*") {
 			pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), cgroupPrefix))
 			if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 				RemoveCgroups(filepath.Base(dir))

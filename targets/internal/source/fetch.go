@@ -518,8 +518,7 @@ func Mirrors(etc, override string) []string {
 			found = append(found, u)
 		}
 	}
-	lists, _ := filepath.Glob(filepath.Join(etc, "apt/sources.list.d/*"))
-	for _, file := range append([]string{filepath.Join(etc, "apt/sources.list")}, lists...) {
+	for _, file := range append([]string{filepath.Join(etc, "apt/sources.list")}, archive.Glob(etc, "apt/sources.list.d/*")...) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			continue

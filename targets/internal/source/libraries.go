@@ -136,8 +136,7 @@ var major = regexp.MustCompile(`/v[0-9]+(/|$)`)
 func reached(tree string, layout map[string]string, libs string) ([]archive.Entry, error) {
 	roots := []string{}
 	for _, dir := range layout {
-		mains, _ := filepath.Glob(filepath.Join(tree, dir, "cmd/*"))
-		roots = append(roots, mains...)
+		roots = append(roots, archive.Glob(filepath.Join(tree, dir), "cmd/*")...)
 	}
 	slices.Sort(roots)
 	// where gives the directory that a file in dir means by an import path: as Go in a GOPATH does, vendor/ first.
@@ -211,8 +210,7 @@ func kept(libs string, dirs map[string]bool) ([]archive.Entry, error) {
 			}
 		}
 	}
-	texts, _ := filepath.Glob(filepath.Join(libs, docs, "*/copyright"))
-	for _, p := range texts {
+	for _, p := range archive.Glob(filepath.Join(libs, docs), "*/copyright") {
 		es = append(es, archive.Entry{Name: path.Join("doc", filepath.Base(filepath.Dir(p)), "copyright"), Path: p, Mode: 0o644})
 	}
 	return es, nil

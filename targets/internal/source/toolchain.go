@@ -139,8 +139,7 @@ func (s *Store) UnpackToolchain(release string, l *stack.Lock) (err error) {
 		return fmt.Errorf("unpack %s: %w", file, err)
 	}
 	for _, g := range []string{"bin/*", "pkg/tool/*/*"} { // a module zip has no modes
-		names, _ := filepath.Glob(filepath.Join(tree, g))
-		for _, n := range names {
+		for _, n := range archive.Glob(tree, g) {
 			if err := os.Chmod(n, 0o755); err != nil {
 				return err
 			}

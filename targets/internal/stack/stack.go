@@ -406,15 +406,16 @@ func (ps Problems) Error() string {
 
 // List gives the names of the stacks in dir, sorted.
 func List(dir string) ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.toml"))
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, f := range files {
-		names = append(names, strings.TrimSuffix(filepath.Base(f), ".toml"))
+		if name, ok := strings.CutSuffix(f.Name(), ".toml"); ok {
+			names = append(names, name)
+		}
 	}
-	slices.Sort(names)
 	return names, nil
 }
 
