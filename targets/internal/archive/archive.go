@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ulikunitz/xz"
@@ -454,19 +455,30 @@ func SHA256File(file string) (string, error) {
 	return SHA256(f)
 }
 
-// Stat gives the bytes of a file, its permissions, and its time in ns since 1970; of a directory, the bytes of all files
-// below it, and in place of a time a number that another time or mode of anything in it changes.
-func Stat(p string) (size, mtime int64, mode fs.FileMode, err error) {
+// Stamp is what tells without reading that a file is the one that it was: not proof, but the price of one system call.
+type Stamp struct {
+	Size  int64       // bytes; of a directory, of all files below it
+	Mtime int64       // ns since 1970; of a directory, a number that another time, mode or inode of anything in it changes
+	Mode  fs.FileMode // permissions, with setuid, setgid and sticky
+	Inode uint64
+}
+
+// Stat returns the stamp of a file, of a link itself, or of a directory with all that is in it.
+func Stat(p string) (Stamp, error) {
 	fi, err := os.Lstat(p)
 	if err != nil {
-		return 0, 0, 0, err
+		return Stamp{}, err
 	}
-	mode = fi.Mode().Perm()
-	if !fi.IsDir() {
-		return fi.Size(), fi.ModTime().UnixNano(), mode, nil
+	s := Stamp{Size: fi.Size(), Mtime: fi.ModTime().UnixNano(), Mode: fi.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		s.Inode = st.Ino
 	}
-	size, mtime, err = statDir(p)
-	return size, mtime + fi.ModTime().UnixNano(), mode, err
+	if fi.IsDir() {
+		var mtime int64
+		s.Size, mtime, err = statDir(p)
+		s.Mtime += mtime
+	}
+	return s, err
 }
 
 // statDir is Stat for what is in a directory. "Nothing to do" looks at a thousand headers: names below an open directory
@@ -487,7 +499,7 @@ func statDir(dir string) (size, mtime int64, err error) {
 		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return 0, 0, &fs.PathError{Op: "stat", Path: filepath.Join(dir, name), Err: err}
 		}
-		mtime += st.Mtim.Nano() + int64(st.Mode) // a file that was given an old time counts, too
+		mtime += st.Mtim.Nano() + int64(st.Mode) + int64(st.Ino) // a file that was given an old time counts, too
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			size += st.Size
 			continue

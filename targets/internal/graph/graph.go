@@ -78,7 +78,8 @@ type Output struct {
 	Path   string      `json:"path"` // relative to the root
 	Size   int64       `json:"size"`
 	Mtime  int64       `json:"mtime_ns"`
-	Mode   fs.FileMode `json:"mode,omitempty"` // permissions; an older drydock did not note them
+	Mode   fs.FileMode `json:"mode,omitempty"`  // permissions; an older drydock did not note them
+	Inode  uint64      `json:"inode,omitempty"` // likewise
 	SHA256 string      `json:"sha256"`
 }
 
@@ -375,32 +376,46 @@ func brief(s string) string {
 	return s
 }
 
-// Damage names the first output that is not as recorded; empty when all are. With full, contents are hashed, too. An
-// output that has another time and the same content is taken into r with its new time.
+// Damage names the first output that is not as recorded, with what was got and wanted; empty when all are. Without full,
+// contents are believed where size, mode, time and inode are as recorded: nothing is hashed then. An output that has
+// another time or inode and the same content is taken into r with those.
 func (g *Graph) Damage(r *Record, full bool) string {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
-		size, mtime, mode, err := archive.Stat(p)
+		is, err := archive.Stat(p)
 		switch {
-		case err != nil:
+		case errors.Is(err, fs.ErrNotExist):
 			return o.Path + ": gone"
-		case size != o.Size:
-			return fmt.Sprintf("%s: %d bytes, was %d", o.Path, size, o.Size)
-		case o.Mode != 0 && mode != o.Mode:
-			return fmt.Sprintf("%s: mode %04o, was %04o", o.Path, mode, o.Mode)
-		case full || mtime != o.Mtime:
+		case err != nil:
+			return o.Path + ": " + err.Error()
+		case is.Size != o.Size:
+			return fmt.Sprintf("%s: %d bytes, was %d", o.Path, is.Size, o.Size)
+		case o.Mode != 0 && is.Mode != o.Mode:
+			return fmt.Sprintf("%s: mode %s, was %s", o.Path, octal(is.Mode), octal(o.Mode))
+		case full || is.Mtime != o.Mtime || o.Inode != 0 && is.Inode != o.Inode:
 			sum, err := archive.SHA256Tree(p)
 			if err != nil {
 				return o.Path + ": " + err.Error()
 			}
 			if sum != o.SHA256 {
-				return fmt.Sprintf("%s: content %s, was %s", o.Path, brief(sum), brief(o.SHA256))
+				return fmt.Sprintf("%s: sha256: got %s, want %s", o.Path, brief(sum), brief(o.SHA256))
 			}
-			o.Mtime = mtime
+			o.Mtime, o.Inode = is.Mtime, is.Inode
 		}
 	}
 	return ""
+}
+
+// octal writes a mode as chmod takes it.
+func octal(m fs.FileMode) string {
+	n := uint32(m.Perm())
+	for bit, high := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&bit != 0 {
+			n |= high
+		}
+	}
+	return fmt.Sprintf("%04o", n)
 }
 
 // Run brings the wanted nodes and all that they need up to date. It gives a result for each, in order, and the errors
@@ -545,7 +560,7 @@ func (g *Graph) restamp(r *Record) error {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		p := filepath.Join(g.Root, o.Path)
-		size, mtime, mode, err := archive.Stat(p)
+		is, err := archive.Stat(p)
 		if err != nil {
 			return err
 		}
@@ -556,10 +571,10 @@ func (g *Graph) restamp(r *Record) error {
 		if o.SHA256 != "" && o.SHA256 != sum {
 			return fmt.Errorf("%s: sha256: got %s, want %s", o.Path, sum, o.SHA256)
 		}
-		if o.Mode != 0 && o.Mode != mode {
-			return fmt.Errorf("%s: mode: got %04o, want %04o", o.Path, mode, o.Mode)
+		if o.Mode != 0 && o.Mode != is.Mode {
+			return fmt.Errorf("%s: mode: got %s, want %s", o.Path, octal(is.Mode), octal(o.Mode))
 		}
-		*o = Output{o.Path, size, mtime, mode, sum}
+		*o = Output{Path: o.Path, Size: is.Size, Mtime: is.Mtime, Mode: is.Mode, Inode: is.Inode, SHA256: sum}
 	}
 	return g.write(r)
 }

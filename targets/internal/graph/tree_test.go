@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,5 +73,49 @@ func TestADirectoryIsOneOutputAndAnythingChangedInItIsDamage(t *testing.T) {
 	}
 	if d := g.Damage(rec, false); !strings.HasPrefix(d, "tree: ") {
 		t.Errorf("changed, with an old time: got %q, want damage of tree", d)
+	}
+}
+
+func TestWhatIsNotHashedIsHeldBySizeTimeModeAndInode(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	file := filepath.Join(root, "file")
+	write := func(p, data string) {
+		t.Helper()
+		if err := os.WriteFile(p, []byte(data), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(p, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := &Graph{Root: root, Records: filepath.Join(root, "record"), Watch: quiet{}}
+	g.Nodes = []*Node{{Name: "n", Do: func(context.Context, string) (Made, error) {
+		write(file, "one")
+		return Made{Outputs: []string{"file"}}, nil
+	}}}
+	if _, err := g.Run(t.Context(), []string{"n"}); err != nil {
+		t.Fatal(err)
+	}
+	// Another file in its place, with its size and time, is read; where it is the same, its inode is noted.
+	for _, data := range []string{"two", "one"} {
+		write(filepath.Join(root, data), data) // while the others are there: their inodes are taken
+	}
+	for data, damage := range map[string]bool{"two": true, "one": false} {
+		if err := errors.Join(os.Rename(file, filepath.Join(root, "not "+data)), os.Rename(filepath.Join(root, data), file)); err != nil {
+			t.Fatal(err)
+		}
+		rec := g.Load("n")
+		was := rec.Outputs[0].Inode
+		if d := g.Damage(rec, false); (d != "") != damage || !damage && rec.Outputs[0].Inode == was {
+			t.Errorf("replaced by %q: got %q and inode %d, was %d", data, d, rec.Outputs[0].Inode, was)
+		}
+	}
+	// What runs with more rights than it was made with is damaged, whatever is in it.
+	if err := os.Chmod(file, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	if d := g.Damage(g.Load("n"), false); d != "file: mode 4755, was 0755" {
+		t.Errorf("setuid: got %q", d)
 	}
 }
