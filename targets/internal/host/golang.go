@@ -3,9 +3,11 @@ package host
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -136,14 +138,28 @@ func meets(release, constraint string) bool {
 
 // GoEnv asks a go command for the settings that this machine uses to reach modules.
 func GoEnv(ctx context.Context, goTool string) ([]string, error) {
-	var env []string
-	for _, k := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"} {
-		cmd := exec.CommandContext(ctx, goTool, "env", k)
-		out, err := cmd.Output()
-		if err != nil {
-			return nil, fmt.Errorf("%s env %s: %w", goTool, k, err)
+	asked := []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
+	cmd := exec.CommandContext(ctx, goTool, append([]string{"env"}, asked...)...)
+	// Nothing else of the user's settings, nor a go.mod or go.work of where we are, may have a say in it. An empty one
+	// would be read from the file of "go env -w".
+	cmd.Dir = "/"
+	for _, kv := range os.Environ() {
+		if k, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(k, "GO") || k == "GOENV" || slices.Contains(asked, k) {
+			cmd.Env = append(cmd.Env, kv)
 		}
-		env = append(env, k+"="+strings.TrimSpace(string(out)))
+	}
+	cmd.Env = append(cmd.Env, "GOTOOLCHAIN=local", "GOFLAGS=-v", "GOWORK=off", "GO111MODULE=on", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s env: %w", goTool, err)
+	}
+	values := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if len(values) != len(asked) {
+		return nil, fmt.Errorf("%s env: got %q, want a line for each of %s", goTool, out, strings.Join(asked, ", "))
+	}
+	var env []string
+	for i, k := range asked {
+		env = append(env, k+"="+strings.TrimSpace(values[i]))
 	}
 	return env, nil
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -233,5 +234,32 @@ func TestFreeMemoryIsReadFromOldKernelsToo(t *testing.T) {
 		if got := available(text); got != want {
 			t.Errorf("%q: got %d, want %d", text, got, want)
 		}
+	}
+}
+
+func TestTheWayToTheModulesIsAskedForInACleanEnvironment(t *testing.T) {
+	gotool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "env")
+	for name, data := range map[string]string{"env": "GOPROXY=http://in.the.file\nGOPRIVATE=corp.example\nGOFLAGS=-mod=vendor\nGOEXPERIMENT=none\n", "go.work": "go 1.99\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	for k, v := range map[string]string{"GOENV": file, "GOFLAGS": "-nonsense", "GOTOOLCHAIN": "go1.99.9", "GO111MODULE": "off", "GOOS": "windows", "GOEXPERIMENT": "nonsense",
+		"GOSUMDB": "off", "GOROOT": "/nowhere"} {
+		t.Setenv(k, v)
+	}
+	for _, k := range []string{"GOPROXY", "GOPRIVATE", "GONOSUMDB", "GONOPROXY", "GOINSECURE"} {
+		t.Setenv(k, "")
+	}
+	env, err := GoEnv(t.Context(), gotool)
+	want := "GOPROXY=http://in.the.file GOSUMDB=off GONOSUMDB=corp.example GONOPROXY=corp.example GOPRIVATE=corp.example GOINSECURE="
+	if got := strings.Join(env, " "); got != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
