@@ -211,7 +211,11 @@ func findRoot() (string, error) {
 	for _, d := range from {
 		for ; ; d = filepath.Dir(d) {
 			if isRoot(d) {
-				return filepath.EvalSymlinks(d)
+				root, err := filepath.EvalSymlinks(d)
+				if err == nil && !isSet("TRUST_OWNER") {
+					err = host.CheckOwner(root)
+				}
+				return root, err
 			}
 			if d == filepath.Dir(d) {
 				break
@@ -294,7 +298,7 @@ func (f *Forge) look(ctx context.Context) error {
 	if err := f.unpackToolchain(); err != nil {
 		return fail(CodeSources, err)
 	}
-	facts, err := host.Look(ctx, host.FromEnv(f.store.Dir), filepath.Join(f.Root, ".cache/host.json"))
+	facts, err := host.Look(ctx, host.FromEnv(f.store.Dir, filepath.Join(f.Root, "build")), filepath.Join(f.Root, ".cache/host.json"))
 	if err != nil {
 		return fail(CodeOther, err)
 	}

@@ -148,7 +148,7 @@ func (f *Forge) buildAs(ctx context.Context, v variant, root, base, target strin
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = root, log, log, attr
 	cmd.Env = append(slices.Clone(v.env), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(root, "home"), "DRYDOCK_ROOT="+root, "STACK="+f.Stack.Name, "LIBC="+f.Stack.Libc,
 		"OFFLINE=1", "KEEP=0", fmt.Sprintf("JOBS=%d", v.jobs))
-	for _, k := range []string{"GO", "CC", "KERNEL_HEADERS", "GOROOT", "EXTRAS"} {
+	for _, k := range []string{"GO", "CC", "KERNEL_HEADERS", "GOROOT", "EXTRAS", "TRUST_OWNER"} {
 		if x, ok := os.LookupEnv(k); ok {
 			cmd.Env = append(cmd.Env, k+"="+x)
 		}

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -254,12 +255,11 @@ func (f *Facts) askVersion(ctx context.Context, path string) CC {
 // probeAll makes every probe's program, side by side, and takes the compiler's identity.
 func (f *Facts) probeAll(ctx context.Context, c *CC) {
 	c.Fails = map[string]string{}
-	tmp, err := os.MkdirTemp("", "drydock-probe-")
+	tmp, err := os.MkdirTemp(f.scratch, "cc-")
 	if err != nil {
 		c.Problem = err.Error()
 		return
 	}
-	defer os.RemoveAll(tmp)
 	var include []string
 	if d := f.Asked.KernelHeaders; d != "" {
 		if c.Headers = filepath.Join(d, "include"); !isDir(c.Headers) {
@@ -318,7 +318,11 @@ func (f *Facts) try(ctx context.Context, cc, bin string, p probe, include []stri
 			}
 		}
 	}
-	if out, err := f.ask(ctx, bin); err != nil {
+	if out, err := f.ask(ctx, bin); errors.Is(err, fs.ErrPermission) && noexec(bin) {
+		f.mu.Lock()
+		f.unsure = true // of the compiler nothing is known; the check tells of the mount
+		f.mu.Unlock()
+	} else if err != nil {
 		return "the program does not run: " + firstError(out, err)
 	}
 	return ""

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -183,6 +185,7 @@ func checkMachine(a Asks) []Finding {
 		fs = append(fs, held("writable "+filepath.Base(d), "files can be made", found, err == nil, "give this user "+near+", or copy drydock to a directory that is yours"))
 	}
 	fs = append(fs, checkFiles(a.Writable)...)
+	fs = append(fs, checkNoexec(a.Writable))
 	if !a.Network {
 		return fs
 	}
@@ -218,6 +221,47 @@ func checkFiles(dirs []string) []Finding {
 		held("case-sensitive files", "a is not A", mcase, mcase == "yes", "work on a case-sensitive file system: upstream trees have names that differ in case only"),
 	}
 }
+
+// checkNoexec asks of each directory whether its programs can be started: what is built is run, in all of them.
+func checkNoexec(dirs []string) Finding {
+	var bad []string
+	for _, d := range dirs {
+		if noexec(nearest(d)) {
+			bad = append(bad, d+" (mounted at "+mountOf(nearest(d))+")")
+		}
+	}
+	return held("programs", "can be started where they are built", cmp.Or(strings.Join(bad, ", "), "yes"), bad == nil,
+		"mount that file system without noexec (mount -o remount,exec), or copy drydock to another one")
+}
+
+// noexec reports whether a file lies on a file system whose programs cannot be started.
+func noexec(file string) bool {
+	const stNoexec = 8 // ST_NOEXEC of statvfs(3)
+	var st unix.Statfs_t
+	return unix.Statfs(file, &st) == nil && st.Flags&stNoexec != 0
+}
+
+// mountOf returns the directory that a file's file system is mounted at; the file itself where nothing says so.
+func mountOf(file string) string {
+	at := file
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real
+	}
+	data, _ := os.ReadFile("/proc/self/mountinfo")
+	best := ""
+	for line := range strings.Lines(string(data)) {
+		// 36 35 98:0 /root /mounted/at rw,noexec …; a blank in a name is \040. Of mounts over each other the last is seen.
+		if f := strings.Fields(line); len(f) > 4 {
+			d := octal.ReplaceAllStringFunc(f[4], func(o string) string { n, _ := strconv.ParseUint(o[1:], 8, 8); return string([]byte{byte(n)}) })
+			if len(d) >= len(best) && (file == d || strings.HasPrefix(file, strings.TrimSuffix(d, "/")+"/")) {
+				best = d
+			}
+		}
+	}
+	return cmp.Or(best, at)
+}
+
+var octal = regexp.MustCompile(`\\[0-7]{3}`)
 
 // nearest is the directory itself, or the first above it that is there.
 func nearest(dir string) string {

@@ -3,6 +3,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,7 +35,8 @@ type Facts struct {
 	// Asked are the settings that they depend on.
 	Asked Asked `json:"asked"`
 
-	mu sync.Mutex // guards these while the facts are taken
+	mu      sync.Mutex // guards these while the facts are taken
+	scratch string     // where what is tried is made
 	// unsure says that a program was killed before it had answered: such facts are not kept.
 	unsure bool
 }
@@ -42,11 +44,13 @@ type Facts struct {
 // Asked are the settings of the user that say where to look.
 type Asked struct {
 	Path, Go, CC, Goroot, Home, Sources, KernelHeaders string
+	// Build is where programs are made and started, or will be; empty for the system's directory for temporary files.
+	Build string
 }
 
-// FromEnv takes the settings from the environment; sources is vendor-sources/.
-func FromEnv(sources string) Asked {
-	a := Asked{Path: os.Getenv("PATH"), Go: os.Getenv("GO"), CC: os.Getenv("CC"), Goroot: os.Getenv("GOROOT"), Home: os.Getenv("HOME"), Sources: sources,
+// FromEnv takes the settings from the environment; sources is vendor-sources/ and build is build/.
+func FromEnv(sources, build string) Asked {
+	a := Asked{Path: os.Getenv("PATH"), Go: os.Getenv("GO"), CC: os.Getenv("CC"), Goroot: os.Getenv("GOROOT"), Home: os.Getenv("HOME"), Sources: sources, Build: build,
 		KernelHeaders: os.Getenv("KERNEL_HEADERS")}
 	// A cron job's PATH is short; the usual places count as well.
 	for _, d := range []string{"/usr/local/bin", "/usr/bin", "/bin"} {
@@ -68,6 +72,10 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	if self, err := os.Executable(); err == nil { // another drydock may ask for more
 		f.stamp(self)
 	}
+	if err := f.makeScratch(); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(f.scratch)
 	var wg sync.WaitGroup
 	for _, find := range []func(context.Context){f.findGo, f.findC, f.findTools} {
 		wg.Go(func() { find(ctx) })
@@ -86,6 +94,14 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 		_ = archive.WriteFile(cache, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
 	}
 	return f, nil
+}
+
+// makeScratch makes the directory for what is tried: beside what will be built, for /tmp may be mounted noexec.
+func (f *Facts) makeScratch() (err error) {
+	if f.scratch, err = os.MkdirTemp(nearest(cmp.Or(f.Asked.Build, os.TempDir())), ".probe-"); err != nil {
+		f.scratch, err = os.MkdirTemp("", "drydock-probe-") // nothing can be written there, which is told by the check
+	}
+	return err
 }
 
 func stampOf(path string) string {
@@ -117,7 +133,8 @@ func (f *Facts) stamp(paths ...string) {
 
 func (f *Facts) env() []string {
 	// No HOME: with one, the go command would leave its telemetry counters there.
-	return []string{"PATH=" + f.Asked.Path, "LC_ALL=C", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOPATH=/nonexistent", "GO111MODULE=off", "GOCACHE=off"}
+	return []string{"PATH=" + f.Asked.Path, "LC_ALL=C", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOPATH=/nonexistent", "GO111MODULE=off", "GOCACHE=off",
+		"TMPDIR=" + cmp.Or(f.scratch, "/tmp")}
 }
 
 func (f *Facts) lookPath(name string) string {

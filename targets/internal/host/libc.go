@@ -30,7 +30,7 @@ var notices = []string{"doc/libc6-dev/copyright", "doc/libc6/copyright", "licens
 
 // LibcOf finds out which C library a compiler links with.
 func LibcOf(ctx context.Context, cc string) (*Libc, error) {
-	f := &Facts{Asked: FromEnv("")}
+	f := &Facts{Asked: FromEnv("", "")}
 	out, err := run.Cmd{Argv: []string{cc, "-print-file-name=libc.a"}, Env: f.env(), Dir: "/"}.Output(ctx)
 	if err != nil {
 		return nil, err
