@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/testlong"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -197,9 +198,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata/script")) }
+
+func TestLongScripts(t *testing.T) {
+	testlong.Skip(t)
+	if found, _ := filepath.Glob("testdata/long/*.txtar"); len(found) == 0 {
+		t.Skip("no long scripts")
+	}
+	testscript.Run(t, scripts("testdata/long"))
+}
+
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(e *testscript.Env) error {
 			served := filepath.Join(e.WorkDir, "served")
 			root := filepath.Join(e.WorkDir, "repo")
@@ -328,5 +339,5 @@ func TestScripts(t *testing.T) {
 				}
 			},
 		},
-	})
+	}
 }
