@@ -1,0 +1,62 @@
+package targets
+
+import (
+	"context"
+
+	"drydock/targets/internal/forge"
+
+	"github.com/magefile/mage/mg"
+)
+
+// Edit are the commands that change upstream's sources without git: open, build with -edit, save as a patch.
+type Edit mg.Namespace
+
+// Open makes a writable tree of a component's sources, with the patches applied.
+//
+// "mage edit runc" is short for it. Builds take notice of it with -edit, or EDIT=1.
+//
+// Example: mage edit runc
+func (Edit) Open(ctx context.Context, component string) error { return forge.EditOpen(ctx, component) }
+
+// Diff shows what the open edit changes.
+//
+// Example: mage edit:diff
+func (Edit) Diff(ctx context.Context,
+	component *string, // where several are open
+) error {
+	return forge.EditDiff(ctx, in(component))
+}
+
+// Save makes the open edit's changes the next patch of the component's series.
+//
+// The edit stays open, and goes on from there.
+//
+// Example: mage edit:save site-name -versions='>= 26, < 29'
+func (Edit) Save(ctx context.Context, name string,
+	component *string, // where several are open
+	versions *string, // a constraint: more versions than this one
+) error {
+	return forge.EditSave(ctx, name, in(component), in(versions))
+}
+
+// Drop throws the open edit of a component away.
+//
+// Saved patches are kept.
+//
+// Example: mage edit:drop runc
+func (Edit) Drop(ctx context.Context, component string) error { return forge.EditDrop(ctx, component) }
+
+// Patches are the commands for patches/, the edits to upstream sources.
+type Patches mg.Namespace
+
+// List tells which patches apply to which component, and why the others do not.
+//
+// "mage patches" is short for it.
+//
+// Example: mage patches
+func (Patches) List(ctx context.Context) error { return forge.Patches(ctx) }
+
+// Check tries all patches that apply against the sources, without building.
+//
+// Example: mage patches:check
+func (Patches) Check(ctx context.Context) error { return forge.CheckPatches(ctx) }

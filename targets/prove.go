@@ -1,0 +1,85 @@
+package targets
+
+import (
+	"context"
+
+	"drydock/targets/internal/forge"
+)
+
+// Verify examines the built files and the package.
+//
+// Of each file: whether it is static, its hardening, the oldest kernel, its version, what is built in, and whether it is
+// the recorded one; of the package, its checksums and its signature.
+//
+// Example: mage verify -full
+func Verify(ctx context.Context,
+	full *bool, // hash all sources and outputs again
+	file *string, // examine a package anywhere instead
+) error {
+	if file != nil {
+		return forge.VerifyFile(ctx, *file)
+	}
+	return forge.Verify(ctx, on(full))
+}
+
+// Features lists what is built into the files, and what of it the release's record misses.
+//
+// The record is vendor-sources/<stack>.features.
+//
+// Example: mage features
+func Features(ctx context.Context,
+	record *bool, // write the record
+) error {
+	return forge.Features(ctx, on(record))
+}
+
+// Smoke starts the built stack and uses it, check by check.
+//
+// It needs root, and nothing of the host's but namespaces. -kernel alone means the oldest kernel that the stack is for.
+// The exit code is 7 when it cannot be run here.
+//
+// Example: mage smoke -kernel=3.10
+func Smoke(ctx context.Context,
+	kernel *string, // answer as a kernel of that release does: just its system calls
+	bin *string, // a directory with other files than the stack's own
+	json *bool, // for machines
+	write *bool, // make docs/smoke.md of it
+) error {
+	return forge.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
+}
+
+// Reproduce builds the stack twice, in different surroundings, and compares byte for byte.
+//
+// Both builds begin with empty caches; user, directory, time zone, umask, locale, number of jobs and host name differ.
+// They are compared with each other, and with what is built here from the same inputs.
+//
+// Example: mage reproduce -component=runc
+func Reproduce(ctx context.Context,
+	component *string, // one component, and what it needs
+	with *string, // compare with what another drydock built in that directory instead
+	record *bool, // write the digests to vendor-sources/<stack>.digests
+) error {
+	if in(with) != "" {
+		return forge.Against(ctx, in(with), on(record))
+	}
+	return forge.Reproduce(ctx, in(component), on(record))
+}
+
+// Suites runs upstream's own tests against the built libseccomp and runc.
+//
+// Those of runc need root, bats, jq, gawk and busybox-static.
+//
+// Example: mage suites -component=runc
+func Suites(ctx context.Context,
+	component *string, // the tests of libseccomp or of runc alone
+	write *bool, // make docs/proof.md of it
+) error {
+	return forge.Suites(ctx, in(component), on(write))
+}
+
+// Bench builds the stack several times, by hand and with drydock, and writes docs/bench.md.
+//
+// It takes half an hour.
+//
+// Example: mage bench
+func Bench(ctx context.Context) error { return forge.Bench(ctx) }

@@ -1,0 +1,70 @@
+package targets
+
+import (
+	"context"
+
+	"drydock/targets/internal/forge"
+
+	"github.com/magefile/mage/mg"
+)
+
+// Packages lists the packages that are kept, what they passed, and which is the latest.
+//
+// KEEP=<n> says how many are kept, 5 by default.
+//
+// Example: mage packages
+func Packages(ctx context.Context) error { return forge.Packages(ctx) }
+
+// Diff tells what changed from package A to package B.
+//
+// A and B are files, names of kept packages, or previous and latest. It compares versions, patches, commands,
+// toolchains, modules, features and files.
+//
+// Example: mage diff previous latest
+func Diff(ctx context.Context, a, b string) error { return forge.DiffPackages(ctx, a, b) }
+
+// Rollback moves latest to the package before it.
+//
+// The same bytes do not become the latest by themselves again.
+//
+// Example: mage rollback -to=26.1.5-20240715T021503Z
+func Rollback(ctx context.Context,
+	to *string, // another kept package, by name
+) error {
+	return forge.Rollback(ctx, in(to))
+}
+
+// Key makes a pair of keys for signing packages: FILE, which is secret, and FILE.pub.
+//
+// SIGN_KEY=FILE makes the next package signed; SIGN_PASSWORD_FILE names a file with the password.
+//
+// Example: mage key /root/drydock.key
+func Key(ctx context.Context, file string) error { return forge.Key(ctx, file) }
+
+// Bundle are the commands that carry drydock and a stack's sources to a host without a network.
+type Bundle mg.Namespace
+
+// Make puts the runner, the repository, the stack's sources and its Go into one file.
+//
+// On the other host it needs a C compiler and make, and neither Go nor a network. "mage bundle" is short for it.
+//
+// Flags: -no-go leaves the Go out.
+//
+// Example: mage bundle -since=old/BUNDLE.sha256
+func (Bundle) Make(ctx context.Context,
+	since *string, // leave out what an older bundle has: the bundle, or its BUNDLE.sha256
+) error {
+	return forge.Bundle(ctx, given.noGo, in(since))
+}
+
+// Verify reads a bundle and names what in it is not as it was made.
+//
+// The exit code is 4 when something is damaged.
+//
+// Example: mage bundle:verify drydock-docker-26.1.tar.gz
+func (Bundle) Verify(_ context.Context, file string) error { return forge.VerifyBundle(file) }
+
+// Missing lists the files that this host lacks for the stack.
+//
+// Example: mage bundle:missing
+func (Bundle) Missing(ctx context.Context) error { return forge.MissingForBundle(ctx) }
