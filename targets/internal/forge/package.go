@@ -17,6 +17,7 @@ import (
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/version"
 )
 
 // packageFile is where the package lies, and relinkPackage what goes with it.
@@ -36,7 +37,12 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 		return nil, err
 	}
 	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(f.packageFile())}, {Name: "stack", Value: f.Stack.Name},
-		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}}
+		{Name: "epoch", Value: fmt.Sprint(f.Stack.Epoch)}, {Name: "drydock", Value: version.Drydock}}
+	script, err := pack.RelinkScript()
+	if err != nil {
+		return nil, err
+	}
+	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: script})
 	if own := f.ownLicence(); exists(own) {
 		sum, err := archive.SHA256File(own)
 		if err != nil {
@@ -69,9 +75,7 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 				return made, err
 			}
 			if sign != nil {
-				c.Sign = func(list []byte) []byte {
-					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
-				}
+				c.Sign = func(list []byte) []byte { return sign.Sign(list, "docker "+c.Version+", stack "+c.Stack) }
 			}
 			if err := unlessStopped(ctx, func() error { return pack.Write(f.packageFile(), f.relinkPackage(), c) }); err != nil {
 				return made, err
@@ -111,7 +115,7 @@ func (f *Forge) signatureInputs(component string, in *input) []graph.Input {
 // contents says what the package is made from, and of what.
 func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[string]*input) (*pack.Contents, error) {
 	s := f.Stack
-	c := &pack.Contents{Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
+	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
 	for _, n := range nodes {
 		rec := f.records().Load(n.Name)
 		if rec == nil {

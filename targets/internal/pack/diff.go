@@ -63,6 +63,7 @@ func Diff(a, b *Read) []Change {
 		}
 		return m
 	}
+	add("toolchain", "drydock", x.Drydock, y.Drydock)
 	for _, d := range both(tools(x), tools(y)) {
 		add("toolchain", d.name, d.was, d.is)
 	}

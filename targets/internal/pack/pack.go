@@ -32,6 +32,7 @@ const (
 // Contents are what a package is made from. What the manifest says as it is has a JSON name.
 type Contents struct {
 	Format     int         `json:"format"`
+	Drydock    string      `json:"drydock"` // the release of drydock that made it
 	Stack      string      `json:"stack"`
 	Version    string      `json:"version"`
 	Arch       string      `json:"arch"`
@@ -291,6 +292,9 @@ var errNoLibc = errors.New("nothing is known of the C library that the compiler 
 
 //go:embed relink/relink.sh
 var relinkScript []byte
+
+// RelinkScript returns the digest of the script that links again.
+func RelinkScript() (string, error) { return archive.SHA256(bytes.NewReader(relinkScript)) }
 
 // underGPL are components whose licence asks that their source goes with them; the manifest has the commands.
 var underGPL = []string{"iptables", "dbus"}

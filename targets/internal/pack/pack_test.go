@@ -108,7 +108,7 @@ func sample(t *testing.T) *Contents {
 		return &File{Component: component, Digest: Digest{Name: name}, Entry: archive.Entry{Name: name, Path: path, Mode: 0o755}, C: true, Kernel: "3.2.0"}
 	}
 	return &Contents{
-		Stack: "docker-26.1", Version: "26.1.5", Arch: "amd64", Kernel: "3.10", Released: time.Unix(1721693000, 0).UTC(),
+		Drydock: "0.0.7", Stack: "docker-26.1", Version: "26.1.5", Arch: "amd64", Kernel: "3.10", Released: time.Unix(1721693000, 0).UTC(),
 		Components: []*Part{
 			{Name: "libseccomp", Version: "2.6.0", Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: strings.Repeat("0", 64)}}, Notices: notices, Libs: []string{lib}, Archives: []string{source}},
 			{Name: "tini", Version: "0.19.0", Commit: "de40ad0", Sources: []Digest{{Name: "tini.tar.gz", SHA256: strings.Repeat("1", 64)}}, Notices: notices,
@@ -276,6 +276,10 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 	sum, err := archive.SHA256File(relink)
 	if err != nil {
 		t.Fatal(err)
+	}
+	var bill cdx.BOM
+	if err := json.Unmarshal(entries[SBOMName], &bill); err != nil || m.Drydock != c.Drydock || (*bill.Metadata.Tools.Components)[0].Version != c.Drydock {
+		t.Errorf("the tool: got %q and %+v, %v, want %s", m.Drydock, bill.Metadata.Tools, err, c.Drydock)
 	}
 	if m.Relink == nil || m.Relink.SHA256 != sum {
 		t.Errorf("the manifest's digest of the relink file: got %+v, want %s", m.Relink, sum)

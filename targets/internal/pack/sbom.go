@@ -269,7 +269,7 @@ func (b *billOf) encode(c *Contents, root string) ([]byte, error) {
 	doc.Metadata = &cdx.Metadata{
 		Timestamp:  c.Released.UTC().Format(time.RFC3339),
 		Lifecycles: &[]cdx.Lifecycle{{Phase: cdx.LifecyclePhaseBuild}},
-		Tools:      &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "drydock"}}},
+		Tools:      &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "drydock", Version: c.Drydock}}},
 		Component:  &cdx.Component{BOMRef: root, Type: cdx.ComponentTypeApplication, Name: "docker", Version: c.Version, Description: "stack " + c.Stack},
 	}
 	var parts []cdx.Component
