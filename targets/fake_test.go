@@ -1,10 +1,14 @@
 package targets
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +20,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/testlong"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -198,9 +203,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata/script")) }
+
+func TestLongScripts(t *testing.T) {
+	testlong.Skip(t)
+	if found, _ := filepath.Glob("testdata/long/*.txtar"); len(found) == 0 {
+		t.Skip("no long scripts")
+	}
+	testscript.Run(t, scripts("testdata/long"))
+}
+
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(e *testscript.Env) error {
 			served := filepath.Join(e.WorkDir, "served")
 			root := filepath.Join(e.WorkDir, "repo")
@@ -286,6 +301,37 @@ func TestScripts(t *testing.T) {
 				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.lock"), []byte(l), 0o644))
 				ts.Check(os.RemoveAll(ts.MkAbs("repo/vendor-sources/" + args[0] + "-fake.tar.gz")))
 			},
+			// respoil ARCHIVE COPY NAME copies an archive whose entry NAME has other bytes of the same length.
+			"respoil": func(ts *testscript.TestScript, neg bool, args []string) {
+				r, err := archive.Open(ts.MkAbs(args[0]), "gz")
+				ts.Check(err)
+				defer r.Close()
+				var b bytes.Buffer
+				zw := gzip.NewWriter(&b)
+				tw := tar.NewWriter(zw)
+				found := false
+				for tr := tar.NewReader(r); ; {
+					h, err := tr.Next()
+					if err == io.EOF {
+						break
+					}
+					ts.Check(err)
+					data, err := io.ReadAll(tr)
+					ts.Check(err)
+					if h.Name == args[2] {
+						found = true
+						data[len(data)/2] ^= 1
+					}
+					ts.Check(tw.WriteHeader(h))
+					_, err = tw.Write(data)
+					ts.Check(err)
+				}
+				if !found {
+					ts.Fatalf("%s: no %s in it", args[0], args[2])
+				}
+				ts.Check(errors.Join(tw.Close(), zw.Close()))
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
+			},
 			// exits CODE COMMAND… runs a command and holds its exit code.
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 				err := ts.Exec(args[1], args[2:]...)
@@ -298,5 +344,5 @@ func TestScripts(t *testing.T) {
 				}
 			},
 		},
-	})
+	}
 }

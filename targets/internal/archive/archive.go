@@ -279,6 +279,7 @@ type Entry struct {
 	Data      []byte
 	Mode      fs.FileMode // 0644 or 0755
 	Link      string      // target, for a symbolic link
+	First     bool        // it is written before those that are not
 }
 
 // Open gives the content and its size in bytes.
@@ -366,10 +367,16 @@ func Tree(dir, prefix string) ([]Entry, error) {
 	return es, err
 }
 
-// WriteTar writes entries in the order of their names, all of time t and owner 0: the same entries give the same bytes.
+// WriteTar writes entries in the order of their names, those first that ask for it, all of time t and owner 0: the same entries
+// give the same bytes.
 func WriteTar(w io.Writer, es []Entry, t time.Time) error {
 	es = slices.Clone(es)
-	slices.SortFunc(es, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(es, func(a, b Entry) int {
+		if a.First != b.First {
+			return map[bool]int{true: -1, false: 1}[a.First]
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
 	tw := tar.NewWriter(w)
 	for _, e := range es {
 		if err := writeEntry(tw, e, t); err != nil {

@@ -67,8 +67,16 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		if err := os.MkdirAll(f.output(), 0o755); err != nil {
 			return fail(CodeOther, err)
 		}
-		text := func(sums pack.Sums) []byte { return f.bundleText(sums, !noGo) }
-		b, err := pack.WriteBundle(file, es, old, text, time.Unix(f.Stack.Epoch, 0))
+		bundle := pack.Bundle{Entries: es, Old: old, Time: time.Unix(f.Stack.Epoch, 0),
+			Text: func(sums pack.Sums) []byte { return f.bundleText(sums, !noGo) }}
+		key, err := signer()
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		if key != nil {
+			bundle.Sign = func(list []byte) []byte { return key.Sign(pack.BundleSums, list, "drydock with "+f.Stack.Name) }
+		}
+		b, err := bundle.Write(file)
 		if err != nil {
 			return fail(CodeOther, err)
 		}
@@ -200,12 +208,15 @@ func (f *Forge) bundleText(sums pack.Sums, withGo bool) []byte {
 		fmt.Fprintf(&b, ", and a Go that is %s; no network, git or xz.\n", s.Go)
 	}
 	fmt.Fprintf(&b, `
-The first command there holds every file against %s and names those that are not as they were. Before you unpack:
-"sha256sum -c <this file>.sha256", or "gzip -t <this file>", or on a machine with drydock "./mage bundle:verify <this file>".
+The first command there compares every file with %s and names those that are not as they were; what is not in that list and
+would take part in a build is refused. Whoever may have changed this file may have changed the runner in it, too. What was
+signed is checked by what is not in it: "minisign -Vm %s -p <public key>" in the unpacked directory and then "sha256sum -c %s",
+or on a machine with drydock "VERIFY_KEY=<public key> ./mage bundle:verify <this file>". Against damage alone, before you
+unpack: "sha256sum -c <this file>.sha256", or "gzip -t <this file>".
 What is missing there for another stack: "STACK=<stack> ./mage bundle:missing". What changed since a bundle, as a small one to be
 unpacked over it: "./mage bundle -since=<older bundle, or its %s>".
 
-`, pack.BundleSums, pack.BundleSums)
+`, pack.BundleSums, pack.BundleSums, pack.BundleSums, pack.BundleSums)
 	rows := [][]string{{"COMPONENT", "VERSION", "COMMIT"}}
 	for _, n := range s.Parts() {
 		rows = append(rows, []string{n, s.Component[n].Version, s.Component[n].Commit})
@@ -226,19 +237,34 @@ unpacked over it: "./mage bundle -since=<older bundle, or its %s>".
 // VerifyBundle reads a bundle, and says what is wrong with it.
 func VerifyBundle(file string) error {
 	u := ui.New(os.Stdout)
-	problems, left, err := pack.VerifyBundle(file)
+	list, signature, problems, left, err := pack.ReadBundle(file)
 	if err != nil {
 		return fail(CodeOther, err)
 	}
 	if len(problems) > 0 {
 		return fail(CodeSources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
 	}
+	signed, err := checkList(list, signature)
+	if err != nil {
+		return fail(CodeSources, fmt.Errorf("%s: %w", file, err))
+	}
 	if len(left) > 0 {
-		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one", len(left))
+		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one; %s", len(left), signed)
 		return nil
 	}
-	u.Line("bundle    good: every file is as it was made")
+	u.Line("bundle    good: every file is as it was made; %s", signed)
 	return nil
+}
+
+// checkList checks the signature of a bundle's list where a key is known, and returns what can be said of it.
+func checkList(list, signature []byte) (string, error) {
+	switch key := publicKey(); {
+	case key != "":
+		return "signed with " + key, pack.CheckSignature(key, pack.BundleSums, list, signature)
+	case signature != nil:
+		return "signed; VERIFY_KEY=<public key> checks that", nil
+	}
+	return "not signed", nil
 }
 
 // checkedList is the list that an unpacked bundle was last held against.
@@ -262,6 +288,23 @@ func checkBundle(root string, u *ui.UI) error {
 	if err != nil {
 		return err
 	}
+	signature, err := os.ReadFile(filepath.Join(root, pack.BundleSignature))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	signed, err := checkList(list, signature)
+	if err != nil {
+		return &source.MissingError{Text: fmt.Sprintf("%s: %v: nothing of this bundle is used", pack.BundleSums, err)}
+	}
+	more, err := unlisted(root, list)
+	if err != nil {
+		return err
+	}
+	for _, n := range more {
+		if !slices.Contains(outdated, n) {
+			problems = append(problems, n+": takes part in builds and is not in "+pack.BundleSums+": remove it; where it is yours, put it back when this bundle was used once")
+		}
+	}
 	if len(problems) > 0 {
 		return &source.MissingError{Text: fmt.Sprintf("what was unpacked here is not what was bundled: carry these again (or, where you changed one on purpose, take its line out of %s):\n  %s",
 			pack.BundleSums, strings.Join(problems, "\n  "))}
@@ -276,11 +319,44 @@ func checkBundle(root string, u *ui.UI) error {
 		os.Remove(filepath.Dir(filepath.Join(root, n))) // where it was the last
 		u.Line("bundle    %s removed: it is not in the newer bundle", n)
 	}
-	u.Line("bundle    every file is as it was bundled")
+	u.Line("bundle    every file is as it was bundled; %s", signed)
 	if err := os.MkdirAll(filepath.Join(root, ".cache"), 0o755); err != nil {
 		return err
 	}
 	return archive.WriteFile(filepath.Join(root, checkedList), 0o644, func(w io.Writer) error { _, err := w.Write(list); return err })
+}
+
+// unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is none of it.
+func unlisted(root string, list []byte) ([]string, error) {
+	listed, err := pack.ParseSums(list)
+	if err != nil {
+		return nil, err
+	}
+	var more []string
+	add := func(name string) {
+		if listed[name] == "" && !isScrap(name) {
+			more = append(more, name)
+		}
+	}
+	for _, n := range repository {
+		tree, err := archive.Tree(filepath.Join(root, n), n)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range tree {
+			add(e.Name)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(root, "vendor-sources"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, x := range files {
+		if slices.Contains(ofStacks, filepath.Ext(x.Name())) {
+			add("vendor-sources/" + x.Name())
+		}
+	}
+	return more, nil
 }
 
 // bundledStack is the stack that the bundle in root was made for; empty where it is none.

@@ -75,7 +75,9 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 				return made, err
 			}
 			if sign != nil {
-				c.Sign = func(list []byte) []byte { return sign.Sign(list, "docker "+c.Version+", stack "+c.Stack) }
+				c.Sign = func(list []byte) []byte {
+					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
+				}
 			}
 			if err := unlessStopped(ctx, func() error { return pack.Write(f.packageFile(), f.relinkPackage(), c) }); err != nil {
 				return made, err

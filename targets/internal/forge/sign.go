@@ -58,7 +58,7 @@ func (f *Forge) checkPackage(u *ui.UI, file string) error {
 	signed := "not signed"
 	switch key := publicKey(); {
 	case key != "":
-		if err := pack.CheckSignature(key, r.List, r.Signature); err != nil {
+		if err := pack.CheckSignature(key, pack.SumsName, r.List, r.Signature); err != nil {
 			return fmt.Errorf("%s: %w", f.rel(file), err)
 		}
 		signed = "signed with " + key

@@ -22,6 +22,8 @@ const (
 	BundleDir  = "drydock/"
 	BundleSums = "BUNDLE.sha256" // of every other file, also of those that a difference leaves out
 	BundleText = "BUNDLE.txt"    // for people
+	// BundleSignature is that of BundleSums, in minisign's format.
+	BundleSignature = BundleSums + ".minisig"
 	// BundleStack holds the name of the stack that it was made for, which is built there when STACK does not say otherwise.
 	BundleStack = "BUNDLE.stack"
 )
@@ -58,9 +60,19 @@ type Bundled struct {
 	SHA256 string
 }
 
-// WriteBundle writes a bundle of entries, whose names are those below BundleDir, without what old has already. text makes
-// BUNDLE.txt from the digests. file.sha256 goes with it.
-func WriteBundle(file string, es []archive.Entry, old Sums, text func(Sums) []byte, t time.Time) (*Bundled, error) {
+// Bundle is what a bundle is made from.
+type Bundle struct {
+	Entries []archive.Entry          // with names below BundleDir
+	Old     Sums                     // what is there already, and left out; nil for nothing
+	Text    func(Sums) []byte        // makes BUNDLE.txt from the digests
+	Sign    func(list []byte) []byte // signs BUNDLE.sha256; nil without a key
+	Time    time.Time                // of every file
+}
+
+// Write writes the bundle, and file.sha256. The list of digests comes first: whoever reads the bundle knows of each file, as
+// soon as it is read, whether it is the one that was bundled.
+func (x Bundle) Write(file string) (*Bundled, error) {
+	es, old := x.Entries, x.Old
 	data, err := sumsOf(es, nil)
 	if err != nil {
 		return nil, err
@@ -69,7 +81,7 @@ func WriteBundle(file string, es []archive.Entry, old Sums, text func(Sums) []by
 	if err != nil {
 		return nil, err
 	}
-	about := archive.Entry{Name: BundleText, Data: text(sums), Mode: 0o644}
+	about := archive.Entry{Name: BundleText, Data: x.Text(sums), Mode: 0o644}
 	line, err := sumsOf([]archive.Entry{about}, nil)
 	if err != nil {
 		return nil, err
@@ -78,7 +90,11 @@ func WriteBundle(file string, es []archive.Entry, old Sums, text func(Sums) []by
 	b := &Bundled{}
 	es = slices.DeleteFunc(slices.Clone(es), func(e archive.Entry) bool { return old[e.Name] != "" && old[e.Name] == sums[e.Name] })
 	b.Left, b.Files = len(sums)-len(es), len(es)+2
-	es = append(es, about, archive.Entry{Name: BundleSums, Data: data, Mode: 0o644})
+	es = append(es, about, archive.Entry{Name: BundleSums, Data: data, Mode: 0o644, First: true})
+	if x.Sign != nil {
+		es = append(es, archive.Entry{Name: BundleSignature, Data: x.Sign(data), Mode: 0o644, First: true})
+		b.Files++
+	}
 	for i := range es {
 		es[i].Name = BundleDir + es[i].Name
 	}
@@ -86,7 +102,7 @@ func WriteBundle(file string, es []archive.Entry, old Sums, text func(Sums) []by
 		return nil, err
 	}
 	// Most of it is compressed already.
-	if _, err := archive.WriteTarGzLevel(file, es, t, gzip.BestSpeed); err != nil {
+	if _, err := archive.WriteTarGzLevel(file, es, x.Time, gzip.BestSpeed); err != nil {
 		return nil, err
 	}
 	fi, err := os.Stat(file)

@@ -2,6 +2,8 @@ package pack
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
@@ -10,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,38 +29,98 @@ type contained struct {
 	problems []string // by file
 	left     []string // listed and not there
 	texts    map[string][]byte
+	links    map[string]string // targets by name
 }
 
-// readListed reads an archive to its end, and holds its files (below prefix) against its own list. It unpacks nothing. alone are the
-// names that the list need not have; texts are those whose content is kept.
-func readListed(file, prefix, list string, alone, texts []string) (*contained, error) {
+// form is how an archive lists its own files.
+type form struct {
+	prefix string   // before all names
+	list   string   // the name of the list
+	alone  []string // names that the list need not have
+	texts  []string // names whose content is kept
+}
+
+// lister reads an archive to its end and compares its files with its own list. It unpacks nothing.
+type lister struct {
+	form
+	contained
+	file string
+	in   *position
+	want Sums // nil until the list was read
+	got  Sums
+	last string // the entry that was read last
+}
+
+// position is a buffered reader that knows how much was taken out of it.
+type position struct {
+	*bufio.Reader
+	read int64
+}
+
+func (p *position) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	p.read += int64(n)
+	return n, err
+}
+
+func (p *position) ReadByte() (byte, error) {
+	c, err := p.Reader.ReadByte()
+	if err == nil {
+		p.read++
+	}
+	return c, err
+}
+
+// readListed reads an archive. What is wrong in it is in the problems; the error is one of reading the file.
+func readListed(file string, form form) (*contained, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	c := &contained{texts: map[string][]byte{}}
-	last := "" // the entry that was read last
-	broken := func(err error) (*contained, error) {
-		where := "before its first file"
-		if last != "" {
-			where = "in or after " + last
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			c.problems = []string{fmt.Sprintf("%s: cut off, %s: carry it again", filepath.Base(file), where)}
-		} else {
-			c.problems = []string{fmt.Sprintf("%s: damaged, %s (%v): carry it again", filepath.Base(file), where, err)}
-		}
-		return c, nil
+	l := &lister{form: form, file: file, in: &position{Reader: bufio.NewReader(f)}, got: Sums{}}
+	l.contained.texts, l.links = map[string][]byte{}, map[string]string{}
+	var broken *brokenError
+	if err := l.read(); errors.As(err, &broken) {
+		// What comes after damage to the compressed data is noise. A file whose digest was wrong before is where it began.
+		l.problems = append(l.problems, l.where(broken.err))[:1]
+		return &l.contained, nil
+	} else if err != nil {
+		return nil, err
 	}
-	zr, err := gzip.NewReader(f)
+	l.compare()
+	return &l.contained, nil
+}
+
+// brokenError is damage to an archive as such.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+
+// where says what can be said of damage that no digest has found.
+func (l *lister) where(err error) string {
+	at := "in its first file"
+	if l.last != "" {
+		at = "in or after " + l.last
+		if l.want == nil {
+			at = "in or before " + l.last
+		}
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Sprintf("%s: cut off at byte %d, %s: carry it again", filepath.Base(l.file), l.in.read, at)
+	}
+	return fmt.Sprintf("%s: damaged, %s, which shows at byte %d (%v): carry it again", filepath.Base(l.file), at, l.in.read, err)
+}
+
+// read reads all entries.
+func (l *lister) read() error {
+	zr, err := gzip.NewReader(l.in)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return broken(err)
+		return &brokenError{err}
 	}
-	got := Sums{}
 	tr := tar.NewReader(zr)
 	for {
 		h, err := tr.Next()
@@ -65,68 +128,130 @@ func readListed(file, prefix, list string, alone, texts []string) (*contained, e
 			break
 		}
 		if err != nil {
-			return broken(err)
+			return &brokenError{err}
 		}
-		last = h.Name
-		name, ok := strings.CutPrefix(h.Name, prefix)
-		if !ok || !filepath.IsLocal(name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink || got[name] != "" {
-			c.problems = []string{fmt.Sprintf("%.200q: not a file of such an archive, which has files below %q, each once: not one of drydock's, or a damaged one", h.Name, cmp.Or(prefix, "."))}
-			return c, nil
+		if err := l.entry(h, tr); err != nil {
+			return err
 		}
-		if h.Typeflag == tar.TypeSymlink { // the lists have files only
-			continue
+		l.last = h.Name
+	}
+	// gzip's own checksum comes last, and nothing but a tar's padding before it.
+	rest := make([]byte, 1<<16)
+	for n := 0; ; {
+		k, err := zr.Read(rest)
+		if n += k; n > maxPadding || bytes.ContainsFunc(rest[:k], func(r rune) bool { return r != 0 }) {
+			return &brokenError{fmt.Errorf("%d bytes or more behind the last file", n)}
 		}
-		sum := sha256.New()
-		if name == list || slices.Contains(texts, name) {
-			if h.Size > maxText {
-				return nil, fmt.Errorf("%s: %s: got %d bytes, want at most %d", file, h.Name, h.Size, maxText)
-			}
-			if c.texts[name], err = io.ReadAll(tr); err != nil {
-				return broken(err)
-			}
-			sum.Write(c.texts[name])
-		} else if _, err := io.Copy(sum, tr); err != nil {
-			return broken(err)
+		if err == io.EOF {
+			return nil
 		}
-		got[name] = hex.EncodeToString(sum.Sum(nil))
-	}
-	if _, err := io.Copy(io.Discard, zr); err != nil { // gzip's own checksum comes last
-		return broken(err)
-	}
-	want, err := ParseSums(c.texts[list])
-	if err == nil && got[list] == "" {
-		err = errors.New("not there, though it lists what is")
-	}
-	if err != nil {
-		c.problems = []string{prefix + list + ": " + err.Error()}
-		return c, nil
-	}
-	for name, sum := range want {
-		switch g := got[name]; {
-		case g == "":
-			c.left = append(c.left, name)
-		case g != sum:
-			c.problems = append(c.problems, fmt.Sprintf("%s: sha256: got %s, want %s: carry it again", name, g, sum))
+		if err != nil {
+			return &brokenError{err}
 		}
 	}
-	for name := range got {
-		if want[name] == "" && name != list && !slices.Contains(alone, name) {
-			c.problems = append(c.problems, fmt.Sprintf("%s: not in %s: it does not belong here", name, list))
-		}
-	}
-	slices.Sort(c.problems)
-	slices.Sort(c.left)
-	return c, nil
 }
 
-// VerifyBundle reads a bundle and gives what is wrong with it, file by file, and the files that its list names and a difference
-// leaves out.
-func VerifyBundle(file string) (problems, left []string, err error) {
-	c, err := readListed(file, BundleDir, BundleSums, nil, nil)
-	if err != nil {
-		return nil, nil, err
+// maxPadding is how many zero bytes may follow a tar's end: tars are padded to 10 KiB.
+const maxPadding = 64 << 10
+
+// entry reads one entry. It must have the form that WriteTar gives it: whoever unpacks the archive as root gets no other modes
+// and owners than those that drydock wrote.
+func (l *lister) entry(h *tar.Header, r io.Reader) error {
+	name, ok := strings.CutPrefix(h.Name, l.prefix)
+	if !ok || !filepath.IsLocal(name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink || l.got[name] != "" || l.links[name] != "" {
+		return &brokenError{fmt.Errorf("%.200q: not a file of such an archive, which has files below %q, each once: not one of drydock's, or a damaged one", h.Name, cmp.Or(l.prefix, "."))}
 	}
-	return c.problems, c.left, nil
+	if p := strange(h); p != "" {
+		l.problems = append(l.problems, fmt.Sprintf("%s: %s", h.Name, p))
+	}
+	if h.Typeflag == tar.TypeSymlink { // the lists have files only
+		l.links[name] = h.Linkname
+		return nil
+	}
+	sum := sha256.New()
+	if name == l.list || slices.Contains(l.form.texts, name) {
+		if h.Size > maxText {
+			return fmt.Errorf("%s: %s: got %d bytes, want at most %d", l.file, h.Name, h.Size, maxText)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return &brokenError{err}
+		}
+		l.contained.texts[name] = text
+		sum.Write(text)
+	} else if _, err := io.Copy(sum, r); err != nil {
+		return &brokenError{err}
+	}
+	l.got[name] = hex.EncodeToString(sum.Sum(nil))
+	if name == l.list {
+		want, err := ParseSums(l.contained.texts[name])
+		if err != nil {
+			return &brokenError{fmt.Errorf("%s: %w", l.list, err)}
+		}
+		l.want = want
+	} else if want := l.want[name]; want != "" && want != l.got[name] {
+		l.differs(name)
+	}
+	return nil
+}
+
+func (l *lister) differs(name string) {
+	l.problems = append(l.problems, fmt.Sprintf("%s: sha256: got %s, want %s: carry it again", name, l.got[name], l.want[name]))
+}
+
+// strange says what an entry has that WriteTar does not write; empty for nothing.
+func strange(h *tar.Header) string {
+	want := int64(0o644)
+	switch {
+	case h.Typeflag == tar.TypeSymlink:
+		want = 0o777
+	case h.Mode == 0o755:
+		want = 0o755
+	}
+	switch {
+	case h.Mode != want:
+		return fmt.Sprintf("mode: got %04o, want 0644 or 0755", h.Mode)
+	case h.Uid != 0 || h.Gid != 0:
+		return fmt.Sprintf("owner: got %d:%d, want 0:0", h.Uid, h.Gid)
+	case h.Uname != "" || h.Gname != "":
+		return fmt.Sprintf("owner: got %q:%q, want no names", h.Uname, h.Gname)
+	case len(h.PAXRecords) > 0:
+		return "it has extended attributes, want none"
+	}
+	return ""
+}
+
+// compare completes what was found while reading.
+func (l *lister) compare() {
+	if l.want == nil {
+		l.problems = append(l.problems, l.prefix+l.list+": not there, though it lists what is")
+		return
+	}
+	for name, sum := range l.want {
+		switch g := l.got[name]; {
+		case g == "":
+			l.left = append(l.left, name)
+		case g != sum && !slices.ContainsFunc(l.problems, func(p string) bool { return strings.HasPrefix(p, name+": sha256") }): // listed behind it
+			l.differs(name)
+		}
+	}
+	for name := range l.got {
+		if l.want[name] == "" && name != l.list && !slices.Contains(l.alone, name) {
+			l.problems = append(l.problems, fmt.Sprintf("%s: not in %s: it does not belong here", name, l.list))
+		}
+	}
+	slices.Sort(l.problems)
+	slices.Sort(l.left)
+}
+
+// ReadBundle reads a bundle and returns its list and that list's signature (nil without), what is wrong with it, file by file,
+// and the files that its list names and a difference leaves out.
+func ReadBundle(file string) (list, signature []byte, problems, left []string, err error) {
+	c, err := readListed(file, form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature}})
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	return c.texts[BundleSums], c.texts[BundleSignature], c.problems, c.left, nil
 }
 
 // Read is what a package says of itself.
@@ -140,7 +265,7 @@ type Read struct {
 
 // ReadPackage reads a package to its end and gives what it says of itself, and what is wrong with it, file by file.
 func ReadPackage(file string) (*Read, []string, error) {
-	c, err := readListed(file, "", SumsName, []string{SignatureName}, []string{ManifestName, SBOMName, SignatureName})
+	c, err := readListed(file, form{"", SumsName, []string{SignatureName}, []string{ManifestName, SBOMName, SignatureName}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,9 +294,16 @@ func ReadPackage(file string) (*Read, []string, error) {
 		}
 	}
 	for _, f := range r.Manifest.Files {
-		if f.Link == "" && r.Sums[f.Name] != f.SHA256 {
+		switch {
+		case f.Link == "" && r.Sums[f.Name] != f.SHA256:
 			return nil, []string{fmt.Sprintf("%s: %s has %s, %s has %s", f.Name, SumsName, r.Sums[f.Name], ManifestName, f.SHA256)}, nil
+		case f.Link != c.links[f.Name]:
+			return nil, []string{fmt.Sprintf("%s: got a link to %q, %s has %q", f.Name, c.links[f.Name], ManifestName, f.Link)}, nil
 		}
+		delete(c.links, f.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.links)) {
+		return nil, []string{fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], ManifestName)}, nil
 	}
 	return r, nil, nil
 }

@@ -1,8 +1,12 @@
 package pack
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -20,13 +24,13 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 	noise := make([]byte, 20000)
 	rand.New(rand.NewSource(1)).Read(noise)
 	es := []archive.Entry{{Name: "mage", Data: []byte("#!/bin/sh\n"), Mode: 0o755}, {Name: "vendor-sources/a.tar.gz", Data: noise, Mode: 0o644}, {Name: "z", Data: noise[:5000], Mode: 0o644}}
-	if _, err := WriteBundle(bundle, es, nil, func(Sums) []byte { return []byte("about\n") }, time.Unix(1, 0)); err != nil {
+	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return []byte("about\n") }, Time: time.Unix(1, 0)}).Write(bundle); err != nil {
 		t.Fatal(err)
 	}
 	pkg, _, _ := write(t, sample(t))
 	check := map[string]func(string) []string{
 		bundle: func(f string) []string {
-			problems, _, err := VerifyBundle(f)
+			_, _, problems, _, err := ReadBundle(f)
 			if err != nil {
 				return []string{err.Error()}
 			}
@@ -62,7 +66,7 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 				t.Errorf("%s, %s: names no file: %s", filepath.Base(file), what, text)
 			}
 		}
-		for range 60 {
+		for range 15 {
 			at := 10 + r.Intn(len(good)-10) // gzip's header has fields that mean nothing
 			data := slices.Clone(good)
 			data[at] ^= 1 << r.Intn(8)
@@ -72,23 +76,186 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 	}
 }
 
+// rewritten unpacks an archive, has its entries changed, and packs them again.
+func rewritten(t *testing.T, file string, change func(h *tar.Header, data []byte) (*tar.Header, []byte), more ...*tar.Header) string {
+	t.Helper()
+	r, err := archive.Open(file, "gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	tw := tar.NewWriter(zw)
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		data, rerr := io.ReadAll(tr)
+		if err = errors.Join(err, rerr); err != nil {
+			t.Fatal(err)
+		}
+		if h, data = change(h, data); h == nil {
+			continue
+		}
+		h.Size = int64(len(data))
+		if err = tw.WriteHeader(h); err == nil {
+			_, err = tw.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, h := range more {
+		if err := tw.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(tw.Close(), zw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), "changed.tar.gz")
+	if err := os.WriteFile(changed, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// Whatever is damaged in the compressed data, what follows it in the archive is not what is named.
+func TestDamageToABundleIsNamedWhereItBegins(t *testing.T) {
+	bundle := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	r := rand.New(rand.NewSource(3))
+	var es []archive.Entry
+	for _, n := range []string{"a", "b", "c", "d"} {
+		text := make([]byte, 60000)
+		for i := range text {
+			text[i] = "0123456789abcdef"[r.Intn(16)]
+		}
+		es = append(es, archive.Entry{Name: n, Data: text, Mode: 0o644})
+	}
+	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return nil }, Time: time.Unix(1, 0)}).Write(bundle); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := func(f string) string {
+		_, _, problems, _, err := ReadBundle(f)
+		if err != nil || len(problems) == 0 {
+			t.Fatalf("got %q, %v, want a problem", problems, err)
+		}
+		return problems[0]
+	}
+	// Each file takes a quarter of the bytes, near enough; the middle of each is well inside of it.
+	for i, e := range es {
+		at := len(good)*(2*i+1)/8 + 200
+		bad := filepath.Join(t.TempDir(), "bad.tar.gz")
+		data := slices.Clone(good)
+		copy(data[at:], "XYZ")
+		if err := os.WriteFile(bad, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got := first(bad)
+		before := "BUNDLE.txt"
+		if i > 0 {
+			before = es[i-1].Name
+		}
+		if !strings.HasPrefix(got, e.Name+": sha256: got") && !strings.Contains(got, "in or after drydock/"+before+",") {
+			t.Errorf("three bytes in %s: got %s", e.Name, got)
+		}
+		if err := os.WriteFile(bad, good[:at], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := first(bad); !strings.Contains(got, fmt.Sprintf("cut off at byte %d, in or after drydock/%s", at, before)) {
+			t.Errorf("cut in %s: got %s", e.Name, got)
+		}
+	}
+	// An archive that is whole as such names all that is not what it was.
+	_, _, problems, _, err := ReadBundle(rewritten(t, bundle, func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+		if h.Name == "drydock/b" || h.Name == "drydock/d" {
+			data = bytes.ToUpper(data)
+		}
+		return h, data
+	}))
+	if err != nil || len(problems) != 2 || !strings.HasPrefix(problems[0], "b: sha256") || !strings.HasPrefix(problems[1], "d: sha256") {
+		t.Errorf("two other files: got %q, %v", problems, err)
+	}
+}
+
+func TestAPackageHasNoOtherModesOwnersAndLinksThanItsManifestSays(t *testing.T) {
+	pkg, _, _ := write(t, sample(t))
+	for _, c := range []struct {
+		what, want string
+		change     func(h *tar.Header, data []byte) (*tar.Header, []byte)
+	}{
+		{"as it was", "", func(h *tar.Header, data []byte) (*tar.Header, []byte) { return h, data }},
+		{"setuid", "mode: got 4755, want 0644 or 0755", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Mode |= 0o4000; return h, data }},
+		{"writable by all", "mode: got ", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Mode |= 0o022; return h, data }},
+		{"another owner", "owner: got 1000:0, want 0:0", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Uid = 1000; return h, data }},
+		{"an owner by name", "owner: got \"mallory\"", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Uname = "mallory"; return h, data }},
+		{"extended attributes", "extended attributes", func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+			h.PAXRecords, h.Format = map[string]string{"SCHILY.xattr.security.capability": "x"}, tar.FormatPAX
+			return h, data
+		}},
+		{"a device", "not a file of such an archive", func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+			if h.Name == "install.sh" {
+				return &tar.Header{Name: "sda", Typeflag: tar.TypeBlock, Mode: 0o644}, nil
+			}
+			return h, data
+		}},
+		{"a directory", "not a file of such an archive", func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+			if h.Name == "install.sh" {
+				return &tar.Header{Name: "docker/", Typeflag: tar.TypeDir, Mode: 0o755}, nil
+			}
+			return h, data
+		}},
+	} {
+		_, problems, err := ReadPackage(rewritten(t, pkg, c.change))
+		if got := strings.Join(problems, "; "); err != nil || !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s: got %q, %v, want %q", c.what, got, err, c.want)
+		}
+	}
+	same := func(h *tar.Header, data []byte) (*tar.Header, []byte) { return h, data }
+	link := &tar.Header{Name: "docker", Typeflag: tar.TypeSymlink, Linkname: "/usr/bin", Mode: 0o777}
+	if _, problems, err := ReadPackage(rewritten(t, pkg, same, link)); err != nil || len(problems) != 1 || !strings.Contains(problems[0], `a link to "/usr/bin" that manifest.json does not have`) {
+		t.Errorf("a link of its own: got %q, %v", problems, err)
+	}
+	good, err := os.ReadFile(pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var more bytes.Buffer
+	zw := gzip.NewWriter(&more)
+	zw.Write([]byte("a second archive"))
+	zw.Close()
+	longer := filepath.Join(t.TempDir(), "longer.tar.gz")
+	if err := os.WriteFile(longer, append(good, more.Bytes()...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, problems, err := ReadPackage(longer); err != nil || len(problems) != 1 || !strings.Contains(problems[0], "behind the last file") {
+		t.Errorf("more behind the end: got %q, %v", problems, err)
+	}
+}
+
 func TestADifferenceHasWhatTheOlderBundleLacks(t *testing.T) {
 	dir := t.TempDir()
 	entry := func(n, d string) archive.Entry { return archive.Entry{Name: n, Data: []byte(d), Mode: 0o644} }
 	about := func(Sums) []byte { return []byte("about\n") }
 	old, update := filepath.Join(dir, "old.tar.gz"), filepath.Join(dir, "update.tar.gz")
-	if _, err := WriteBundle(old, []archive.Entry{entry("same", "1"), entry("other", "1"), entry("gone", "1")}, nil, about, time.Unix(1, 0)); err != nil {
+	if _, err := (Bundle{Entries: []archive.Entry{entry("same", "1"), entry("other", "1"), entry("gone", "1")}, Text: about, Time: time.Unix(1, 0)}).Write(old); err != nil {
 		t.Fatal(err)
 	}
 	sums, err := OldSums(old)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := WriteBundle(update, []archive.Entry{entry("same", "1"), entry("other", "2"), entry("new", "1")}, sums, about, time.Unix(1, 0))
+	b, err := Bundle{Entries: []archive.Entry{entry("same", "1"), entry("other", "2"), entry("new", "1")}, Old: sums, Text: about, Time: time.Unix(1, 0)}.Write(update)
 	if err != nil || b.Left != 1 {
 		t.Fatalf("got %+v, %v, want one file left out", b, err)
 	}
-	problems, left, err := VerifyBundle(update)
+	_, _, problems, left, err := ReadBundle(update)
 	if err != nil || len(problems) > 0 || !slices.Equal(left, []string{"same"}) {
 		t.Errorf("got %q, %q, %v, want only \"same\" left out", problems, left, err)
 	}
@@ -147,15 +314,15 @@ func TestASignatureIsOfOneListByOneKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := []byte("list\n")
-	sig := s.Sign(list, "docker")
-	if !bytes.Equal(sig, s.Sign(list, "docker")) {
+	sig := s.Sign(SumsName, list, "docker")
+	if !bytes.Equal(sig, s.Sign(SumsName, list, "docker")) {
 		t.Error("the same list and key gave another signature")
 	}
-	if err := CheckSignature(mine+".pub", list, sig); err != nil {
+	if err := CheckSignature(mine+".pub", SumsName, list, sig); err != nil {
 		t.Error(err)
 	}
-	for what, err := range map[string]error{"another list": CheckSignature(mine+".pub", []byte("lisT\n"), sig), "another key": CheckSignature(other+".pub", list, sig),
-		"none": CheckSignature(mine+".pub", list, nil), "a broken one": CheckSignature(mine+".pub", list, sig[:40]), "no key": CheckSignature(mine, list, sig)} {
+	for what, err := range map[string]error{"another list": CheckSignature(mine+".pub", SumsName, []byte("lisT\n"), sig), "another key": CheckSignature(other+".pub", SumsName, list, sig),
+		"none": CheckSignature(mine+".pub", SumsName, list, nil), "a broken one": CheckSignature(mine+".pub", SumsName, list, sig[:40]), "no key": CheckSignature(mine, SumsName, list, sig)} {
 		if err == nil {
 			t.Errorf("%s: taken for good", what)
 		}

@@ -2,7 +2,6 @@ package pack
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,19 +48,19 @@ func OpenSigner(file, password string) (*Signer, error) {
 // ID is how minisign calls the key.
 func (s *Signer) ID() string { return fmt.Sprintf("%016X", s.key.ID()) }
 
-// Sign gives the signature of a list: the same list and key give the same bytes, so it says nothing of when.
-func (s *Signer) Sign(list []byte, what string) []byte {
-	return minisign.SignWithComments(s.key, list, what, "signature of "+SumsName+" by key "+s.ID())
+// Sign returns the signature of a list of that name: the same list and key give the same bytes, so it says nothing of when.
+func (s *Signer) Sign(name string, list []byte, what string) []byte {
+	return minisign.SignWithComments(s.key, list, what, "signature of "+name+" by key "+s.ID())
 }
 
-// CheckSignature holds a list's signature against a public key file.
-func CheckSignature(file string, list, signature []byte) error {
+// CheckSignature checks the signature of a list (SumsName, BundleSums) with a public key file. The error names the list.
+func CheckSignature(file, name string, list, signature []byte) error {
 	key, err := minisign.PublicKeyFromFile(file)
 	if err != nil {
 		return fmt.Errorf("%s: no public key in minisign's format: %w", file, err)
 	}
 	if signature == nil {
-		return errors.New("not signed: there is no " + SignatureName + " in it")
+		return fmt.Errorf("not signed: there is no %s.minisig in it", name)
 	}
 	if !minisign.Verify(key, list, signature) {
 		by := ""
@@ -69,7 +68,7 @@ func CheckSignature(file string, list, signature []byte) error {
 		if s.UnmarshalText(signature) == nil {
 			by = fmt.Sprintf(", it is by key %016X", s.KeyID)
 		}
-		return fmt.Errorf("%s: not a signature of %s by key %016X of %s%s", SignatureName, SumsName, key.ID(), file, by)
+		return fmt.Errorf("%s.minisig: not a signature of %s by key %016X of %s%s", name, name, key.ID(), file, by)
 	}
 	return nil
 }
