@@ -280,6 +280,7 @@ type Entry struct {
 	Mode      fs.FileMode // 0644 or 0755
 	Link      string      // target, for a symbolic link
 	First     bool        // it is written before those that are not
+	SHA256    string      // what the content must be when it is written, in hex; empty for anything
 }
 
 // Open gives the content and its size in bytes.
@@ -401,8 +402,18 @@ func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
 	if err := tw.WriteHeader(h); err != nil {
 		return err
 	}
-	_, err = io.Copy(tw, r)
-	return err
+	if e.SHA256 == "" {
+		_, err = io.Copy(tw, r)
+		return err
+	}
+	sum := sha256.New()
+	if _, err = io.Copy(io.MultiWriter(tw, sum), r); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != e.SHA256 {
+		return fmt.Errorf("%s: sha256: got %s, want %s: it is not what it was when it was recorded", e.Path, got, e.SHA256)
+	}
+	return nil
 }
 
 // WriteTarGz writes entries as a gzip'd tar into file, atomically, and gives the SHA-256 of the uncompressed tar.

@@ -338,6 +338,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		if rec == nil {
 			return made, fmt.Errorf("no record of %s", d)
 		}
+		if err := f.wholeInStore(rec); err != nil { // the key says that these bytes go in
+			return made, fmt.Errorf("%s is not as it was built: %w: %s", d, err, f.restoring(rec, targetOf(d)))
+		}
 		p.Deps[d] = f.storeDir(d, rec.Key)
 	}
 	timed := func(name string, do func(*graph.StepTime) error) error {

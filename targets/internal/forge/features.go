@@ -25,7 +25,7 @@ const noQuota = "dockerd: build tag exclude_disk_quota"
 // writes that down.
 func Features(ctx context.Context, record bool) error {
 	return command(ctx, func(ctx context.Context, f *Forge) error {
-		have, err := prove.Features(ctx, f.output("bin"))
+		have, err := f.features(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
 		}
@@ -69,6 +69,19 @@ func Features(ctx context.Context, record bool) error {
 	})
 }
 
+// features lists what is built into the stack's own files: others that lie in bin say nothing of it.
+func (f *Forge) features(ctx context.Context) ([]string, error) {
+	var files []string
+	for _, n := range f.Stack.Parts() {
+		for _, o := range f.outputs(n) {
+			if o.Bin {
+				files = append(files, o.Name)
+			}
+		}
+	}
+	return prove.Features(ctx, f.output("bin"), files)
+}
+
 // parity says which features the files have lost, and prints which they have gained.
 func (f *Forge) parity(ctx context.Context) error {
 	recorded, err := os.ReadFile(f.featuresFile())
@@ -79,7 +92,7 @@ func (f *Forge) parity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, err := prove.Features(ctx, f.output("bin"))
+	have, err := f.features(ctx)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,11 @@ func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[str
 		if rec == nil {
 			return nil, fmt.Errorf("no record of %s", n.Name)
 		}
-		p, files, err := f.part(n, rec.Key, found[n.Name])
+		// Before anything is read from it, or run, that the manifest is to claim.
+		if err := f.hashed(rec); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		p, files, err := f.part(n, rec, found[n.Name])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Name, err)
 		}
@@ -146,14 +150,24 @@ func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[str
 		return nil, err
 	}
 	var err error
-	c.Features, err = prove.Features(ctx, f.output("bin"))
+	c.Features, err = f.features(ctx)
 	return c, err
 }
 
+// hashed compares what is taken away of a component, and what is packed of it, with its record, byte for byte.
+func (f *Forge) hashed(rec *graph.Record) error {
+	taken := *rec
+	taken.Outputs = slices.DeleteFunc(slices.Clone(rec.Outputs), func(o graph.Output) bool { return published(rec, o) })
+	if d := f.records().Damage(&taken, true); d != "" {
+		return fmt.Errorf("not as it was built: %s: %s", d, f.restoring(rec, targetOf(rec.Name)))
+	}
+	return nil
+}
+
 // part is what the manifest says of a component, and its files.
-func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.File, error) {
+func (f *Forge) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, []*pack.File, error) {
 	c := f.Stack.Component[n.Name]
-	store := f.storeDir(n.Name, key)
+	store := f.storeDir(n.Name, rec.Key)
 	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(store, noticesFile)}
 	if in.found.Checkout() {
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
@@ -212,7 +226,7 @@ func (f *Forge) part(n *graph.Node, key string, in *input) (*pack.Part, []*pack.
 		switch {
 		case o.Bin || o.Data:
 			es := f.packed(n.Name, o)
-			x := &pack.File{Component: n.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name}}
+			x := &pack.File{Component: n.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(f.rel(es[0].Path)).SHA256}}
 			if o.Bin {
 				var err error
 				if x.Kernel, err = prove.OldestKernel(x.Entry.Path); err != nil {

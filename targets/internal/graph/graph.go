@@ -92,6 +92,16 @@ func (r *Record) Digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Of returns the output with a path relative to the root; an empty one where the record has none.
+func (r *Record) Of(path string) Output {
+	for _, o := range r.Outputs {
+		if o.Path == path {
+			return o
+		}
+	}
+	return Output{}
+}
+
 // Graph is a set of nodes with the directory of their records.
 type Graph struct {
 	// Root is the directory that outputs' paths are relative to.

@@ -72,8 +72,8 @@ type Bundle struct {
 // Write writes the bundle, and file.sha256. The list of digests comes first: whoever reads the bundle knows of each file, as
 // soon as it is read, whether it is the one that was bundled.
 func (x Bundle) Write(file string) (*Bundled, error) {
-	es, old := x.Entries, x.Old
-	data, err := sumsOf(es, nil)
+	es, old := slices.Clone(x.Entries), x.Old
+	data, err := sumsOf(es)
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +82,13 @@ func (x Bundle) Write(file string) (*Bundled, error) {
 		return nil, err
 	}
 	about := archive.Entry{Name: BundleText, Data: x.Text(sums), Mode: 0o644}
-	line, err := sumsOf([]archive.Entry{about}, nil)
+	line, err := sumsOf([]archive.Entry{about})
 	if err != nil {
 		return nil, err
 	}
 	data = append(line, data...)
 	b := &Bundled{}
-	es = slices.DeleteFunc(slices.Clone(es), func(e archive.Entry) bool { return old[e.Name] != "" && old[e.Name] == sums[e.Name] })
+	es = slices.DeleteFunc(es, func(e archive.Entry) bool { return old[e.Name] != "" && old[e.Name] == sums[e.Name] })
 	b.Left, b.Files = len(sums)-len(es), len(es)+2
 	es = append(es, about, archive.Entry{Name: BundleSums, Data: data, Mode: 0o644, First: true})
 	if x.Sign != nil {

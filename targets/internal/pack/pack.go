@@ -80,7 +80,7 @@ type Part struct {
 	Relink  string `json:"-"`
 	// Libs are the static libraries that it gives to others, for relinking.
 	Libs []string `json:"-"`
-	// Archives and PatchFiles are the sources as they lie on this machine; a checkout is none.
+	// Archives and PatchFiles are Sources and Patches as they lie on this machine; a checkout is none.
 	Archives   []string `json:"-"`
 	PatchFiles []string `json:"-"`
 }
@@ -107,7 +107,7 @@ type Signature struct {
 	Made time.Time `json:"made"`
 }
 
-// File is one file of the package.
+// File is one file of the package. A digest that it has already is what its content must be.
 type File struct {
 	Digest
 	Component string `json:"component"`
@@ -140,7 +140,7 @@ type CLib struct {
 	Texts []string
 }
 
-// Write makes the package, its checksum in file.sha256 (in sha256sum's format), and relink, which may be empty when nothing of it is
+// Write makes the package, unless a file of it is not what its digest says, its checksum in file.sha256 (in sha256sum's format), and relink, which may be empty when nothing of it is
 // under the LGPL.
 func Write(file, relink string, c *Contents) error {
 	c.Format = 1
@@ -153,9 +153,12 @@ func Write(file, relink string, c *Contents) error {
 			return err
 		}
 		f.Size = fi.Size()
-		if f.SHA256, err = archive.SHA256File(f.Entry.Path); err != nil {
-			return err
+		if f.SHA256 == "" {
+			if f.SHA256, err = archive.SHA256File(f.Entry.Path); err != nil {
+				return err
+			}
 		}
+		f.Entry.SHA256 = f.SHA256
 	}
 	slices.SortFunc(c.Files, func(a, b *File) int { return strings.Compare(a.Name, b.Name) })
 	b, err := bom(c)
@@ -179,11 +182,7 @@ func Write(file, relink string, c *Contents) error {
 		return err
 	}
 	es = append(es, archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644}, archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
-	known := map[string]string{}
-	for _, f := range c.Files {
-		known[f.Name] = f.SHA256
-	}
-	sums, err := sumsOf(es, known)
+	sums, err := sumsOf(es)
 	if err != nil {
 		return err
 	}
@@ -213,21 +212,22 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// sumsOf lists the digests of entries as sha256sum does, by name, without links. Those that are known are not taken again.
-func sumsOf(es []archive.Entry, known map[string]string) ([]byte, error) {
+// sumsOf lists the digests of entries as sha256sum does, by name, without links. An entry without a digest gets the one
+// that is listed: it is not written with another content.
+func sumsOf(es []archive.Entry) ([]byte, error) {
 	var lines []string
-	for _, e := range es {
-		sum, err := known[e.Name], error(nil)
-		switch {
-		case e.Link != "":
+	for i := range es {
+		e := &es[i]
+		if e.Link != "" {
 			continue
-		case sum == "":
-			sum, err = sumOf(e)
 		}
-		if err != nil {
-			return nil, err
+		if e.SHA256 == "" {
+			var err error
+			if e.SHA256, err = sumOf(*e); err != nil {
+				return nil, err
+			}
 		}
-		lines = append(lines, sum+"  "+e.Name+"\n")
+		lines = append(lines, e.SHA256+"  "+e.Name+"\n")
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
 	for i := 1; i < len(lines); i++ {
@@ -329,15 +329,15 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 		if p != lib && !slices.Contains(underGPL, p.Name) {
 			continue
 		}
-		for _, a := range p.Archives {
-			es = append(es, archive.Entry{Name: "source/" + filepath.Base(a), Path: a, Mode: 0o644})
+		for i, a := range p.Archives {
+			es = append(es, archive.Entry{Name: "source/" + filepath.Base(a), Path: a, Mode: 0o644, SHA256: p.Sources[i].SHA256})
 		}
 		for i, x := range p.PatchFiles {
-			es = append(es, archive.Entry{Name: fmt.Sprintf("source/patches/%s-%02d-%s", p.Name, i+1, filepath.Base(x)), Path: x, Mode: 0o644})
+			es = append(es, archive.Entry{Name: fmt.Sprintf("source/patches/%s-%02d-%s", p.Name, i+1, filepath.Base(x)), Path: x, Mode: 0o644, SHA256: p.Patches[i].SHA256})
 		}
 	}
 	es = append(es, archive.Entry{Name: "relink.sh", Data: relinkScript, Mode: 0o755}, archive.Entry{Name: "README", Data: relinkReadme(c), Mode: 0o644})
-	sums, err := sumsOf(es, nil)
+	sums, err := sumsOf(es)
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,10 @@ func sample(t *testing.T) *Contents {
 			t.Fatal(err)
 		}
 	}
+	sourceSum, err := archive.SHA256File(source)
+	if err != nil {
+		t.Fatal(err)
+	}
 	info, err := buildinfo.ReadFile(runc)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +114,7 @@ func sample(t *testing.T) *Contents {
 	return &Contents{
 		Drydock: "0.0.7", Stack: "docker-26.1", Version: "26.1.5", Arch: "amd64", Kernel: "3.10", Released: time.Unix(1721693000, 0).UTC(),
 		Components: []*Part{
-			{Name: "libseccomp", Version: "2.6.0", Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: strings.Repeat("0", 64)}}, Notices: notices, Libs: []string{lib}, Archives: []string{source}},
+			{Name: "libseccomp", Version: "2.6.0", Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: sourceSum}}, Notices: notices, Libs: []string{lib}, Archives: []string{source}},
 			{Name: "tini", Version: "0.19.0", Commit: "de40ad0", Sources: []Digest{{Name: "tini.tar.gz", SHA256: strings.Repeat("1", 64)}}, Notices: notices,
 				Relink: tarOf(t, map[string][]byte{"docker-init/args": []byte("-static\ntini.o\n"), "docker-init/tini.o": {1}})},
 			{Name: "runc", Version: "1.1.15", Sources: []Digest{{Name: "runc~1+ds.tar.xz", SHA256: strings.Repeat("2", 64)}}, Links: []string{"libseccomp"}, Notices: notices,
@@ -283,6 +287,38 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 	}
 	if m.Relink == nil || m.Relink.SHA256 != sum {
 		t.Errorf("the manifest's digest of the relink file: got %+v, want %s", m.Relink, sum)
+	}
+}
+
+func TestNothingIsPackedThatIsNotWhatItsDigestSays(t *testing.T) {
+	for what, change := range map[string]func(c *Contents){
+		"a file":    func(c *Contents) { c.Files[1].SHA256 = strings.Repeat("5", 64) },
+		"a source":  func(c *Contents) { c.Components[0].Sources[0].SHA256 = strings.Repeat("5", 64) },
+		"in change": func(c *Contents) { c.Sign = func([]byte) []byte { overwrite(t, c.Files[1].Entry.Path); return nil } },
+	} {
+		c := sample(t)
+		change(c)
+		file := filepath.Join(t.TempDir(), "docker-26.1.5-linux-amd64.tar.gz")
+		err := Write(file, strings.TrimSuffix(file, ".tar.gz")+"-relink.tar.gz", c)
+		if err == nil || !strings.Contains(err.Error(), "sha256: got ") || !strings.Contains(err.Error(), ", want ") {
+			t.Errorf("%s: got %v, want an error that names both digests", what, err)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%s: it was packed", what)
+		}
+	}
+}
+
+// overwrite changes a byte of a file in place.
+func overwrite(t *testing.T, file string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -31,37 +31,36 @@ var built = []builtName{
 
 var pluginLine = regexp.MustCompile(`(?m)^\s*\[plugins\.["']([^"']+)["']\]`)
 
-// Features lists what is built into the files of a stack, as "file: kind name", sorted. It runs runc and containerd,
+// Features lists what is built into those files of a stack that are in dir, as "file: kind name", sorted. It runs runc and containerd,
 // which say it of themselves; both are too old for that where they do not know the command.
-func Features(ctx context.Context, dir string) ([]string, error) {
+func Features(ctx context.Context, dir string, files []string) ([]string, error) {
 	var all []string
 	add := func(file, kind, name string) {
 		all = append(all, strings.TrimSpace(file+": "+kind+" "+name))
 	}
-	files, err := os.ReadDir(dir)
-	if err != nil {
+	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		info, err := buildinfo.ReadFile(filepath.Join(dir, f.Name()))
+	for _, file := range files {
+		info, err := buildinfo.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			continue // no Go in it
 		}
 		for _, s := range info.Settings {
 			if s.Key == "-tags" {
 				for _, tag := range strings.Split(s.Value, ",") {
-					add(f.Name(), "build tag", tag)
+					add(file, "build tag", tag)
 				}
 			}
 		}
-		if !slices.ContainsFunc(built, func(b builtName) bool { return b.file == f.Name() }) {
+		if !slices.ContainsFunc(built, func(b builtName) bool { return b.file == file }) {
 			continue
 		}
-		err = windows(filepath.Join(dir, f.Name()), func(data []byte, _ int64) bool {
+		err = windows(filepath.Join(dir, file), func(data []byte, _ int64) bool {
 			for _, b := range built {
-				if b.file == f.Name() {
+				if b.file == file {
 					for _, m := range b.name.FindAllSubmatch(data, -1) {
-						add(f.Name(), b.kind, string(m[1]))
+						add(file, b.kind, string(m[1]))
 					}
 				}
 			}

@@ -46,7 +46,11 @@ func TestFeaturesAreReadOffTheFiles(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	got, err := Features(t.Context(), dir)
+	// One that lies beside them says nothing of the stack.
+	if err := os.Link(dir+"/dockerd", dir+"/other"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Features(t.Context(), dir, []string{"containerd", "runc", "dockerd"})
 	want := []string{"containerd: plugin io.containerd.grpc.v1.cri", "containerd: plugin io.containerd.snapshotter.v1.native", "dockerd: build tag netgo",
 		"dockerd: build tag static_build", "dockerd: graph driver vfs", "runc: cgroup v1", "runc: namespace pid", "runc: seccomp", "runc: seccomp action SCMP_ACT_LOG"}
 	if err != nil || !slices.Equal(got, want) {
