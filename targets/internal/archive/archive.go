@@ -35,7 +35,7 @@ const (
 
 // Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", or "deb" for the data of a Debian package.
 func Open(file, format string) (io.ReadCloser, error) {
-	f, err := os.Open(file)
+	f, err := OpenFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -465,7 +465,7 @@ func SyncDir(dir string) error {
 
 // SHA256File is the digest of a file's bytes, in hex.
 func SHA256File(file string) (string, error) {
-	f, err := os.Open(file)
+	f, err := OpenFile(file)
 	if err != nil {
 		return "", err
 	}

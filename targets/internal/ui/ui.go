@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type UI struct {
 	files map[string]*transfer
 	total int64 // bytes of all transfers
 	got   int64
-	shown time.Time
+	drawn time.Time // when transfers were last shown
 	since time.Time
 }
 
@@ -45,7 +46,7 @@ func (u *UI) Line(format string, a ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	text := fmt.Sprintf(format, a...)
+	text := u.shown(fmt.Sprintf(format, a...))
 	if !u.tty {
 		text = time.Now().Format("15:04:05 ") + text
 	}
@@ -53,12 +54,12 @@ func (u *UI) Line(format string, a ...any) {
 	u.draw()
 }
 
-// Text prints text as it is, with a line end.
+// Text prints text with a line end.
 func (u *UI) Text(text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	fmt.Fprintln(u.w, strings.TrimRight(text, "\n"))
+	fmt.Fprintln(u.w, u.shown(strings.TrimRight(text, "\n")))
 	u.draw()
 }
 
@@ -70,7 +71,10 @@ func (u *UI) Live(lines ...string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	u.live = lines
+	u.live = make([]string, len(lines))
+	for i, l := range lines {
+		u.live[i] = u.shown(l)
+	}
 	u.draw()
 }
 
@@ -157,6 +161,23 @@ func (u *UI) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
+// painted are the escape sequences that paint makes.
+var painted = regexp.MustCompile(`\x1b\[(0|31|32)m`)
+
+// shown is Shown, which leaves our own colours.
+func (u *UI) shown(text string) string {
+	if !u.color {
+		return Shown(text)
+	}
+	var b strings.Builder
+	at := 0
+	for _, m := range painted.FindAllStringIndex(text, -1) {
+		b.WriteString(Shown(text[at:m[0]]) + text[m[0]:m[1]])
+		at = m[1]
+	}
+	return b.String() + Shown(text[at:])
+}
+
 // Start, Add and Done make a UI the meter of transfers.
 func (u *UI) Start(name string, size int64) {
 	u.mu.Lock()
@@ -180,10 +201,10 @@ func (u *UI) Add(name string, n int64) {
 		t.got += n
 		u.got += n
 	}
-	show := u.tty && time.Since(u.shown) > 100*time.Millisecond
+	show := u.tty && time.Since(u.drawn) > 100*time.Millisecond
 	var text string
 	if show {
-		u.shown = time.Now()
+		u.drawn = time.Now()
 		text = u.transfers()
 	}
 	u.mu.Unlock()
