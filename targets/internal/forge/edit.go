@@ -218,7 +218,11 @@ func EditDiff(ctx context.Context, component string) error {
 		}
 		_, _, patch, _, done, err := f.diffEdit(ctx, c)
 		defer done()
-		if err == nil {
+		switch {
+		case err != nil:
+		case f.UI.TTY(): // to look at; elsewhere the bytes count
+			f.UI.Text(string(patch))
+		default:
 			_, err = os.Stdout.Write(patch)
 		}
 		return err

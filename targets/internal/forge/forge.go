@@ -51,7 +51,7 @@ type Failure struct {
 	line string // what is said last, when the whole was printed before
 }
 
-func (f *Failure) Error() string { return cmp.Or(f.line, f.Err.Error()) }
+func (f *Failure) Error() string { return ui.Shown(cmp.Or(f.line, f.Err.Error())) }
 func (f *Failure) Unwrap() error { return f.Err }
 
 // ExitStatus is what mage looks for.

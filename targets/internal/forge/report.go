@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
@@ -67,15 +68,41 @@ func (f *Forge) summary(results []graph.Result) {
 // The whole of a longer error is printed before it.
 func (f *Forge) end(err error) error { return lastLine(f.Stack.Name, f.outcome, err) }
 
+// maxOneLine is how long the cause in a run's last line gets, in characters.
+const maxOneLine = 300
+
+// oneLine says a text of several lines in one, whose end is cut where it gets too long. A line that announces what follows
+// (": ", "; tried:") runs on.
+func oneLine(text string) string {
+	var b strings.Builder
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if l = strings.TrimSpace(l); l == "" {
+			continue
+		}
+		if b.Len() > 0 && utf8.RuneCountInString(b.String()+l) > maxOneLine {
+			return fmt.Sprintf("%s … (%d more lines above)", strings.TrimRight(b.String(), ":; "), len(lines)-i)
+		}
+		b.WriteString(l)
+		switch {
+		case strings.HasSuffix(l, ":") || strings.HasSuffix(l, ";"):
+			b.WriteString(" ")
+		case i < len(lines)-1:
+			b.WriteString("; ")
+		}
+	}
+	return strings.TrimRight(b.String(), ":; ")
+}
+
 // lastLine is end, where the stack has no name yet, too.
 func lastLine(stack, outcome string, err error) error {
 	var x *Failure
 	if !errors.As(err, &x) {
 		return err
 	}
-	first, rest, long := strings.Cut(strings.TrimSpace(x.Err.Error()), "\n")
-	if long && strings.TrimSpace(rest) != "" {
-		fmt.Fprintln(os.Stderr, x.Err)
+	text := strings.TrimSpace(x.Err.Error())
+	if strings.Contains(text, "\n") {
+		fmt.Fprintln(os.Stderr, ui.Shown(text))
 	}
 	word := "FAILED"
 	switch x.Code {
@@ -87,7 +114,7 @@ func lastLine(stack, outcome string, err error) error {
 	if stack != "" {
 		stack += ": "
 	}
-	x.line = fmt.Sprintf("drydock: %s%s: %s", stack, word, strings.TrimSuffix(first, ":"))
+	x.line = fmt.Sprintf("drydock: %s%s: %s", stack, word, oneLine(text))
 	if outcome != "" {
 		x.line += " (" + outcome + ")"
 	}
@@ -151,7 +178,7 @@ func (f *Forge) cards(results []graph.Result, err error) error {
 			}
 			continue
 		}
-		fmt.Fprint(os.Stderr, f.card(r.Name, sf))
+		fmt.Fprint(os.Stderr, ui.Shown(f.card(r.Name, sf)))
 		cause := sf.err
 		var re *run.Error
 		if errors.As(sf.err, &re) {

@@ -1,6 +1,9 @@
 package forge
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestTheFirstErrorIsTheOneThatTheToolNames(t *testing.T) {
 	for want, lines := range map[string][]string{
@@ -22,6 +25,21 @@ func TestWhatGoPrintsBeforeItCompilesIsNoPackage(t *testing.T) {
 	} {
 		if got := namesPackage([]byte(text)); got != want {
 			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestOneLineSaysWhatSeveralSay(t *testing.T) {
+	for text, want := range map[string]string{
+		"docker-cli: no origin gave the source; tried:\n    http://m/a: 404 Not Found\n    http://n/a: 500\n  carry one": "docker-cli: no origin gave the source; tried: http://m/a: 404 Not Found; http://n/a: 500; carry one",
+		"runc: exit status 1\ntini: exit status 2":                           "runc: exit status 1; tini: exit status 2",
+		"one line, however long " + strings.Repeat("x", 400):                 "one line, however long " + strings.Repeat("x", 400),
+		"2 problem(s) in the stack's files:\n  a.toml:1: x\n  a.toml:2: y\n": "2 problem(s) in the stack's files: a.toml:1: x; a.toml:2: y",
+		"first\n" + strings.Repeat("a line of some length\n", 20):            "first" + strings.Repeat("; a line of some length", 12) + " … (8 more lines above)",
+		"": "",
+	} {
+		if got := oneLine(strings.TrimSpace(text)); got != want {
+			t.Errorf("%.60q: got %q, want %q", text, got, want)
 		}
 	}
 }
