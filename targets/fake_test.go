@@ -244,6 +244,7 @@ func scripts(dir string) testscript.Params {
 			e.Setenv("DRYDOCK_ROOT", root)
 			e.Setenv("STACK", "fake")
 			e.Setenv("URL", srv.URL)
+			e.Setenv("HOST", srv.Listener.Addr().String())
 			e.Setenv("PATH", filepath.Dir(runner)+":"+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("RUNNER", runner)

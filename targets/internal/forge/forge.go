@@ -175,7 +175,9 @@ func open() (*Forge, error) {
 		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: f.UI,
 	}
 	if !f.offline {
-		f.store.Mirrors = source.Mirrors("/etc", os.Getenv("DEBIAN_MIRROR"))
+		if f.store.Mirrors, err = mirrors(); err != nil {
+			return nil, fail(CodeOther, err)
+		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
 		f.store.Client = &http.Client{Transport: t}
@@ -190,6 +192,19 @@ func open() (*Forge, error) {
 	}
 	f.adoptCommits()
 	return f, nil
+}
+
+// mirrors are the Debian archives that DEBIAN_MIRROR names, or those of this machine's apt.
+func mirrors() (source.Mirrors, error) {
+	base := os.Getenv("DEBIAN_MIRROR")
+	if base == "" {
+		return source.AptMirrors("/etc/apt", "/var/lib/apt/lists"), nil
+	}
+	m, err := source.OneMirror(base)
+	if err != nil {
+		err = fmt.Errorf("DEBIAN_MIRROR: %w", err)
+	}
+	return m, err
 }
 
 // isSet says whether a switch in the environment is on.

@@ -3,11 +3,9 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -20,6 +18,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
 )
 
 // Store is the directory that holds the archives, and the way to get those that it lacks.
@@ -28,14 +27,19 @@ type Store struct {
 	Dir string
 	// Digests remembers the digests of files that did not change.
 	Digests *Digests
-	// Mirrors are Debian mirrors' bases, in the order in which they are tried.
-	Mirrors []string
+	// Mirrors are the Debian archives to ask.
+	Mirrors Mirrors
 	// Client makes the requests; nil forbids them.
 	Client *http.Client
 	// Meter shows what is transferred; it may be nil.
 	Meter Meter
 	// Backoff is the wait before the first retry; it doubles with each. Zero is one second.
 	Backoff time.Duration
+	// Patience is how long a server may send nothing, or next to nothing, and the longest wait that it may ask for. Zero is a
+	// minute.
+	Patience time.Duration
+	// Limit is the size, in bytes, up to which a file is taken that the lock does not know. Zero is 1 GiB.
+	Limit int64
 
 	mu        sync.Mutex             // guards a lock that is being recorded
 	busy      map[string]*sync.Mutex // by file name
@@ -120,12 +124,6 @@ func whole(c *stack.Component, fs []*Found) *Found {
 type MissingError struct{ Text string }
 
 func (e *MissingError) Error() string { return e.Text }
-
-// tries is how often one address is asked before the next origin gets its turn.
-const tries = 4
-
-// stall is how long a server may send nothing.
-const stall = 60 * time.Second
 
 // Locate finds a component's archive among the files already there, without the network. It gives nil and no error
 // when there is none. A file of the right name and the wrong content is an error, for it is the user's to look at.
@@ -270,7 +268,7 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 		return found, nil, err
 	}
 	line := s.line(l, owner, name)
-	note := func(at, why string) { tried = append(tried, fmt.Sprintf("%s: %s", at, why)) }
+	note := func(at, why string) { tried = append(tried, ui.Masked(at+": "+why)) }
 	if line == nil && !record {
 		note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
 		return nil, tried, nil
@@ -278,6 +276,9 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 	p := filepath.Join(s.Dir, name)
 	if line == nil { // recorded on first use: a file that the user brought counts too
 		if got, err := s.Digests.Of(p); err == nil {
+			if err := complete(p, name); err != nil {
+				return nil, nil, fmt.Errorf("%s: not recorded: %w: move the file away, then run \"mage fetch -record\"", p, err)
+			}
 			found, err := s.record(owner, l, o, p, got)
 			return found, nil, err
 		}
@@ -290,18 +291,8 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 		note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
 		return nil, tried, nil
 	}
-	urls := []string{o.URL}
-	if o.Kind == stack.KindDebian {
-		urls = nil
-		for _, m := range s.Mirrors {
-			urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
-		}
-		if len(urls) == 0 {
-			note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
-		}
-	}
-	for _, u := range urls {
-		err := s.download(ctx, u, name, line)
+	for _, u := range s.addresses(o, note) {
+		err := s.download(ctx, fetch{url: u, name: name, line: line, plain: o.Kind == stack.KindDebian})
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
@@ -320,6 +311,21 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 		return &Found{Origin: o, Path: p, SHA256: got}, nil, nil
 	}
 	return nil, tried, nil
+}
+
+// addresses are where an origin's file can be had.
+func (s *Store) addresses(o *stack.Origin, note func(at, why string)) []string {
+	if o.Kind != stack.KindDebian {
+		return []string{o.URL}
+	}
+	var urls []string
+	for _, m := range s.Mirrors.of(o.Path) {
+		urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
+	}
+	if len(urls) == 0 {
+		note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
+	}
+	return urls
 }
 
 // alone waits until nobody else is after a file, and gives what lets the next one.
@@ -353,199 +359,6 @@ func (s *Store) record(owner string, l *stack.Lock, o *stack.Origin, p, sha stri
 	defer s.mu.Unlock()
 	l.File = append(l.File, &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()})
 	return &Found{Origin: o, Path: p, SHA256: sha}, nil
-}
-
-// download brings one file into the store. Its name appears only after its digest matched (or with none to match).
-func (s *Store) download(ctx context.Context, url, name string, line *stack.LockedFile) (err error) {
-	part := filepath.Join(s.Dir, "."+name+".part")
-	size := int64(0)
-	if line != nil {
-		size = line.Size
-	}
-	if s.Meter != nil {
-		s.Meter.Start(name, size)
-		defer func() { s.Meter.Done(name, err) }()
-	}
-	wait := s.Backoff
-	if wait == 0 {
-		wait = time.Second
-	}
-	for try := 1; ; try++ {
-		var again bool
-		again, err = s.attempt(ctx, url, name, part, size)
-		if err == nil || !again || try == tries {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(wait):
-			wait *= 2
-		}
-	}
-	if err != nil {
-		return err
-	}
-	got, err := archive.SHA256File(part)
-	if err != nil {
-		return err
-	}
-	if line != nil && got != line.SHA256 {
-		os.Remove(part)
-		return fmt.Errorf("sha256: got %s, want %s", got, line.SHA256)
-	}
-	f, err := os.OpenFile(part, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(part, filepath.Join(s.Dir, name)); err != nil {
-		return err
-	}
-	return archive.SyncDir(s.Dir)
-}
-
-// attempt makes one request, from where the part file ends. It says whether another try may help.
-func (s *Store) attempt(ctx context.Context, url, name, part string, size int64) (again bool, err error) {
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
-	have := fi.Size()
-	if size > 0 && have > size { // not a beginning of this file
-		have = 0
-		if err := f.Truncate(0); err != nil {
-			return false, err
-		}
-	}
-	if size > 0 && have == size {
-		return false, nil
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	alarm := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing received for %v", stall)) })
-	defer alarm.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false, err
-	}
-	if have > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
-	}
-	resp, err := s.Client.Do(req)
-	if err != nil {
-		return true, errors.Join(unwrapURL(err), context.Cause(ctx))
-	}
-	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusOK:
-		if have > 0 { // the server starts again from the beginning
-			if err := f.Truncate(0); err != nil {
-				return false, err
-			}
-			have = 0
-		}
-	case resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
-	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, resp.StatusCode == http.StatusPartialContent:
-		f.Truncate(0)
-		return true, errors.New(resp.Status)
-	default:
-		return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, errors.New(resp.Status)
-	}
-	if s.Meter != nil {
-		s.Meter.Add(name, have)
-	}
-	var body io.Reader = resp.Body
-	if size > 0 {
-		body = io.LimitReader(body, size-have+1) // one more tells a file that is too long
-	}
-	n, err := io.Copy(f, &counted{body, func(n int) {
-		alarm.Reset(stall)
-		if s.Meter != nil {
-			s.Meter.Add(name, int64(n))
-		}
-	}})
-	if err != nil {
-		return true, errors.Join(unwrapURL(err), context.Cause(ctx))
-	}
-	if size > 0 && have+n < size {
-		return true, fmt.Errorf("ended after %d of %d bytes", have+n, size)
-	}
-	return false, nil
-}
-
-// unwrapURL drops net/http's repetition of the address, which the caller prints already.
-func unwrapURL(err error) error {
-	if u := errors.Unwrap(err); u != nil {
-		return u
-	}
-	return err
-}
-
-type counted struct {
-	r   io.Reader
-	got func(int)
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.got(n)
-	return n, err
-}
-
-// Mirrors gives the Debian mirrors that this machine's own apt sources name, below etc ("/etc" on a real machine), in
-// both of apt's forms; a non-empty override replaces them.
-func Mirrors(etc, override string) []string {
-	if override != "" {
-		return []string{override}
-	}
-	var found []string
-	add := func(u string) {
-		u = strings.TrimRight(u, "/")
-		if (strings.HasPrefix(u, "http://") || strings.HasPrefix(u, "https://")) && !strings.Contains(u, "security") {
-			for _, f := range found {
-				if f == u {
-					return
-				}
-			}
-			found = append(found, u)
-		}
-	}
-	for _, file := range append([]string{filepath.Join(etc, "apt/sources.list")}, archive.Glob(etc, "apt/sources.list.d/*")...) {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		deb822 := strings.HasSuffix(file, ".sources")
-		if !deb822 && strings.HasSuffix(file, "sources.list.d") {
-			continue
-		}
-		for line := range bytes.Lines(data) {
-			f := strings.Fields(string(line))
-			switch {
-			case len(f) == 0 || strings.HasPrefix(f[0], "#"):
-			case deb822 && strings.EqualFold(f[0], "URIs:"):
-				for _, u := range f[1:] {
-					add(u)
-				}
-			case !deb822 && (f[0] == "deb" || f[0] == "deb-src"):
-				for _, u := range f[1:] {
-					if strings.Contains(u, "://") {
-						add(u)
-						break
-					}
-				}
-			}
-		}
-	}
-	return found
 }
 
 // FetchAll runs get for every name, some at a time, and gives all errors.

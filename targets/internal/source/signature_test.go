@@ -167,7 +167,7 @@ func TestWhatIsNotAGoodSignatureByThePinnedKeyIsAnErrorThatSaysWhy(t *testing.T)
 
 func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) {
 	who := signer(t)
-	forged := body + "2"
+	forged := body2
 	var sig bytes.Buffer
 	if err := openpgp.ArmoredDetachSign(&sig, who, strings.NewReader(body), nil); err != nil {
 		t.Fatal(err)

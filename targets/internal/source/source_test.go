@@ -1,6 +1,8 @@
 package source
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,10 +17,22 @@ import (
 	"testing"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/stack"
 )
 
-const body = "the bytes of an archive, long enough to be cut in two"
+// body is the whole of a small archive, and body2 that of another.
+var body, body2 = archiveOf("one"), archiveOf("two")
+
+func archiveOf(text string) string {
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	if err := archive.WriteTar(zw, []archive.Entry{{Name: "top/a", Data: []byte(text), Mode: 0o644}}, time.Unix(0, 0)); err != nil {
+		panic(err)
+	}
+	zw.Close()
+	return b.String()
+}
 
 func sum(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 
@@ -32,16 +46,16 @@ func setUp(t *testing.T, h http.Handler) (*Store, *stack.Component, *stack.Lock,
 	}}
 	l := &stack.Lock{File: []*stack.LockedFile{
 		{Component: "runc", Name: "r.tar.gz", SHA256: sum(body), Size: int64(len(body))},
-		{Component: "runc", Name: "r2.tar.gz", SHA256: sum(body + "2"), Size: int64(len(body) + 1)},
+		{Component: "runc", Name: "r2.tar.gz", SHA256: sum(body2), Size: int64(len(body2))},
 	}}
-	s.Mirrors = []string{srv.URL + "/debian"}
+	s.Mirrors = Mirrors{Main: []string{srv.URL + "/debian"}}
 	return s, c, l, srv.URL
 }
 
 func TestAMirrorThatDroppedTheFileGoesOnToTheNextOrigin(t *testing.T) {
 	s, c, l, _ := setUp(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/up/") {
-			fmt.Fprint(w, body+"2")
+			fmt.Fprint(w, body2)
 			return
 		}
 		http.NotFound(w, r)
@@ -93,7 +107,9 @@ func TestADownloadIsRetriedAndResumedWhereItBroke(t *testing.T) {
 
 func TestBytesThatDoNotMatchTheLockNeverGetTheName(t *testing.T) {
 	s, c, l, _ := setUp(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, strings.ToUpper(body)+strings.Repeat("2", strings.Count(r.URL.Path, "r2")))
+		other := []byte([]string{body, body2}[strings.Count(r.URL.Path, "r2")])
+		other[len(other)-1] ^= 1
+		w.Write(other)
 	}))
 	if _, err := s.Get(context.Background(), c, l, false); err == nil || !strings.Contains(err.Error(), "sha256: got") {
 		t.Errorf("got %v, want a digest error", err)
@@ -135,7 +151,7 @@ func TestAnOriginWithoutADigestIsUsedOnlyToRecordIt(t *testing.T) {
 func TestAFileOfTheUsersIsTakenWithoutTheNetwork(t *testing.T) {
 	s, c, l, _ := setUp(t, http.NotFoundHandler())
 	s.Client = nil
-	if err := os.WriteFile(filepath.Join(s.Dir, "r2.tar.gz"), []byte(body+"2"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, "r2.tar.gz"), []byte(body2), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if f, err := s.Get(context.Background(), c, l, false); err != nil || filepath.Base(f.Path) != "r2.tar.gz" {
@@ -159,27 +175,5 @@ func TestDigestsAreTakenAgainWhenAFileChanges(t *testing.T) {
 	}
 	if got, _ := OpenDigests(d.file).Of(p); got != sum("two") {
 		t.Errorf("after reading it back: got %s", got)
-	}
-}
-
-func TestMirrorsComeFromBothFormsOfAptSources(t *testing.T) {
-	etc := t.TempDir()
-	for name, data := range map[string]string{
-		"apt/sources.list":               "# deb http://comment.example/debian x main\ndeb [signed-by=/k trusted=yes] http://one.example/debian/ trixie main\ndeb-src http://one.example/debian trixie main\ndeb cdrom:[x]/ y main\n",
-		"apt/sources.list.d/a.sources":   "Types: deb\n# http://snapshot.example/archive\nURIs: https://two.example/debian http://three.example/debian\nSuites: x\n\nTypes: deb\nURIs: http://two.example/debian-security\n",
-		"apt/sources.list.d/b.list.save": "nothing\n",
-	} {
-		p := filepath.Join(etc, name)
-		os.MkdirAll(filepath.Dir(p), 0o755)
-		if err := os.WriteFile(p, []byte(data), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got := strings.Join(Mirrors(etc, ""), " ")
-	if want := "http://one.example/debian https://two.example/debian http://three.example/debian"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got := Mirrors(etc, "http://mine.example"); len(got) != 1 || got[0] != "http://mine.example" {
-		t.Errorf("override: got %v", got)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
@@ -103,11 +104,11 @@ func (s *Store) downloadZip(ctx context.Context, release string, proxies []strin
 	var tried []string
 	for _, p := range proxies {
 		u := strings.TrimRight(p, "/") + "/" + toolchainModule + "/@v/" + toolchainVersion(release) + ".zip"
-		err := s.download(ctx, u, filepath.Base(s.ToolchainFile(release)), nil)
+		err := s.download(ctx, fetch{url: u, name: filepath.Base(s.ToolchainFile(release)), plain: true})
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		tried = append(tried, u+": "+err.Error())
+		tried = append(tried, ui.Masked(u+": "+err.Error()))
 	}
 	if len(tried) == 0 {
 		return &MissingError{fmt.Sprintf("Go %s: no module proxy is known on a machine without Go: set GOPROXY=<address>", release)}

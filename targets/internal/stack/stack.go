@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
 	"github.com/pelletier/go-toml/v2"
@@ -667,8 +671,8 @@ func Parse(data []byte, file string, s *Stack) Problems {
 				bad(at(ot), "%s.origin: kind \"file\" wants file = \"<name in vendor-sources>\"", t)
 			case o.Kind == KindDebian && !isPoolPath(o.Path):
 				bad(at(ot+".path", ot), "%s.origin: path: got %q, want a path below a mirror's base, such as pool/main/r/runc/…", t, o.Path)
-			case o.Kind == KindURL && !strings.HasPrefix(o.URL, "https://") && !isLoopback(o.URL):
-				bad(at(ot+".url", ot), "%s.origin: url: got %q, want an https address", t, o.URL)
+			case o.Kind == KindURL && urlProblem(o.URL) != "":
+				bad(at(ot+".url", ot), "%s.origin: url: got %q, want %s", t, ui.Masked(o.URL), urlProblem(o.URL))
 			case !slices.Contains([]string{KindFile, KindDebian, KindURL}, o.Kind):
 				bad(at(ot+".kind", ot), "%s.origin: kind: got %q, want \"file\", \"debian\" or \"url\"", t, o.Kind)
 			case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
@@ -687,9 +691,24 @@ func Parse(data []byte, file string, s *Stack) Problems {
 // isPoolPath says whether p is a path below a mirror's base.
 func isPoolPath(p string) bool { return path.Clean(p) == p && filepath.IsLocal(p) && p != "." }
 
-// isLoopback allows plain http to this very machine, which tests use.
-func isLoopback(u string) bool {
-	return strings.HasPrefix(u, "http://127.0.0.1:") || strings.HasPrefix(u, "http://localhost:")
+// urlProblem says what an origin's address must be where it is not; empty when all is well. A stack file is for everybody, so
+// no password belongs in it.
+func urlProblem(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "":
+		return "an https address"
+	case u.User != nil:
+		return "an address without a user or a password"
+	case u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())):
+		return "an https address"
+	}
+	return ""
+}
+
+// IsLoopback says whether a host is this very machine, which may be asked in plain http: tests do.
+func IsLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // Format names an archive's format by its file name: "gz", "xz", "tar", "deb", or "" for none that is known.
