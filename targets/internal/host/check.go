@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"drydock/targets/internal/run"
 
@@ -185,7 +187,7 @@ func checkMachine(a Asks) []Finding {
 		fs = append(fs, held("writable "+filepath.Base(d), "files can be made", found, err == nil, "give this user "+near+", or copy drydock to a directory that is yours"))
 	}
 	fs = append(fs, checkFiles(a.Writable)...)
-	fs = append(fs, checkNoexec(a.Writable))
+	fs = append(fs, checkNoexec(a.Writable), checkPath(a.Dir, a.C || a.Make))
 	if !a.Network {
 		return fs
 	}
@@ -232,6 +234,55 @@ func checkNoexec(dirs []string) Finding {
 	}
 	return held("programs", "can be started where they are built", cmp.Or(strings.Join(bad, ", "), "yes"), bad == nil,
 		"mount that file system without noexec (mount -o remount,exec), or copy drydock to another one")
+}
+
+// special are the characters, besides blanks, that configure, make, a shell or gcc's specs take for something else in a path.
+const special = "\"#$%&'();<>\\`|"
+
+// checkPath asks whether the path of a directory, and the one that it is a link to, can stand in lists of directories;
+// Go takes no line's end either. With c it must serve in makefiles, whose words are words of a shell, too: there [, *
+// and ? are taken for the path itself, unless another one fits as well.
+func checkPath(dir string, c bool) Finding {
+	need, bad := "no colon, no control character", func(r rune) bool { return r == ':' || r != '\t' && unicode.IsControl(r) }
+	if c {
+		need, bad = need+", no blank, none of "+special, func(r rune) bool {
+			return r == ':' || unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune(special, r)
+		}
+	}
+	found := ""
+	near := nearest(dir)
+	real, err := filepath.EvalSymlinks(near)
+	if err != nil {
+		real = near
+	}
+	for _, p := range []string{dir, real + strings.TrimPrefix(dir, near)} {
+		if i := strings.IndexFunc(p, bad); i >= 0 {
+			r, _ := utf8.DecodeRuneInString(p[i:])
+			found = fmt.Sprintf("%q in %q", r, p)
+			break
+		}
+		if other := fits(p); c && other != "" {
+			found = fmt.Sprintf("%q, and %q fits it as a pattern", p, other)
+			break
+		}
+	}
+	return held("path", need, cmp.Or(found, "yes"), found == "", "move drydock to a directory with a plain name: compilers, configure and make cannot work below this one")
+}
+
+// fits returns a path that exists, is another one, and fits a path that is taken for a shell's pattern.
+func fits(p string) string {
+	for d := p; d != filepath.Dir(d); d = filepath.Dir(d) {
+		if !strings.ContainsAny(filepath.Base(d), "[*?") {
+			continue
+		}
+		es, _ := os.ReadDir(filepath.Dir(d))
+		for _, e := range es {
+			if ok, _ := filepath.Match(filepath.Base(d), e.Name()); ok && e.Name() != filepath.Base(d) {
+				return filepath.Join(filepath.Dir(d), e.Name())
+			}
+		}
+	}
+	return ""
 }
 
 // noexec reports whether a file lies on a file system whose programs cannot be started.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,5 +262,65 @@ func TestTheWayToTheModulesIsAskedForInACleanEnvironment(t *testing.T) {
 	want := "GOPROXY=http://in.the.file GOSUMDB=off GONOSUMDB=corp.example GONOPROXY=corp.example GOPRIVATE=corp.example GOINSECURE="
 	if got := strings.Join(env, " "); got != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestAPathThatMakeCannotTakeIsRefusedWithItsCharacter(t *testing.T) {
+	t.Parallel()
+	check := func(dir string, c bool) string {
+		f := checkPath(filepath.Join(dir, "build"), c)
+		if f.OK != (f.Found == "yes") || f.OK != (f.Fix == "") {
+			t.Errorf("%q: got %+v", dir, f)
+		}
+		return f.Found
+	}
+	parent := t.TempDir()
+	for _, name := range strings.Split("a b|a\tb|a\u00a0b|it's|q\"|a&b|a#b|a$b|a%b|a\\b|a;b|a(b|a)b|a<b|a>b|a`b|a\u2028b| a|a ", "|") {
+		dir := filepath.Join(parent, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := check(dir, true); !strings.HasSuffix(got, fmt.Sprintf(" in %q", dir+"/build")) {
+			t.Errorf("%q: got %q, want it refused with the directory", name, got)
+		}
+		if got := check(dir, false); got != "yes" {
+			t.Errorf("%q, where no C is compiled: got %q", name, got)
+		}
+		link := filepath.Join(t.TempDir(), "plain")
+		if err := os.Symlink(dir, link); err != nil {
+			t.Fatal(err)
+		}
+		if got := check(link, true); !strings.HasSuffix(got, fmt.Sprintf(" in %q", dir+"/build")) {
+			t.Errorf("a plain link to %q: got %q, want where it leads", name, got)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a:b", "line\nbreak", "\x1b[1m", "a|b", "\x7f"} {
+		if got := check(filepath.Join(parent, name), name == "a|b"); got == "yes" {
+			t.Errorf("%q: got %q, want it refused", name, got)
+		}
+	}
+	for _, name := range []string{"a+,.@^_-b", "é日", "a~!{d}=e", "a[b]c", "a*b", "a?b", "[", "\xff"} {
+		dir := filepath.Join(parent, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := check(dir, true); got != "yes" {
+			t.Errorf("%q: got %q, want yes", name, got)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A shell would take another directory for this one.
+	for _, name := range []string{"abc", "a[b]c"} {
+		if err := os.Mkdir(filepath.Join(parent, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := check(filepath.Join(parent, "a[b]c"), true), fmt.Sprintf("%q fits it as a pattern", filepath.Join(parent, "abc")); !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q in it", got, want)
 	}
 }
