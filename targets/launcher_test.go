@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drydock/targets/internal/testlong"
 )
 
 // launcher is a repository with nothing but ./mage in it and a stand-in for the go command, whose runner says which of
@@ -47,7 +49,7 @@ func launcherIn(t *testing.T, root string) launcher {
 // release puts a stand-in for that release of Go into PATH.
 func (l launcher) release(t *testing.T, release string) {
 	t.Helper()
-	text := "#!/bin/sh\ncase $1 in version) echo go version go" + release + " linux/amd64; exit;; esac\n" +
+	text := "#!/bin/sh\ncase $1 in version) env >" + l.bin + "/version-env; echo go version go" + release + " linux/amd64; exit;; esac\n" +
 		"echo x >>" + l.bin + "/count\nn=$(wc -l <" + l.bin + "/count)\nenv >" + l.bin + "/env\n" +
 		"printf '#!/bin/sh\\necho runner %d $*\\n' $n >\"$4\"\nchmod +x \"$4\"\n"
 	if err := os.WriteFile(filepath.Join(l.bin, "go"), []byte(text), 0o755); err != nil {
@@ -135,7 +137,7 @@ func TestTheLauncherCompilesInACleanGoEnvironment(t *testing.T) {
 	}
 	l.env = []string{"HOME=" + home, "GOFLAGS=-race -tags=x", "GO111MODULE=off", "GOWORK=/y/go.work", "GOOS=plan9", "GOARCH=mips", "GOAMD64=v4", "GOEXPERIMENT=none",
 		"GOTOOLCHAIN=go1.20.1", "CGO_ENABLED=1", "CGO_CFLAGS=-x", "GODEBUG=panicnil=1", "GOROOT=/nowhere", "GOBIN=/b", "MAGEFILE_GOCMD=false", "MAGEFILE_DEBUG=1",
-		"GOCACHE=off", "GOTMPDIR=/nowhere", "GOPROXY=http://in.the.environment", "GOSUMDB=off", "GOMODCACHE=/m", "https_proxy=http://proxy", "SSL_CERT_FILE=/c"}
+		"GOENV_ROOT=/r", "ASDF_DIR=/a", "GOCACHE=off", "GOTMPDIR=/nowhere", "GOPROXY=http://in.the.environment", "GOSUMDB=off", "GOMODCACHE=/m", "https_proxy=http://proxy", "SSL_CERT_FILE=/c"}
 	if got, code := l.run(t, false, "all"); got != "runner 1 all" || code != 0 {
 		t.Fatalf("got %q, exit code %d", got, code)
 	}
@@ -146,10 +148,21 @@ func TestTheLauncherCompilesInACleanGoEnvironment(t *testing.T) {
 		"GOTMPDIR": filepath.Join(l.root, ".cache/compiling"), "GOCACHE": filepath.Join(l.root, ".cache/go-build"),
 		// The way to the modules stays.
 		"GOPROXY": "http://in.the.environment", "GOPRIVATE": "corp.example", "GOSUMDB": "off", "GOMODCACHE": "/m", "https_proxy": "http://proxy", "SSL_CERT_FILE": "/c", "HOME": home,
+		// So do the settings of version managers, whose script the go command may be.
+		"GOENV_ROOT": "/r", "ASDF_DIR": "/a",
 	} {
 		if env[k] != want {
 			t.Errorf("%s: got %q, want %q", k, env[k], want)
 		}
+	}
+	asked, err := os.ReadFile(filepath.Join(l.bin, "version-env"))
+	for _, want := range []string{"HOME=" + home, "ASDF_DIR=/a", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT="} {
+		if err != nil || !strings.Contains("\n"+string(asked), "\n"+want+"\n") {
+			t.Errorf("for its version, Go was asked without %s: %v", want, err)
+		}
+	}
+	if strings.Contains(string(asked), "GOROOT=") {
+		t.Error("for its version, Go was asked with the user's GOROOT")
 	}
 }
 
@@ -351,10 +364,8 @@ func TestTheLauncherWaitsForAnotherThatCompilesAndNamesIt(t *testing.T) {
 	}
 }
 
-func TestTheLauncherRefusesALockThatIsNone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits 5 s")
-	}
+func TestLongTheLauncherRefusesALockThatIsNone(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	l := newLauncher(t)
 	lock := filepath.Join(l.root, ".cache/compile.lock")
