@@ -175,10 +175,10 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 				return nil, err
 			}
 		}
-		if err := b.f.store.Prepare(c, b.f.Stack.Lock, b.inputs[n].found, p.Work); err != nil {
+		if _, err := b.f.store.Prepare(c, b.f.Stack.Lock, b.inputs[n].found, p.Work); err != nil {
 			return nil, err
 		}
-		if err := source.Apply(p.Work, b.inputs[n].patches); err != nil {
+		if _, err := source.Apply(p.Work, b.inputs[n].patches); err != nil {
 			return nil, err
 		}
 		plan := recipe.Of(b.f.Stack, n, t, p)

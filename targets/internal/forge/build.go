@@ -354,13 +354,18 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	}
 	unpack := func(*graph.StepTime) error {
 		return unlessStopped(ctx, func() error {
-			return errors.Join(f.store.Prepare(c, f.Stack.Lock, in.found, p.Work), f.store.Unchanged(in.found))
+			told, err := f.store.Prepare(c, f.Stack.Lock, in.found, p.Work)
+			return errors.Join(noted(log, told, err), f.store.Unchanged(in.found))
 		})
 	}
 	if err := timed("unpack", unpack); err != nil {
 		return made, err
 	}
-	if err := timed("patch", func(*graph.StepTime) error { return source.Apply(p.Work, in.patches) }); err != nil {
+	patch := func(*graph.StepTime) error {
+		told, err := source.Apply(p.Work, in.patches)
+		return noted(log, told, err)
+	}
+	if err := timed("patch", patch); err != nil {
 		return made, err
 	}
 	plan := recipe.Of(f.Stack, c.Name, t, p)
@@ -412,6 +417,14 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	}
 	f.dropOld(c.Name, key)
 	return made, f.discard(work)
+}
+
+// noted writes what is told of patches into a log.
+func noted(log io.Writer, told []string, err error) error {
+	for _, t := range told {
+		fmt.Fprintf(log, "# %s\n", t)
+	}
+	return err
 }
 
 // unlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -130,10 +131,8 @@ func (f *Forge) prepare(c *stack.Component, in *input, tree string) error {
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return err
 	}
-	if err := f.store.Prepare(c, f.Stack.Lock, in.found, tree); err != nil {
-		return err
-	}
-	return source.Apply(tree, in.patches)
+	_, err := f.patchedTree(c, in.found, in.patches, tree)
+	return err
 }
 
 // edits lists the components with an open edit.
@@ -188,14 +187,9 @@ func (f *Forge) diffEdit(ctx context.Context, c *stack.Component) (base string, 
 		return "", nil, nil, nil, done, fail(CodeOther, fmt.Errorf("%s: its sources or patches are not what they were when the edit was opened: "+
 			"put them back, or keep the tree aside, drop the edit, and open it again", c.Name))
 	}
-	scratch := filepath.Join(f.Root, "build/tmp")
-	if err = os.MkdirAll(scratch, 0o755); err != nil {
-		return
+	if base, done, err = f.scratch("edit-"); err != nil {
+		return "", nil, nil, nil, func() {}, err
 	}
-	if base, err = os.MkdirTemp(scratch, "edit-"); err != nil {
-		return
-	}
-	done = func() { source.RemoveAll(base) }
 	if err = f.prepare(c, in, base); err != nil {
 		return
 	}
@@ -265,7 +259,7 @@ func (f *Forge) saveEdit(ctx context.Context, c *stack.Component, name, constrai
 		return fail(CodeOther, err)
 	}
 	defer unlock()
-	base, in, patch, files, done, err := f.diffEdit(ctx, c)
+	_, in, patch, files, done, err := f.diffEdit(ctx, c)
 	defer done()
 	if err != nil {
 		return err
@@ -274,14 +268,15 @@ func (f *Forge) saveEdit(ctx context.Context, c *stack.Component, name, constrai
 		return bad("%s: nothing is changed in %s", c.Name, f.rel(f.editDir(c.Name, "tree")))
 	}
 	head := fmt.Sprintf("%s\n\nMade by \"mage edit:save\" for %s %s.\n\n", strings.TrimSuffix(name, ".patch"), c.Name, c.Version)
+	text := []byte(head + string(patch))
+	if err := f.tryEdit(c, in, constraint, name, text); err != nil {
+		return fail(CodeFailed, fmt.Errorf("%s: not saved: %w", c.Name, err))
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fail(CodeOther, err)
 	}
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, head+string(patch)); return err }); err != nil {
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 		return fail(CodeOther, err)
-	}
-	if err := f.tryEdit(c, base, source.Patch{File: file, Name: name, Strip: 1}); err != nil {
-		return fail(CodeFailed, errors.Join(fmt.Errorf("%s: the patch does not make the tree that it was made from: %w", c.Name, err), os.Remove(file)))
 	}
 	old, err := os.ReadFile(series)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -304,14 +299,31 @@ func (f *Forge) saveEdit(ctx context.Context, c *stack.Component, name, constrai
 	return nil
 }
 
-// tryEdit applies the new patch to the base, and looks whether the edit's tree comes out.
-func (f *Forge) tryEdit(c *stack.Component, base string, p source.Patch) error {
-	if err := source.Apply(base, []source.Patch{p}); err != nil {
+// tryEdit applies the whole series, with the new patch at the place that it gets, to the source as it is without any, and
+// looks whether the edit's tree comes out. It was made on top of all others.
+func (f *Forge) tryEdit(c *stack.Component, in *input, constraint, name string, text []byte) error {
+	tmp, done, err := f.scratch("saved-")
+	if err != nil {
 		return err
 	}
-	_, files, _, err := source.Diff(base, f.editDir(c.Name, "tree"))
-	if err == nil && len(files) > 0 {
-		err = fmt.Errorf("%s differ(s)", strings.Join(files, ", "))
+	defer done()
+	tree := filepath.Join(tmp, "tree")
+	p := source.Patch{File: filepath.Join(tmp, name), Name: path.Join(constraint, name), Strip: 1}
+	if err := errors.Join(os.Mkdir(tree, 0o755), os.WriteFile(p.File, text, 0o644)); err != nil {
+		return err
+	}
+	ps, err := source.SeriesWith(filepath.Join(f.Root, "patches"), c.Name, c.Version, constraint, p)
+	if err != nil {
+		return err
+	}
+	if _, err = f.patchedTree(c, in.found, ps, tree); err == nil {
+		var files []string
+		if _, files, _, err = source.Diff(tree, f.editDir(c.Name, "tree")); err == nil && len(files) > 0 {
+			err = fmt.Errorf("the series does not make the edited tree: %s differ(s)", strings.Join(files, ", "))
+		}
+	}
+	if last := ps[len(ps)-1]; err != nil && last.Name != p.Name {
+		err = fmt.Errorf("%w: %s would be applied after it; save it behind that with -versions=%q", err, last.Name, path.Dir(last.Name))
 	}
 	return err
 }

@@ -67,13 +67,17 @@ func CheckPatches(ctx context.Context) error {
 		for _, n := range f.Stack.Parts() {
 			c := f.Stack.Component[n]
 			ps, err := source.Series(filepath.Join(f.Root, "patches"), n, c.Version)
+			var told []string
 			if err == nil && len(ps) > 0 {
-				err = f.tryPatches(c, ps)
+				told, err = f.tryPatches(c, ps)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", n, err))
 			} else if len(ps) > 0 {
 				f.UI.Line("%s   %s: %d patches apply", f.UI.Good("fits"), n, len(ps))
+				for _, t := range told {
+					f.UI.Line("moved  %s: %s", n, t)
+				}
 			}
 			if err := ctx.Err(); err != nil {
 				return err
@@ -87,25 +91,41 @@ func CheckPatches(ctx context.Context) error {
 }
 
 // tryPatches applies a series to a tree that is thrown away.
-func (f *Forge) tryPatches(c *stack.Component, ps []source.Patch) error {
+func (f *Forge) tryPatches(c *stack.Component, ps []source.Patch) (told []string, err error) {
 	found, err := f.locate(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if found == nil {
-		return &source.MissingError{Text: "its source is not in vendor-sources/: run \"mage fetch\""}
+		return nil, &source.MissingError{Text: "its source is not in vendor-sources/: run \"mage fetch\""}
 	}
-	scratch := filepath.Join(f.Root, "build/tmp")
-	if err := os.MkdirAll(scratch, 0o755); err != nil {
-		return err
-	}
-	tree, err := os.MkdirTemp(scratch, "patches-")
+	tree, done, err := f.scratch("patches-")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer source.RemoveAll(tree)
-	if err := f.store.Prepare(c, f.Stack.Lock, found, tree); err != nil {
-		return err
+	defer done()
+	return f.patchedTree(c, found, ps, tree)
+}
+
+// scratch makes a directory that done removes.
+func (f *Forge) scratch(prefix string) (dir string, done func(), err error) {
+	base := filepath.Join(f.Root, "build/tmp")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return "", nil, err
 	}
-	return source.Apply(tree, ps)
+	if dir, err = os.MkdirTemp(base, prefix); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { source.RemoveAll(dir) }, nil
+}
+
+// patchedTree makes a component's tree with these patches in a directory that is there. It tells of all hunks that lie
+// elsewhere than they say, those of the source's own series among them.
+func (f *Forge) patchedTree(c *stack.Component, found *source.Found, ps []source.Patch, tree string) (told []string, err error) {
+	told, err = f.store.Prepare(c, f.Stack.Lock, found, tree)
+	if err != nil {
+		return nil, err
+	}
+	more, err := source.Apply(tree, ps)
+	return append(told, more...), err
 }

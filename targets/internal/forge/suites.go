@@ -167,10 +167,10 @@ func (f *Forge) testTree(name string, in *input) (*testTree, error) {
 	for _, d := range f.needs(name) {
 		p.Deps[d] = f.storeDir(d, f.records().Load(d).Key)
 	}
-	if err := f.store.Prepare(c, f.Stack.Lock, in.found, p.Work); err != nil {
+	if _, err := f.store.Prepare(c, f.Stack.Lock, in.found, p.Work); err != nil {
 		return nil, err
 	}
-	if err := source.Apply(p.Work, in.patches); err != nil {
+	if _, err := source.Apply(p.Work, in.patches); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(f.build("suites", name+".log"))

@@ -49,7 +49,7 @@ func TestADiffAppliedGivesTheChangedTree(t *testing.T) {
 		}
 		p := filepath.Join(t.TempDir(), "p.patch")
 		put(t, p, string(patch))
-		if err := Apply(base, []Patch{{File: p, Name: "p", Strip: 1}}); err != nil {
+		if _, err := Apply(base, []Patch{{File: p, Name: "p", Strip: 1}}); err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, patch)
 		}
 		if _, left, _, err := Diff(base, changed); err != nil || len(left) > 0 {
@@ -91,12 +91,12 @@ func TestDebiansSeriesApplyAsWithGNUPatch(t *testing.T) {
 		t.Skip("docker-20.10 is not fetched")
 	}
 	ours, theirs := t.TempDir(), t.TempDir()
-	if err := Unpack(f, ours); err != nil {
+	if _, err := Unpack(f, ours); err != nil {
 		t.Fatal(err)
 	}
 	series := f.Origin.Series
 	f.Origin.Series = ""
-	if err := Unpack(f, theirs); err != nil {
+	if _, err := Unpack(f, theirs); err != nil {
 		t.Fatal(err)
 	}
 	ps, err := readSeries(filepath.Join(theirs, filepath.Dir(series)), "debian")

@@ -107,7 +107,7 @@ func (s *Store) gather(ctx context.Context, packages []string, l *stack.Lock, f 
 			return "", context.Cause(ctx)
 		}
 	}
-	if err := Unpack(f, tree); err != nil {
+	if _, err := Unpack(f, tree); err != nil {
 		return "", err
 	}
 	es, err := reached(tree, f.Layout, libs)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,6 +29,8 @@ type Patch struct {
 	File, Name string
 	// Strip is -pN of the series line; 1 without one.
 	Strip int
+	// Strict says that its hunks must lie where they say.
+	Strict bool
 	// SHA256 is the digest of its bytes.
 	SHA256 string
 }
@@ -39,7 +42,8 @@ type Group struct {
 	Patches    []Patch
 }
 
-// Groups gives the constraint directories below dir (patches/) of a component, in the order of their names.
+// Groups gives the constraint directories below dir (patches/) of a component, in the order of their names, but with those of
+// an exact version behind the others: what was made for one version was made on what is there for many.
 func Groups(dir, component, ver string) ([]Group, error) {
 	v, err := version.NewVersion(ver)
 	if err != nil {
@@ -67,30 +71,73 @@ func Groups(dir, component, ver string) ([]Group, error) {
 		}
 		gs = append(gs, g)
 	}
+	sortGroups(gs)
 	return gs, nil
+}
+
+// exactly are the names of constraints that one version alone meets.
+var exactly = regexp.MustCompile(`^\s*=?\s*v?[0-9][^,<>~!]*$`)
+
+// sortGroups brings groups into the order in which they apply.
+func sortGroups(gs []Group) {
+	rank := func(g Group) int {
+		if exactly.MatchString(g.Constraint) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(gs, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Constraint, b.Constraint))
+	})
 }
 
 // Series gives the patches that apply to a component at a version: those of every constraint directory that it meets.
 func Series(dir, component, ver string) ([]Patch, error) {
 	gs, err := Groups(dir, component, ver)
-	var ps []Patch
+	return applying(gs), err
+}
+
+func applying(gs []Group) (ps []Patch) {
 	for _, g := range gs {
 		if g.Applies {
 			ps = append(ps, g.Patches...)
 		}
 	}
-	return ps, err
+	return ps
 }
+
+// SeriesWith is Series as it will be when p is the last patch of a constraint directory that the version meets, which need
+// not be there yet.
+func SeriesWith(dir, component, ver, constraint string, p Patch) ([]Patch, error) {
+	gs, err := Groups(dir, component, ver)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(gs, func(g Group) bool { return g.Constraint == constraint })
+	if i < 0 {
+		gs, i = append(gs, Group{Constraint: constraint, Applies: true}), len(gs)
+	} else if len(gs[i].Patches) > 0 {
+		p.Strict = gs[i].Patches[0].Strict
+	}
+	gs[i].Patches = append(gs[i].Patches, p)
+	sortGroups(gs)
+	return applying(gs), nil
+}
+
+// strictLine is the comment that makes a series strict.
+const strictLine = "# strict"
 
 func readSeries(dir, label string) ([]Patch, error) {
 	file := filepath.Join(dir, "series")
-	data, err := os.ReadFile(file)
+	data, err := archive.ReadFile(file, maxPatch)
 	if err != nil {
 		return nil, err
 	}
 	var ps []Patch
+	strict := false
 	sc := bufio.NewScanner(bytes.NewReader(data))
 	for n := 1; sc.Scan(); n++ {
+		strict = strict || strings.TrimSpace(sc.Text()) == strictLine
 		line, _, _ := strings.Cut(sc.Text(), "#")
 		f := strings.Fields(line)
 		if len(f) == 0 {
@@ -112,28 +159,51 @@ func readSeries(dir, label string) ([]Patch, error) {
 		}
 		ps = append(ps, p)
 	}
+	for i := range ps {
+		ps[i].Strict = strict
+	}
 	return ps, sc.Err()
 }
 
-// Apply applies a series to the tree, in order, with no fuzz and no offset. Everything is worked out in memory first: a
-// patch that does not fit leaves the tree as it was. Only a failing disk can leave a part.
-func Apply(tree string, ps []Patch) error {
+// Apply applies a series to the tree, in order, with no fuzz. A hunk may lie elsewhere than it says (see place), unless the
+// series is strict; told has a line for each that does. Everything is worked out in memory first: a patch that does not fit
+// leaves the tree as it was. Only a failing disk can leave a part.
+func Apply(tree string, ps []Patch) (told []string, err error) {
 	root, err := os.OpenRoot(tree)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer root.Close()
 	o := &overlay{root: root, files: map[string]*patched{}}
 	for _, p := range ps {
-		data, err := os.ReadFile(p.File)
+		o.strict, o.told = p.Strict, nil
+		data, err := p.read()
 		if err == nil {
 			err = o.apply(data, p.Strip)
 		}
 		if err != nil {
-			return fmt.Errorf("patch %s: %w", p.Name, err)
+			return nil, fmt.Errorf("patch %s: %w", p.Name, err)
+		}
+		for _, t := range o.told {
+			told = append(told, "patch "+p.Name+": "+t)
 		}
 	}
-	return o.write()
+	return told, o.write()
+}
+
+// maxPatch is the size, in bytes, up to which a patch is read.
+const maxPatch = 64 << 20
+
+// read returns the patch's bytes, which must be those whose digest is part of a key.
+func (p Patch) read() ([]byte, error) {
+	data, err := archive.ReadFile(p.File, maxPatch)
+	if err != nil {
+		return nil, err
+	}
+	if got, _ := archive.SHA256(bytes.NewReader(data)); p.SHA256 != "" && got != p.SHA256 {
+		return nil, fmt.Errorf("%s changed since it was read: sha256: got %s, want %s: run again", p.File, got, p.SHA256)
+	}
+	return data, nil
 }
 
 // patched is a file as a series leaves it; without data it is gone.
@@ -145,8 +215,10 @@ type patched struct {
 
 // overlay is a tree with changes that are not written yet.
 type overlay struct {
-	root  *os.Root
-	files map[string]*patched
+	root   *os.Root
+	files  map[string]*patched
+	strict bool     // of the patch that is being applied
+	told   []string // hunks of that which lie elsewhere than they say
 }
 
 // read gives a file as it stands, or nil if there is none.
@@ -301,9 +373,19 @@ func (o *overlay) file(f *gitdiff.File, oldName, newName string) error {
 	if f.NewMode != 0 {
 		mode = f.NewMode.Perm()
 	}
-	dst, err := applied(src.data, f)
-	if err != nil {
-		return explainHunk(err, src.data, f)
+	dst, all, err := applied(src.data, f)
+	switch {
+	case err != nil && backwards(src.data, f):
+		return fmt.Errorf("%w: it fits backwards: already applied, or reversed?", err)
+	case err != nil:
+		return err
+	case len(all) > 0 && backwards(src.data, f):
+		return fmt.Errorf("%v, and backwards it fits where it says: already applied?", all[0])
+	case len(all) > 0 && o.strict:
+		return fmt.Errorf("%v, and the series is strict", all[0])
+	}
+	for _, m := range all {
+		o.told = append(o.told, fmt.Sprintf("%s: %v", cmp.Or(newName, oldName), m))
 	}
 	if f.IsDelete && len(dst) > 0 {
 		return errors.New("the patch removes this file, but it has lines that the patch does not know")
@@ -317,47 +399,23 @@ func (o *overlay) file(f *gitdiff.File, oldName, newName string) error {
 	return nil
 }
 
-// applied is the file after the patch. With no context, "-3,0" means after line 3, where gitdiff means before it, and
-// "+0,0" need not empty the file.
-func applied(src []byte, f *gitdiff.File) ([]byte, error) {
+// applied is the file after the patch, with the hunks that lay elsewhere than they say.
+func applied(src []byte, f *gitdiff.File) ([]byte, []moved, error) {
 	g := *f
-	g.TextFragments = nil
-	for _, t := range f.TextFragments {
-		u := *t
-		if u.OldLines == 0 && u.OldPosition > 0 {
-			u.OldPosition++
-		}
-		if u.NewLines == 0 && u.NewPosition == 0 && !f.IsDelete {
-			u.NewPosition = 1
-		}
-		g.TextFragments = append(g.TextFragments, &u)
+	g.TextFragments = inOrder(f)
+	all, err := place(src, g.TextFragments)
+	if err != nil {
+		return nil, nil, err
 	}
-	slices.SortStableFunc(g.TextFragments, func(a, b *gitdiff.TextFragment) int { return cmp.Compare(a.OldPosition, b.OldPosition) })
 	var dst bytes.Buffer
-	err := gitdiff.Apply(&dst, bytes.NewReader(src), &g)
-	return dst.Bytes(), err
+	err = gitdiff.Apply(&dst, bytes.NewReader(src), &g)
+	return dst.Bytes(), all, err
 }
 
-// explainHunk adds to gitdiff's error which hunk and line it is, what the patch expects there and what the file has.
-func explainHunk(err error, src []byte, f *gitdiff.File) error {
-	var e *gitdiff.ApplyError
-	if !errors.As(err, &e) || e.Fragment < 1 || e.Fragment > len(f.TextFragments) {
-		return err
-	}
-	frags := slices.SortedStableFunc(slices.Values(f.TextFragments), func(a, b *gitdiff.TextFragment) int { return cmp.Compare(a.OldPosition, b.OldPosition) })
-	h := frags[e.Fragment-1]
-	text := fmt.Sprintf("hunk %d (%s): %v", e.Fragment, strings.TrimSpace(h.Header()), err)
-	if i := e.FragmentLine - 1; i >= 0 && i < len(h.Lines) {
-		have := "the end of the file"
-		if lines := bytes.SplitAfter(src, []byte("\n")); e.Line >= 1 && e.Line <= int64(len(lines)) {
-			have = fmt.Sprintf("%q", lines[e.Line-1])
-		}
-		text += fmt.Sprintf(": line %d: got %s, want %q", e.Line, have, h.Lines[i].Line)
-	}
-	if _, err := applied(src, reversed(f)); err == nil {
-		text += ": it fits backwards: already applied, or reversed?"
-	}
-	return errors.New(text)
+// backwards says whether a patch is in a file already: taken back, it fits where it says.
+func backwards(src []byte, f *gitdiff.File) bool {
+	_, all, err := applied(src, reversed(f))
+	return err == nil && len(all) == 0
 }
 
 // reversed is the text change that takes f back.

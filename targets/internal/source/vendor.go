@@ -64,7 +64,7 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return err
 	}
-	if err := Unpack(f, tree); err != nil {
+	if _, err := Unpack(f, tree); err != nil {
 		return err
 	}
 	shipped, _ := os.ReadFile(filepath.Join(tree, "vendor/modules.txt"))
@@ -142,28 +142,29 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	return archive.SyncDir(s.Dir)
 }
 
-// Unpack makes the tree of a source in dir: its archives, with the patches that belong to them; a checkout is copied.
-func Unpack(f *Found, dir string) error {
+// Unpack makes the tree of a source in dir: its archives, with the patches that belong to them; a checkout is copied. What is
+// told is Apply's.
+func Unpack(f *Found, dir string) (told []string, err error) {
 	if f.Checkout() {
-		return f.copyTo(dir)
+		return nil, f.copyTo(dir)
 	}
 	for _, a := range f.Archives() {
 		if err := unpack(a, filepath.Join(dir, a.Origin.Into), nil); err != nil {
-			return fmt.Errorf("unpack %s: %w", a.Path, err)
+			return nil, fmt.Errorf("unpack %s: %w", a.Path, err)
 		}
 	}
 	if f.Origin.Series == "" {
-		return nil
+		return nil, nil
 	}
 	d := path.Dir(f.Origin.Series)
 	ps, err := readSeries(filepath.Join(dir, d), d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range f.Origin.Skip {
 		i := slices.IndexFunc(ps, func(p Patch) bool { return p.Name == path.Join(d, name) })
 		if i < 0 {
-			return fmt.Errorf("%s: %s: skip names %s, which is not in it", filepath.Base(f.Path), f.Origin.Series, name)
+			return nil, fmt.Errorf("%s: %s: skip names %s, which is not in it", filepath.Base(f.Path), f.Origin.Series, name)
 		}
 		ps = slices.Delete(ps, i, i+1)
 	}
@@ -182,40 +183,46 @@ func unpack(f *Found, dir string, want func(string) bool) error {
 	return archive.ExtractOnly(r, dir, f.Origin.StripCount(), want)
 }
 
-// Prepare makes the private tree of a component: archive, vendor tree, module files; without patches.
-func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) error {
-	if err := Unpack(f, dir); err != nil {
-		return err
+// Prepare makes the private tree of a component: archive, vendor tree, module files; without patches of ours. What is told is
+// Apply's.
+func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) (told []string, err error) {
+	if told, err = Unpack(f, dir); err != nil {
+		return nil, err
 	}
 	if NeedsVendor(c, f) {
-		line, err := s.VendorFile(c, l, f)
-		if err != nil {
-			return err
-		}
-		if line == nil {
-			return &MissingError{fmt.Sprintf("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)}
-		}
-		into := dir
-		if len(f.Layout) > 0 {
-			into = filepath.Join(dir, Libraries)
-		} else if err := os.RemoveAll(filepath.Join(dir, "vendor")); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(into, 0o755); err != nil {
-			return err
-		}
-		r, err := archive.Open(filepath.Join(s.Dir, line.Name), "gz")
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		if err := archive.Extract(r, into, 0); err != nil {
-			return fmt.Errorf("unpack %s: %w", line.Name, err)
-		}
-		return nil
+		return told, s.unpackVendor(c, l, f, dir)
 	}
 	if c.Vendor != nil && len(f.Layout) == 0 && c.Vendor.Modfile == "vendor.mod" {
-		return modFiles(dir, "vendor.mod")
+		err = modFiles(dir, "vendor.mod")
+	}
+	return told, err
+}
+
+// unpackVendor unpacks what was restored of a source into its tree.
+func (s *Store) unpackVendor(c *stack.Component, l *stack.Lock, f *Found, dir string) error {
+	line, err := s.VendorFile(c, l, f)
+	if err != nil {
+		return err
+	}
+	if line == nil {
+		return &MissingError{fmt.Sprintf("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)}
+	}
+	into := dir
+	if len(f.Layout) > 0 {
+		into = filepath.Join(dir, Libraries)
+	} else if err := os.RemoveAll(filepath.Join(dir, "vendor")); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		return err
+	}
+	r, err := archive.Open(filepath.Join(s.Dir, line.Name), "gz")
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := archive.Extract(r, into, 0); err != nil {
+		return fmt.Errorf("unpack %s: %w", line.Name, err)
 	}
 	return nil
 }
