@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 
+	"drydock/targets/internal/testprog"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -55,7 +57,7 @@ func twogos(ts *testscript.TestScript, neg bool, args []string) {
 		for name, data := range posingGo(real, root, r) {
 			p := ts.MkAbs(filepath.Join("sdk/go"+r, name))
 			ts.Check(os.MkdirAll(filepath.Dir(p), 0o755))
-			ts.Check(os.WriteFile(p, []byte(data), 0o755))
+			ts.Check(testprog.Write(p, data))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/testlong"
+	"drydock/targets/internal/testprog"
 )
 
 // launcher is a repository with nothing but ./mage in it and a stand-in for the go command, whose runner says which of
@@ -38,7 +39,7 @@ func launcherIn(t *testing.T, root string) launcher {
 		t.Fatal(err)
 	}
 	for name, data := range map[string]string{"mage": string(data), "magefile.go": "", "go.mod": "", "go.sum": "", "targets/a.go": ""} {
-		if err := os.WriteFile(filepath.Join(l.root, name), []byte(data), 0o755); err != nil {
+		if err := testprog.Write(filepath.Join(l.root, name), data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +53,7 @@ func (l launcher) release(t *testing.T, release string) {
 	text := "#!/bin/sh\ncase $1 in version) env >" + l.bin + "/version-env; echo go version go" + release + " linux/amd64; exit;; esac\n" +
 		"echo x >>" + l.bin + "/count\nn=$(wc -l <" + l.bin + "/count)\nenv >" + l.bin + "/env\n" +
 		"printf '#!/bin/sh\\necho runner %d $*\\n' $n >\"$4\"\nchmod +x \"$4\"\n"
-	if err := os.WriteFile(filepath.Join(l.bin, "go"), []byte(text), 0o755); err != nil {
+	if err := testprog.Write(filepath.Join(l.bin, "go"), text); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/testprog"
 )
 
 func TestRealKernelReleasesAreRead(t *testing.T) {
@@ -45,7 +47,7 @@ func TestTheNewestFittingGoIsTakenAndTheOthersAreExplained(t *testing.T) {
 // pose writes a program that prints what an old tool would.
 func pose(t *testing.T, dir, name, script string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+	if err := testprog.Write(filepath.Join(dir, name), "#!/bin/sh\n"+script+"\n"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/testprog"
 
 	version "github.com/hashicorp/go-version"
 )
@@ -102,7 +103,7 @@ func firstOf(config string) string {
 func compare(t *testing.T, name, bash, script, file, release string) {
 	t.Helper()
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "uname"), []byte("#!/bin/sh\necho '"+release+"'\n"), 0o755); err != nil {
+	if err := testprog.Write(filepath.Join(bin, "uname"), "#!/bin/sh\necho '"+release+"'\n"); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(file, ".gz") { // zgrep is a script, and slow

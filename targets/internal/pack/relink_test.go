@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"drydock/targets/internal/testprog"
 )
 
 func TestRelinkingDoesNotDependOnTheDirectoryOrOnCDPATH(t *testing.T) {
@@ -17,7 +19,7 @@ func TestRelinkingDoesNotDependOnTheDirectoryOrOnCDPATH(t *testing.T) {
 		cc := "#!/bin/sh\npwd -P >\"$PWD/../said\"\necho \"$*\" >>\"$PWD/../said\"\n: >\"$PWD/../out/runc\"\n"
 		for file, data := range map[string]string{"relink.sh": string(relinkScript), "runc/args": "a.o", "lib/musl/specs.in": "-LMUSL/lib", "cc": cc} {
 			p := filepath.Join(dir, file)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(data), 0o755)); err != nil {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), testprog.Write(p, data)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/testprog"
 )
 
 func TestALostFeatureShows(t *testing.T) {
@@ -21,7 +23,7 @@ func TestALostFeatureShows(t *testing.T) {
 func TestFeaturesAreReadOffTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	script := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		if err := testprog.Write(filepath.Join(dir, name), "#!/bin/sh\n"+text); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,8 +7,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"drydock/targets/internal/testprog"
 )
+
+// What a compiler makes has a mode that the umask decides, and the mode is examined.
+func TestMain(m *testing.M) {
+	syscall.Umask(0o022)
+	os.Exit(m.Run())
+}
 
 const say = "#include <stdio.h>\nint main(void){puts(\"tool 1.2.3 \" NOTE);return 0;}\n"
 
@@ -47,7 +56,7 @@ func TestEachDefectFailsItsOwnCheck(t *testing.T) {
 	arm := filepath.Join(t.TempDir(), "arm")
 	script := filepath.Join(t.TempDir(), "script")
 	for p, d := range map[string][]byte{arm: other, noexec: data, script: []byte("#!/bin/sh\n")} {
-		if err := os.WriteFile(p, d, 0o755); err != nil {
+		if err := testprog.Write(p, string(d)); err != nil {
 			t.Fatal(err)
 		}
 	}
