@@ -16,6 +16,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"drydock/targets/internal/testlong"
+	"drydock/targets/internal/testprog"
 )
 
 var commands = []string{"containerd", "containerd-shim-runc-v2", "ctr", "docker", "docker-init", "docker-proxy", "dockerd", "runc"}
@@ -98,12 +101,13 @@ func unpacked(t *testing.T, version string, change ...func(files map[string]stri
 	}
 	var sums []string
 	for name, data := range files {
-		mode := fs.FileMode(0o644)
+		file := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		if exec[name] || strings.HasPrefix(name, "iptables/") || strings.HasPrefix(name, "dbus/dbus-") {
-			mode = 0o755
+			must(t, testprog.Write(file, data))
+		} else {
+			must(t, os.WriteFile(file, []byte(data), 0o644))
 		}
-		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(data), mode))
 		sums = append(sums, fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(data)), name))
 	}
 	slices.SortFunc(sums, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
@@ -219,8 +223,20 @@ func shells() map[string][]string {
 	return all
 }
 
-func TestInstallUpgradeRollBackUninstallInEveryShell(t *testing.T) {
-	for name, shell := range shells() {
+func TestInstallUpgradeRollBackUninstall(t *testing.T) {
+	lives(t, map[string][]string{"sh": {"sh"}})
+}
+
+func TestLongInstallUpgradeRollBackUninstallInEveryShell(t *testing.T) {
+	testlong.Skip(t)
+	all := shells()
+	delete(all, "sh")
+	lives(t, all)
+}
+
+// lives goes through a whole life in each of the shells, with this machine's commands and with old ones.
+func lives(t *testing.T, shells map[string][]string) {
+	for name, shell := range shells {
 		for _, tools := range []string{"", "old"} {
 			t.Run(name+tools, func(t *testing.T) {
 				t.Parallel()
@@ -327,10 +343,11 @@ func applets(t *testing.T, busybox string) string {
 
 func wrap(t *testing.T, dir, name, body string) {
 	t.Helper()
-	must(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755))
+	must(t, testprog.Write(filepath.Join(dir, name), "#!/bin/sh\n"+body+"\n"))
 }
 
 func TestADryRunSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	a, b := unpacked(t, "26.1.5"), unpacked(t, "28.5.2")
 	for _, step := range []struct {
@@ -363,11 +380,12 @@ func TestADryRunSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 }
 
 func TestDamageIsNamedAndNothingIsTouched(t *testing.T) {
+	t.Parallel()
 	flip := func(t *testing.T, file string, at int) {
 		data, err := os.ReadFile(file)
 		must(t, err)
 		data[at] ^= 1
-		must(t, os.WriteFile(file, data, 0o755))
+		must(t, testprog.Write(file, string(data)))
 	}
 	tools := map[string]string{"with sha256sum": os.Getenv("PATH"), "without": oldTools(t)}
 	for how, path := range tools {
@@ -403,79 +421,111 @@ func TestDamageIsNamedAndNothingIsTouched(t *testing.T) {
 	k.is("28.5.2")
 }
 
-// TestAnUpgradeThatIsKilledAnywhereLeavesOneWholeVersion kills the whole process group at each command that changes
+// TestAnUpgradeThatIsKilledLeavesOneWholeVersion kills the whole process group at three of the commands that change
 // something: before it, or, for a copy, when half of it is written.
-func TestAnUpgradeThatIsKilledAnywhereLeavesOneWholeVersion(t *testing.T) {
+func TestAnUpgradeThatIsKilledLeavesOneWholeVersion(t *testing.T) { killedAt(t, 3) }
+
+func TestLongAnUpgradeThatIsKilledAnywhereLeavesOneWholeVersion(t *testing.T) {
+	testlong.Skip(t)
+	killedAt(t, 25)
+}
+
+// killing is what is killed.
+type killing struct {
+	name      string
+	before    []string // the packages that were installed before
+	dir       string   // the package whose install.sh runs
+	args      []string
+	old, next string // the versions before and after
+}
+
+// killedAt kills each verb at so many places that lie evenly from its first command to its last.
+func killedAt(t *testing.T, places int) {
 	a, b := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", func(f map[string]string) { f["init/daemon.json"] = "{\n  \"debug\": true\n}\n" })
-	for _, verb := range []string{"install", "upgrade", "--rollback", "--uninstall"} {
-		t.Run(strings.Trim(verb, "-"), func(t *testing.T) {
+	for _, v := range []killing{
+		{"install", nil, a, nil, "", "26.1.5"},
+		{"upgrade", []string{a}, b, nil, "26.1.5", "28.5.2"},
+		{"rollback", []string{a, b}, b, []string{"--rollback"}, "28.5.2", "26.1.5"},
+		{"uninstall", []string{a}, a, []string{"--uninstall"}, "26.1.5", ""},
+	} {
+		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			dead := 0
-			stride := map[string]int{"install": 7, "upgrade": 5}[verb] // each is a run of its own
-			for at := 1; ; at += max(1, stride) {
-				k := newKit(t)
-				dir, old, next := a, "", "26.1.5"
-				var args []string
-				switch verb {
-				case "upgrade":
-					k.ok(a)
-					dir, old, next = b, "26.1.5", "28.5.2"
-				case "--rollback":
-					k.ok(a)
-					k.ok(b)
-					dir, old, next, args = b, "28.5.2", "26.1.5", []string{verb}
-				case "--uninstall":
-					k.ok(a)
-					old, next, args = "26.1.5", "", []string{verb}
-				}
-				k.path = killers(t, at) + ":" + os.Getenv("PATH")
-				out, code := k.run(dir, args...)
+			ready := newKit(t)
+			for _, d := range v.before {
+				ready.ok(d)
+			}
+			count := ready.copied()
+			path, called := killers(t, 0)
+			count.path = path
+			count.ok(v.dir, v.args...)
+			all := called()
+			if all < 2*places && all < 15 {
+				t.Fatalf("only %d commands to be killed at: the test does not do what it says", all)
+			}
+			for i := range min(places, all) {
+				at := 1 + i*(all-1)/(min(places, all)-1)
+				k := ready.copied()
+				k.path, _ = killers(t, at)
+				out, code := k.run(v.dir, v.args...)
 				k.path = os.Getenv("PATH")
-				if code == 0 {
-					if dead < 4 {
-						t.Errorf("only %d places to be killed at: the test does not do what it says", dead)
-					}
-					t.Logf("killed at %d places", dead)
-					return
-				}
-				dead++
 				if code != -1 {
-					t.Fatalf("killed at command %d: exit code %d:\n%s", at, code, out)
+					t.Fatalf("killed at command %d of %d: exit code %d:\n%s", at, all, code, out)
 				}
-				if got := k.versions(); old != "" && next != "" && (len(got) != 1 || got[0] != old && got[0] != next) {
-					t.Errorf("killed at command %d: the commands are of %q, want all of %s or all of %s", at, got, old, next)
-				}
-				if verb == "--rollback" && k.versions()[0] == next { // it is done: the rest comes with any next run
-					k.ok(a)
-				} else {
-					k.ok(dir, args...)
-				}
-				if next != "" {
-					k.is(next)
-					want := map[string]string{"26.1.5": "max-size", "28.5.2": "debug"}[next]
-					if !strings.Contains(k.read(daemonFile), want) {
-						t.Errorf("killed at command %d and run again: daemon.json is not that of %s: %s", at, next, k.read(daemonFile))
-					}
-					if verb == "upgrade" {
-						k.ok(b, "--rollback")
-						k.is("26.1.5")
-						if !strings.Contains(k.read(daemonFile), "max-size") {
-							t.Errorf("killed at command %d, run again, rolled back: daemon.json: %s", at, k.read(daemonFile))
-						}
-					}
-				} else if k.has("usr/local/libexec/drydock") || k.has("etc/init.d/docker") {
-					t.Errorf("killed at command %d and run again: not all is gone: %s", at, k.tree())
-				}
-				if left, _ := filepath.Glob(k.root + "/etc/*/.*"); left != nil {
-					t.Errorf("killed at command %d and run again: left %v", at, left)
-				}
+				v.finish(k, at)
 			}
 		})
 	}
 }
 
-// killers is a directory of commands of which the n-th one called, of all, kills its process group.
-func killers(t *testing.T, n int) string {
+// copied is another place in which the same is installed.
+func (k *kit) copied() *kit {
+	k.t.Helper()
+	root := k.t.TempDir()
+	if out, err := exec.Command("cp", "-a", k.root+"/.", root).CombinedOutput(); err != nil {
+		k.t.Fatalf("%v: %s", err, out)
+	}
+	return &kit{k.t, root, k.shell, k.path}
+}
+
+// finish runs what was killed again: then all is of one version, and nothing is left over.
+func (v killing) finish(k *kit, at int) {
+	t := k.t
+	t.Helper()
+	got := k.versions()
+	if v.old != "" && v.next != "" && (len(got) != 1 || got[0] != v.old && got[0] != v.next) {
+		t.Errorf("killed at command %d: the commands are of %q, want all of %s or all of %s", at, got, v.old, v.next)
+	}
+	if v.name == "rollback" && got[0] == v.next { // it is done: the rest comes with any next run
+		k.ok(v.before[0])
+	} else {
+		k.ok(v.dir, v.args...)
+	}
+	if v.next == "" {
+		if k.has("usr/local/libexec/drydock") || k.has("etc/init.d/docker") {
+			t.Errorf("killed at command %d and run again: not all is gone: %s", at, k.tree())
+		}
+	} else {
+		k.is(v.next)
+		want := map[string]string{"26.1.5": "max-size", "28.5.2": "debug"}[v.next]
+		if !strings.Contains(k.read(daemonFile), want) {
+			t.Errorf("killed at command %d and run again: daemon.json is not that of %s: %s", at, v.next, k.read(daemonFile))
+		}
+	}
+	if v.name == "upgrade" {
+		k.ok(v.dir, "--rollback")
+		k.is("26.1.5")
+		if !strings.Contains(k.read(daemonFile), "max-size") {
+			t.Errorf("killed at command %d, run again, rolled back: daemon.json: %s", at, k.read(daemonFile))
+		}
+	}
+	if left, _ := filepath.Glob(k.root + "/etc/*/.*"); left != nil {
+		t.Errorf("killed at command %d and run again: left %v", at, left)
+	}
+}
+
+// killers is a PATH with commands of which the n-th one called, of all, kills its process group; called is how many were.
+func killers(t *testing.T, n int) (path string, called func() int) {
+	t.Helper()
 	dir := t.TempDir()
 	for _, c := range []string{"cp", "mv", "ln", "rm", "mkdir", "chmod", "rmdir", "sync"} {
 		p, err := exec.LookPath(c)
@@ -488,10 +538,15 @@ func killers(t *testing.T, n int) string {
 if [ $(wc -l <%[1]s/n) = %[2]d ]; then %[3]skill -9 0; fi
 exec %[4]s "$@"`, dir, n, half, p))
 	}
-	return dir
+	return dir + ":" + os.Getenv("PATH"), func() int {
+		data, err := os.ReadFile(filepath.Join(dir, "n"))
+		must(t, err)
+		return bytes.Count(data, []byte("\n"))
+	}
 }
 
 func TestAKernelThatCannotRunItIsRefused(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	dir := unpacked(t, "26.1.5")
 	config := func(options ...string) string {
@@ -520,6 +575,7 @@ func TestAKernelThatCannotRunItIsRefused(t *testing.T) {
 }
 
 func TestUpstreamsListBecomesATableByRelease(t *testing.T) {
+	t.Parallel()
 	data, err := kernelTable(Profile{KernelScript: script()})
 	must(t, err)
 	for _, l := range []string{"need NAMESPACES - -\n", "legacy IP_NF_FILTER - -\n", "need OLD_ONE - 4.7\n", "need NEW_ONE 4.15 -\n"} {
@@ -540,6 +596,7 @@ func TestUpstreamsListBecomesATableByRelease(t *testing.T) {
 }
 
 func TestADaemonJSONKeepsToWhatTheDaemonKnows(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		p         Profile
 		want, not string
@@ -556,6 +613,7 @@ func TestADaemonJSONKeepsToWhatTheDaemonKnows(t *testing.T) {
 }
 
 func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
+	t.Parallel()
 	a, b := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", func(f map[string]string) {
 		f["init/daemon.json"] = "{\n  \"debug\": true\n}\n"
 		f["init/docker.sysv"] += "# newer\n"
@@ -595,6 +653,7 @@ func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
 }
 
 func TestTheHostsInitSystemIsServed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ init, has, not string }{
 		{"systemd", "etc/systemd/system/docker.socket", "etc/init.d/docker"},
 		{"openrc", "etc/conf.d/docker", "etc/default/docker"},
@@ -618,6 +677,7 @@ func TestTheHostsInitSystemIsServed(t *testing.T) {
 }
 
 func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	k.refused(5, "carries no iptables", unpacked(t, "26.1.5"), "--with-iptables")
 	k.refused(5, "carries no dbus", unpacked(t, "26.1.5"), "--with-dbus")
@@ -676,6 +736,7 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 }
 
 func TestASignatureIsHeldAgainstTheKey(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	dir := unpacked(t, "26.1.5")
 	pub, secret, err := ed25519.GenerateKey(nil)
@@ -712,6 +773,7 @@ func b64(kind string, id, data []byte) string {
 }
 
 func TestTwoInstallersDoNotMix(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	dir := unpacked(t, "26.1.5")
 	lock := k.root + "/usr/local/libexec/drydock/.lock"
@@ -725,6 +787,7 @@ func TestTwoInstallersDoNotMix(t *testing.T) {
 }
 
 func TestAWrongCommandLineIsRefused(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	dir := unpacked(t, "26.1.5")
 	for _, a := range []string{"--frobnicate", "install", "--prefix=relative", "--prefix=/a b", "--prefix=/a/../b", "--init=upstart", "--key="} {
@@ -736,6 +799,7 @@ func TestAWrongCommandLineIsRefused(t *testing.T) {
 }
 
 func TestTheScriptsAreCleanForShellcheck(t *testing.T) {
+	t.Parallel()
 	shellcheck, err := exec.LookPath("shellcheck")
 	if err != nil {
 		t.Skip(err)
@@ -754,6 +818,7 @@ func TestTheScriptsAreCleanForShellcheck(t *testing.T) {
 
 // An old terminal shows no more, and some shells read no more in the C locale.
 func TestTheScriptsAreASCII(t *testing.T) {
+	t.Parallel()
 	es, err := Files(Profile{Version: "26.1.5", Docker: "26.1.5"})
 	must(t, err)
 	for _, e := range es {
@@ -764,6 +829,7 @@ func TestTheScriptsAreASCII(t *testing.T) {
 }
 
 func TestALogIsCutInPlaceAndItsOldPartsAreKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	log := dir + "/docker.log"
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640) // as the daemon holds it

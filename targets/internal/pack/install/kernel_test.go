@@ -12,6 +12,8 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/kernel"
+	"drydock/targets/internal/testlong"
+	"drydock/targets/internal/testprog"
 )
 
 // realistic has what docker 26.1's list calls necessary, with its branches by release.
@@ -121,7 +123,15 @@ func said(answer string) []string {
 	return slices.Compact(all)
 }
 
-func TestTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) {
+func TestTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) { judged(t, 1) }
+
+func TestLongTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) {
+	testlong.Skip(t)
+	judged(t, 4)
+}
+
+// judged compares what install.sh and the command say of made-up kernels: so many of each release.
+func judged(t *testing.T, each int) {
 	table, err := kernelTable(Profile{KernelScript: realistic()})
 	must(t, err)
 	needs, err := kernel.Needs(string(realistic()))
@@ -135,8 +145,8 @@ func TestTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) {
 	r := rand.New(rand.NewSource(1))
 	var cases []shellCase
 	for _, release := range []string{"2.6.32-754.el6.x86_64", "3.6.11", "3.10.108", "3.10.0-1160.el7.x86_64", "3.17.0", "4.4.302", "5.0.21", "5.1.0", "5.2.3", "5.4.0-42-generic", "6.1.0", "6.11.0", "6.12.43+deb13-amd64"} {
-		for i := range 4 {
-			c := shellCase{release: release, config: kernel.Config{}, kind: []string{"either", "none"}[i%2], cgroup: []string{"", "v1", "v2"}[r.Intn(3)]}
+		for i := range each {
+			c := shellCase{release: release, config: kernel.Config{}, kind: []string{"either", "none"}[len(cases)%2], cgroup: []string{"", "v1", "v2"}[r.Intn(3)]}
 			for _, n := range names {
 				if r.Intn(12) > i*2 { // from nearly whole to half
 					c.config[n] = []string{"y", "m"}[r.Intn(2)]
@@ -174,6 +184,7 @@ func with(c kernel.Config, names ...string) kernel.Config {
 }
 
 func TestEachKindOfIptablesAsksForItsOwnOptions(t *testing.T) {
+	t.Parallel()
 	table, err := kernelTable(Profile{KernelScript: realistic()})
 	must(t, err)
 	nft := []string{"NF_TABLES", "NFT_COMPAT", "NFT_NAT", "NFT_MASQ"}
@@ -217,7 +228,7 @@ func cgroupMount(t *testing.T, layout, proc string, filesystems string, v2 strin
 		"bin/mount":  fmt.Sprintf("#!/bin/sh\necho \"$2\" >>%[1]s/mounted\ncase $2 in cgroup2) echo '%[2]s' >%[1]s/sys/fs/cgroup/cgroup.controllers;; esac\n", dir, v2),
 		"bin/umount": fmt.Sprintf("#!/bin/sh\necho gone >>%[1]s/mounted\nrm -f %[1]s/sys/fs/cgroup/cgroup.controllers\n", dir), "script": text,
 	} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(data), 0o755))
+		must(t, testprog.Write(filepath.Join(dir, name), data))
 	}
 	cmd := exec.Command("sh", filepath.Join(dir, "script"))
 	cmd.Env = []string{"PATH=" + dir + "/bin:" + os.Getenv("PATH")}
@@ -230,6 +241,7 @@ func cgroupMount(t *testing.T, layout, proc string, filesystems string, v2 strin
 }
 
 func TestControlGroupsAreMountedInTheVersionThatIsWhole(t *testing.T) {
+	t.Parallel()
 	line := func(names ...string) (s string) {
 		for _, n := range names {
 			s += n + "\t0\t1\t1\n"
