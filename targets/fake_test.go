@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,8 +174,15 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	line, _ := os.ReadFile("/proc/self/cmdline") // os.Args are what a command of ours makes of them
+	if args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"); len(args) > 3 && slices.Contains([]string{"as", "refusing"}, args[1]) {
+		play(args[1:])
+	}
 	dir, err := os.MkdirTemp("", "drydock-test-")
 	if err != nil {
+		panic(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // for other users, too
 		panic(err)
 	}
 	runner = filepath.Join(dir, "drydock")
@@ -248,6 +256,11 @@ func scripts(dir string) testscript.Params {
 			e.Setenv("PATH", filepath.Dir(runner)+":"+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("RUNNER", runner)
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			e.Setenv("PLAY", self)
 			gotool, err := exec.LookPath("go")
 			if err != nil {
 				return err
@@ -263,6 +276,7 @@ func scripts(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip,
+			"attacked": attacked, "owned": owned, "kept": kept,
 			// toolchain RELEASE makes the stack name a release to fetch.
 			"toolchain": func(ts *testscript.TestScript, neg bool, args []string) {
 				p := ts.MkAbs("repo/vendor-sources/fake.toml")
@@ -281,26 +295,11 @@ func scripts(dir string) testscript.Params {
 			},
 			// slow makes libseccomp's configure hang, as a run that takes long.
 			"slow": func(ts *testscript.TestScript, neg bool, args []string) {
-				s, l, err := writeFakes(ts.MkAbs("served"), ts.Getenv("URL"), func(c string, files map[string]string) {
-					if c == "libseccomp" {
-						files["configure"] = "#!/bin/sh\nsleep 4321\n"
-					}
-				})
-				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.toml"), []byte(s), 0o644))
-				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.lock"), []byte(l), 0o644))
+				rewrite(ts, "libseccomp", map[string]string{"configure": "#!/bin/sh\nsleep 4321\n"})
 			},
 			// hostile COMPONENT NAME TARGET puts an entry into a component's archive: a link to TARGET, or a file without one.
 			"hostile": func(ts *testscript.TestScript, neg bool, args []string) {
-				s, l, err := writeFakes(ts.MkAbs("served"), ts.Getenv("URL"), func(c string, files map[string]string) {
-					if c == args[0] {
-						files[args[1]] = "link:" + strings.Join(args[2:], "")
-					}
-				})
-				ts.Check(err)
-				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.toml"), []byte(s), 0o644))
-				ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.lock"), []byte(l), 0o644))
-				ts.Check(os.RemoveAll(ts.MkAbs("repo/vendor-sources/" + args[0] + "-fake.tar.gz")))
+				rewrite(ts, args[0], map[string]string{args[1]: "link:" + strings.Join(args[2:], "")})
 			},
 			// respoil ARCHIVE COPY NAME copies an archive whose entry NAME has other bytes of the same length.
 			"respoil": func(ts *testscript.TestScript, neg bool, args []string) {

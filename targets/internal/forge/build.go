@@ -85,8 +85,8 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	}
 	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
 	if stale {
-		if !run.Isolated().Network { // to try it starts a process
-			f.UI.Line("notice    the compilers have this machine's network: %s; GOPROXY=off still holds for Go", run.Isolated().Why)
+		if err := f.confined(); err != nil { // to try it starts a process
+			return err
 		}
 		f.reap()
 	}
@@ -375,11 +375,15 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 			return made, err
 		}
 	}
+	sandbox := f.sandbox(p, g)
+	if err := sandbox.Give(); err != nil {
+		return made, err
+	}
 	for _, s := range plan.Steps {
 		if whole && s.Loads {
 			continue
 		}
-		times, err := f.step(ctx, c.Name, s, log)
+		times, err := f.step(ctx, c.Name, s, sandbox, log)
 		made.Steps = append(made.Steps, times...)
 		if ctx.Err() != nil {
 			return made, context.Cause(ctx)
@@ -387,6 +391,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		if err != nil {
 			return made, &stepFailure{s, log.Name(), err}
 		}
+	}
+	if err := take(plan, p.Stage); err != nil {
+		return made, err
 	}
 	verify := func(*graph.StepTime) error { return f.proveAll(ctx, plan.Outputs, p.Stage) }
 	if err := timed("verify", verify); err != nil {
@@ -544,7 +551,7 @@ func writeFile(file recipe.File) error {
 // step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and links,
 // which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
 // compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
-func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Writer) (times []graph.StepTime, err error) {
+func (f *Forge) step(ctx context.Context, name string, s recipe.Step, sandbox *run.Sandbox, log io.Writer) (times []graph.StepTime, err error) {
 	rank := slices.Index(stack.Components, name) // what others need, and what links for long, goes first
 	wait := func(ctx context.Context, q *slots, what string) error {
 		if q.try() {
@@ -583,7 +590,7 @@ func (f *Forge) step(ctx context.Context, name string, s recipe.Step, log io.Wri
 	begin(label)
 	fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
 	out, count := f.progress.output(name, log)
-	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Out: out, Usage: &used}
+	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Sandbox: sandbox, Out: out, Usage: &used}
 	if s.Loads {
 		cmd.At = namesPackage // an error is not held back
 		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {

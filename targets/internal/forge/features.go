@@ -25,6 +25,9 @@ const noQuota = "dockerd: build tag exclude_disk_quota"
 // writes that down.
 func Features(ctx context.Context, record bool) error {
 	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if err := f.confined(); err != nil {
+			return err
+		}
 		have, err := f.features(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))

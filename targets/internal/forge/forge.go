@@ -23,6 +23,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
@@ -62,6 +63,7 @@ func fail(code int, err error) error {
 	var f *Failure
 	var missing *source.MissingError
 	var locked *graph.LockedError
+	var refused *run.RefusedError
 	switch {
 	case err == nil:
 		return nil
@@ -74,6 +76,8 @@ func fail(code int, err error) error {
 		code = CodeStopped
 	case errors.As(err, &locked):
 		code = CodeLocked
+	case errors.As(err, &refused):
+		code = CodeHost
 	case errors.As(err, &missing) && code != CodeFailed:
 		code = CodeSources
 	}
@@ -101,6 +105,7 @@ type Forge struct {
 	outcome  string // of a run that failed, for its last line
 	logs     string // this run's directory of logs; empty until something is logged
 	logDir   func() (string, error)
+	confined func() error // see confine: once
 	start    time.Time
 	pub      sync.Mutex
 	gather   sync.Once      // says that libraries are being restored
@@ -148,6 +153,9 @@ func open() (*Forge, error) {
 			return nil, fail(CodeOther, fmt.Errorf("JOBS=%s: want a number, 1 or more", v))
 		}
 	}
+	if v := os.Getenv("ISOLATION"); v != "" && !run.BestEffort() {
+		return nil, fail(CodeOther, fmt.Errorf("ISOLATION=%s: want best-effort, or nothing", v))
+	}
 	u := ui.New(os.Stdout)
 	if err := checkBundle(root, u); err != nil {
 		return nil, fail(CodeOther, err)
@@ -183,6 +191,7 @@ func open() (*Forge, error) {
 		f.store.Client = &http.Client{Transport: t}
 	}
 	f.logDir = sync.OnceValues(f.newLogDir)
+	f.confined = sync.OnceValue(f.confine)
 	f.editing = isSet("EDIT")
 	if dir := os.Getenv("LIBSECCOMP_PREFIX"); dir != "" {
 		c := s.Component["libseccomp"]

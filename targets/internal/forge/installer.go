@@ -81,11 +81,18 @@ func (f *Forge) checker(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	out, err := run.Cmd{Argv: []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
+	sandbox := f.toolSandbox(g, dir, f.goCache(g))
+	if err := sandbox.Give(); err != nil {
+		return nil, err
+	}
+	out, err := run.Cmd{Sandbox: sandbox, Argv: []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
 		Env: []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
 			"GOFLAGS=", "GOENV=off", "GOOS=linux", "GOARCH=" + f.Stack.Target.Arch}}.Output(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w\n%s", install.CheckName, err, out)
+	}
+	if err := run.Take(dir, "check"); err != nil {
+		return nil, err
 	}
 	return os.ReadFile(filepath.Join(dir, "check"))
 }

@@ -255,11 +255,13 @@ func hint(lines []string, err error) string {
 	return ""
 }
 
-// writeRepro writes a script that runs a step again as it ran here, but for the network, which it does not deny.
+// writeRepro writes a script that runs a step again as it ran here, but as whoever starts it, and confined to nothing.
 func (f *Forge) writeRepro(name string, s recipe.Step) (string, error) {
 	file := f.build("repro-" + name + ".sh")
-	text := fmt.Sprintf("#!/bin/sh\n# Runs the step %q of %s %s again: the same directory, environment and command.\n"+
-		"cd %s || { echo 'the work tree is gone: the next run of drydock removed it' >&2; exit 1; }\nexec env -i \\\n", s.Name, name, f.Stack.Component[name].Version, run.Quote([]string{s.Dir}))
+	text := fmt.Sprintf("#!/bin/sh\n# Runs the step %q of %s %s again: the same directory, environment and command. It is not confined: what the sources\n"+
+		"# say can do what you can.\ncd %s || { echo 'the work tree is gone: the next run of drydock removed it' >&2; exit 1; }\n"+
+		"test -w . || { echo 'the work tree belongs to the user that root builds as: run this as root' >&2; exit 1; }\nexec env -i \\\n",
+		s.Name, name, f.Stack.Component[name].Version, run.Quote([]string{s.Dir}))
 	for _, kv := range s.Env {
 		text += "  " + run.Quote([]string{kv}) + " \\\n"
 	}

@@ -214,7 +214,8 @@ func (f *Forge) guest(ctx context.Context, dir string) error {
 	if g == nil {
 		return fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", f.Stack.GoConstraint(f.Stack.Component["docker-cli"]))
 	}
-	return smoke.CompileGuest(ctx, g.Path, dir, []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C"})
+	env := []string{"PATH=" + f.facts.PathDirs(f.cc()), "HOME=" + dir, "GOCACHE=" + f.goCache(g), "LC_ALL=C"}
+	return smoke.CompileGuest(ctx, g.Path, dir, env, f.toolSandbox(g, dir, f.goCache(g)))
 }
 
 func (f *Forge) smokeLine(r smoke.Result) string {

@@ -148,6 +148,7 @@ type testTree struct {
 	plan recipe.Plan
 	host *host.Go
 	log  *os.File
+	box  *run.Sandbox
 }
 
 func (f *Forge) testTree(name string, in *input) (*testTree, error) {
@@ -177,19 +178,19 @@ func (f *Forge) testTree(name string, in *input) (*testTree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &testTree{base, p, recipe.Of(f.Stack, name, tools, p), g, log}
+	t := &testTree{base, p, recipe.Of(f.Stack, name, tools, p), g, log, f.sandbox(p, g)}
 	for _, file := range t.plan.Files {
 		if err := writeFile(file); err != nil {
 			return nil, err
 		}
 	}
-	return t, nil
+	return t, t.box.Give()
 }
 
 // do runs one command in the tree, with the recipe's environment.
 func (t *testTree) do(ctx context.Context, dir string, argv ...string) error {
 	fmt.Fprintf(t.log, "# in %s\n%s\n", dir, run.Quote(argv))
-	return run.Cmd{Argv: argv, Dir: dir, Env: t.plan.Steps[0].Env, Out: t.log}.Run(ctx)
+	return run.Cmd{Argv: argv, Dir: dir, Env: t.plan.Steps[0].Env, Out: t.log, Sandbox: t.box}.Run(ctx)
 }
 
 // libseccompSuite compiles the tests, links them with the archive that runc is linked with, and runs them.
@@ -200,7 +201,8 @@ func (f *Forge) libseccompSuite(ctx context.Context, s *suite, t *testTree) erro
 		}
 	}
 	ours := filepath.Join(f.storeDir(s.component, f.records().Load(s.component).Key), "lib/libseccomp.a")
-	if err := copyFile(ours, t.p.Work+"/src/.libs/libseccomp.a", false); err != nil {
+	t.box.Read = append(t.box.Read, ours)
+	if err := t.do(ctx, t.p.Work, "cp", ours, "src/.libs/libseccomp.a"); err != nil {
 		return err
 	}
 	j := "-j" + strconv.Itoa(jobs())
@@ -224,7 +226,7 @@ func (f *Forge) libseccompSuite(ctx context.Context, s *suite, t *testTree) erro
 	var out bytes.Buffer
 	for _, more := range [][]string{nil, {"-T", "live"}} { // simulated, then on this kernel
 		err = run.Cmd{Argv: append([]string{bash, "./regression", j}, more...), Dir: t.p.Work + "/tests", Env: t.plan.Steps[0].Env,
-			Out: io.MultiWriter(&out, t.log)}.Run(ctx)
+			Out: io.MultiWriter(&out, t.log), Sandbox: t.box}.Run(ctx)
 		if ctx.Err() != nil {
 			return err
 		}

@@ -197,7 +197,7 @@ func Check(ctx context.Context, asJSON bool) error {
 			return err
 		}
 		asks := f.asks(f.Stack.Parts())
-		asks.Network = true
+		asks.Isolation = true
 		findings := f.facts.Check(asks)
 		bad := 0
 		for _, x := range findings {
@@ -248,6 +248,9 @@ func Verify(ctx context.Context, full bool) error {
 
 // verify examines every published file.
 func (f *Forge) verify(ctx context.Context, full bool) error {
+	if err := f.confined(); err != nil { // files are asked for their versions
+		return err
+	}
 	g := f.records()
 	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT", "REPRODUCED"}}
 	var errs []error

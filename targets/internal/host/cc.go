@@ -33,6 +33,8 @@ type CC struct {
 	Fails map[string]string `json:"fails"`
 	// Headers is the directory that KERNEL_HEADERS names, as the compiler wants it; empty without.
 	Headers string `json:"headers,omitempty"`
+	// Dirs are the directories in which it looks for its programs, libraries and headers.
+	Dirs []string `json:"dirs,omitempty"`
 	// Passed are the compilers that were not taken, each with the reason.
 	Passed []string `json:"passed,omitempty"`
 	// Problem says why it cannot be used at all; empty when it can.
@@ -227,7 +229,7 @@ func tooOld(v, least string) bool { return compareVersions(v, least) < 0 }
 
 // ask runs a program from the place / and gives what it said.
 func (f *Facts) ask(ctx context.Context, argv ...string) (string, error) {
-	out, err := run.Cmd{Argv: argv, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	out, err := run.Cmd{Argv: argv, Env: f.env(), Dir: "/"}.Output(ctx)
 	if e := (*exec.ExitError)(nil); errors.As(err, &e) && !e.Exited() { // killed: it may answer the next time
 		f.mu.Lock()
 		f.unsure = true
@@ -279,6 +281,7 @@ func (f *Facts) probeAll(ctx context.Context, c *CC) {
 			}
 		})
 	}
+	wg.Go(func() { c.Dirs = f.searched(ctx, c.Path) })
 	var errs [2]error
 	wg.Go(func() { c.ID, errs[0] = f.identity(ctx, c, withLibc) })
 	wg.Go(func() { c.bare, errs[1] = f.identity(ctx, c, withoutLibc) })
@@ -397,6 +400,25 @@ func (f *Facts) identity(ctx context.Context, c *CC, of parts) (string, error) {
 		}
 	}
 	return digest(ids...), errors.Join(errs...)
+}
+
+// searched are the directories that a compiler names as those in which it looks, and that are there.
+func (f *Facts) searched(ctx context.Context, cc string) []string {
+	dirs, _ := f.ask(ctx, cc, "-print-search-dirs") // who does not answer has failed elsewhere
+	headers, _ := f.ask(ctx, cc, "-E", "-v", "-x", "c", "/dev/null")
+	var found []string
+	for line := range strings.Lines(dirs) {
+		_, list, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		found = append(found, strings.Split(strings.TrimPrefix(list, "="), ":")...)
+	}
+	_, list, _ := strings.Cut(headers, "search starts here:")
+	list, _, _ = strings.Cut(list, "End of search list")
+	found = append(found, strings.Fields(list)...)
+	for i, d := range found {
+		found[i] = filepath.Clean(d)
+	}
+	slices.Sort(found)
+	return slices.DeleteFunc(slices.Compact(found), func(d string) bool { return !filepath.IsAbs(d) || !isDir(d) })
 }
 
 func isDir(p string) bool {

@@ -52,8 +52,8 @@ type Asks struct {
 	Disk, Memory int64
 	// Epoch is a time that has passed, in seconds since 1970: the release's date.
 	Epoch int64
-	// Network asks whether compilers can be denied the network: to try it starts a process, and the answer stops nobody.
-	Network bool
+	// Isolation asks whether build steps can be confined: to try it starts a process.
+	Isolation bool
 	// Writable are directories that must take files, made or not.
 	Writable []string
 }
@@ -188,15 +188,31 @@ func checkMachine(a Asks) []Finding {
 	}
 	fs = append(fs, checkFiles(a.Writable)...)
 	fs = append(fs, checkNoexec(a.Writable), checkPath(a.Dir, a.C || a.Make))
-	if !a.Network {
+	if !a.Isolation {
 		return fs
 	}
+	return append(fs, checkIsolation()...)
+}
+
+// isolated are the parts of what confines build steps, as a person reads them.
+var isolated = map[string]string{run.Network: "no network", run.Processes: "no process in sight but a step's own", run.Files: "no files but a step's own and, to read, its tools",
+	run.User: "another user, where root builds", run.Privileges: "no capabilities, a filter of system calls"}
+
+func checkIsolation() []Finding {
 	iso := run.Isolated()
-	fd := Finding{Name: "network denied", Need: "a network namespace (optional)", Found: "yes", OK: true}
-	if !iso.Network {
-		fd.Found, fd.Fix = "no", "compilers run with this machine's network ("+iso.Why+"); GOPROXY=off still holds for Go"
+	var fs []Finding
+	for _, p := range run.Parts {
+		why, refused := iso.Refused[p]
+		fd := held("isolation: "+p, isolated[p], cmp.Or(why, "yes"), !refused, "build as root, or allow user namespaces; ISOLATION=best-effort builds without, and trusts the sources with the rest")
+		if p == run.User && !refused && os.Geteuid() != 0 {
+			fd.Found = "yes: you are not root"
+		}
+		if refused && run.BestEffort() {
+			fd.OK, fd.Need = true, fd.Need+" (ISOLATION=best-effort)"
+		}
+		fs = append(fs, fd)
 	}
-	return append(fs, fd)
+	return fs
 }
 
 // checkFiles makes a few files in the last of the directories, which is there, and looks what became of them.

@@ -22,6 +22,7 @@ import (
 type Go struct {
 	Path    string `json:"path"`
 	Version string `json:"version"` // 1.26.8
+	Root    string `json:"root"`    // GOROOT
 	// ID is the digest over the go command, the compiler and the linker.
 	ID string `json:"id"`
 	// Problem says why it cannot be used at all; empty when it can.
@@ -68,7 +69,7 @@ var goVersionRE = regexp.MustCompile(`go version go(\d+(?:\.\d+)*)(\S*) linux/(\
 func (f *Facts) askGo(ctx context.Context, path string) Go {
 	g := Go{Path: path}
 	f.stamp(path)
-	out, err := run.Cmd{Argv: []string{path, "version"}, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	out, err := run.Cmd{Argv: []string{path, "version"}, Env: f.env(), Dir: "/"}.Output(ctx)
 	m := goVersionRE.FindStringSubmatch(out)
 	switch {
 	case err != nil:
@@ -79,12 +80,13 @@ func (f *Facts) askGo(ctx context.Context, path string) Go {
 		return g
 	}
 	g.Version = m[1]
-	root, err := run.Cmd{Argv: []string{path, "env", "GOROOT"}, Env: f.env(), Dir: "/", Online: true}.Output(ctx)
+	root, err := run.Cmd{Argv: []string{path, "env", "GOROOT"}, Env: f.env(), Dir: "/"}.Output(ctx)
 	if err != nil {
 		g.Problem = "has no GOROOT: " + err.Error()
 		return g
 	}
-	tools := filepath.Join(strings.TrimSpace(root), "pkg/tool/linux_"+m[3])
+	g.Root = strings.TrimSpace(root)
+	tools := filepath.Join(g.Root, "pkg/tool/linux_"+m[3])
 	files := []string{path, filepath.Join(tools, "compile"), filepath.Join(tools, "link")}
 	ids, errs := make([]string, len(files)), make([]error, len(files))
 	var wg sync.WaitGroup

@@ -46,12 +46,14 @@ type Asked struct {
 	Path, Go, CC, Goroot, Home, Sources, KernelHeaders string
 	// Build is where programs are made and started, or will be; empty for the system's directory for temporary files.
 	Build string
+	// Tools are more directories for Facts.Dirs, separated by colons.
+	Tools string
 }
 
 // FromEnv takes the settings from the environment; sources is vendor-sources/ and build is build/.
 func FromEnv(sources, build string) Asked {
 	a := Asked{Path: os.Getenv("PATH"), Go: os.Getenv("GO"), CC: os.Getenv("CC"), Goroot: os.Getenv("GOROOT"), Home: os.Getenv("HOME"), Sources: sources, Build: build,
-		KernelHeaders: os.Getenv("KERNEL_HEADERS")}
+		KernelHeaders: os.Getenv("KERNEL_HEADERS"), Tools: os.Getenv("TOOLS")}
 	// A cron job's PATH is short; the usual places count as well.
 	for _, d := range []string{"/usr/local/bin", "/usr/bin", "/bin"} {
 		if !slices.Contains(strings.Split(a.Path, ":"), d) {

@@ -160,11 +160,11 @@ func orNone(s string) string {
 	return s
 }
 
-// says runs the file with an empty environment and no network.
+// says runs the file, with nothing of this machine's but itself in sight.
 func says(ctx context.Context, path string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
 	defer cancel()
-	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}}.Output(ctx)
+	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}, Sandbox: &run.Sandbox{Read: []string{path}}}.Output(ctx)
 }
 
 // protection says whether the stack can be executed, and whether what the loader relocates is read-only afterwards.

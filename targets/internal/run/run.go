@@ -1,5 +1,5 @@
 // Package run starts one child process the way a build wants it: in a process group of its own, with an environment
-// from scratch, its output in a log, without a network, and gone to the last grandchild when the context ends.
+// from scratch, its output in a log, confined to what it is given, and gone to the last grandchild when the context ends.
 package run
 
 import (
@@ -26,8 +26,8 @@ type Cmd struct {
 	Env []string
 	// Out receives standard output and standard error. Nil throws them away.
 	Out io.Writer
-	// Online leaves the child in our network. Otherwise it is denied where the kernel lets us (see Isolation).
-	Online bool
+	// Sandbox is what the child is confined to. One without can do what we can: for tools that are asked about themselves.
+	Sandbox *Sandbox
 	// Gate, when not nil, is called once, when the child first prints what At wants (anything, where that is nil), with the
 	// CPU time that the child has taken without its own children. All its group stands still until Gate returns; an error
 	// closes its output. Its context ends with the child, too, which may have been gone before it could be stopped.
@@ -72,19 +72,19 @@ func (c Cmd) Run(ctx context.Context) error {
 	if err != nil {
 		return &Error{c, -1, err}
 	}
-	cmd := exec.Command(path)
-	cmd.Args = c.Argv
-	cmd.Dir, cmd.Env = c.Dir, c.Env
+	cmd, st, err := c.command(path)
+	if err != nil {
+		return err
+	}
+	defer st.close()
 	out, err := c.output(cmd)
 	if err != nil {
 		return &Error{c, -1, err}
 	}
 	defer out.close()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if !c.Online {
-		Isolate(cmd.SysProcAttr)
-	}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	st.started()
+	if err != nil {
 		return &Error{c, -1, err}
 	}
 	pgid := cmd.Process.Pid
@@ -117,7 +117,7 @@ func (c Cmd) Run(ctx context.Context) error {
 			syscall.Kill(-pgid, syscall.SIGKILL)
 		}
 	})
-	err = cmd.Wait()
+	err = st.or(cmd.Wait())
 	close(done)
 	gone()
 	watch.Wait()
@@ -141,6 +141,21 @@ func (c Cmd) Run(ctx context.Context) error {
 		return &Error{c, code, err}
 	}
 	return nil
+}
+
+// command is what is started, and the way by which a confined child says why it did not become what it should.
+func (c Cmd) command(path string) (*exec.Cmd, *status, error) {
+	if c.Sandbox != nil {
+		cmd, st, err := c.confined(path)
+		if err == nil {
+			cmd.Env = c.Env
+		}
+		return cmd, st, err
+	}
+	cmd := exec.Command(path)
+	cmd.Args, cmd.Dir, cmd.Env = c.Argv, c.Dir, c.Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return cmd, nil, nil
 }
 
 // held is how long the output of a child that has ended may stay open. Besides its grandchildren, it is held for a moment
@@ -284,50 +299,4 @@ func Quote(argv []string) string {
 		q[i] = a
 	}
 	return strings.Join(q, " ")
-}
-
-// Isolation is how the network is denied to children on this machine.
-type Isolation struct {
-	// Network says that children get an empty network namespace.
-	Network bool
-	// User says that a user namespace is needed for it (we are not root).
-	User bool
-	// Why says, where Network is false, what the kernel answered.
-	Why string
-}
-
-// Isolated finds out once, by trying, what the kernel allows.
-var Isolated = sync.OnceValue(func() Isolation {
-	var why []string
-	for _, user := range []bool{os.Geteuid() != 0, true} {
-		iso := Isolation{Network: true, User: user}
-		cmd := exec.Command("/bin/sh", "-c", ":")
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-		iso.apply(cmd.SysProcAttr)
-		err := cmd.Run()
-		if err == nil {
-			return iso
-		}
-		why = append(why, err.Error())
-		if user {
-			break // not root: both turns of the loop would be the same
-		}
-	}
-	return Isolation{Why: "the kernel refuses a network namespace: " + strings.Join(why, "; ")}
-})
-
-// Isolate denies the network to a child, as far as this machine can.
-func Isolate(a *syscall.SysProcAttr) { Isolated().apply(a) }
-
-func (i Isolation) apply(a *syscall.SysProcAttr) {
-	if !i.Network {
-		return
-	}
-	// A process namespace goes with it: when its first process dies, by Pdeathsig too, the kernel ends all others.
-	a.Cloneflags |= syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
-	if i.User {
-		a.Cloneflags |= syscall.CLONE_NEWUSER
-		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
-		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
-	}
 }

@@ -37,14 +37,14 @@ func TestAFailureSaysTheCommandAndItsCode(t *testing.T) {
 
 func TestAnOutputThatIsHeldOpenIsWaitedForAndThenAnError(t *testing.T) {
 	// Who leaves the group outlives its parent, where there is no namespace of processes that ends with that.
-	out, err := (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 0.3' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env, Online: true}).Output(t.Context())
+	out, err := (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 0.3' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}).Output(t.Context())
 	if err != nil || out != "said\n" {
 		t.Errorf("held for a moment: got %q, %v", out, err)
 	}
 	before := held
 	defer func() { held = before }()
 	held = 100 * time.Millisecond
-	_, err = (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 5' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env, Online: true}).Output(t.Context())
+	_, err = (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 5' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}).Output(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "holds its output open") {
 		t.Errorf("held for long: got %v", err)
 	}
@@ -108,7 +108,7 @@ func TestAChildThatIsGoneIsNotHeldAtItsGate(t *testing.T) {
 	var out strings.Builder
 	start := time.Now()
 	dir := t.TempDir()
-	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; sleep 60"}, Dir: dir, Env: env, Out: &out, Online: true, Gate: func(ctx context.Context, _ time.Duration) error {
+	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; sleep 60"}, Dir: dir, Env: env, Out: &out, Gate: func(ctx context.Context, _ time.Duration) error {
 		data, _ := os.ReadFile(filepath.Join(dir, "pid"))
 		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 		if err != nil {
@@ -132,21 +132,6 @@ func TestALogThatCannotBeWrittenEndsTheChild(t *testing.T) {
 	err := Cmd{Argv: []string{"sh", "-c", "while echo much; do :; done"}, Dir: "/", Env: env, Out: broken{}}.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("got %v, want the writer's error", err)
-	}
-}
-
-func TestTheNetworkIsDenied(t *testing.T) {
-	if !Isolated().Network {
-		t.Skip(Isolated().Why)
-	}
-	out, err := Cmd{Argv: []string{"cat", "/proc/self/net/dev"}, Env: env}.Output(context.Background())
-	if err != nil || strings.Contains(out, "eth") {
-		t.Errorf("got %q %v, want no interface but lo", out, err)
-	}
-	ours, _ := os.Readlink("/proc/self/ns/net")
-	out, err = Cmd{Argv: []string{"readlink", "/proc/self/ns/net"}, Env: env}.Output(context.Background())
-	if err != nil || strings.TrimSpace(out) == ours {
-		t.Errorf("got %q %v, want another network namespace than %s", out, err, ours)
 	}
 }
 
@@ -183,16 +168,14 @@ func processes() []string {
 // TestMain also plays the runner that is killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "play-runner" {
-		Cmd{Argv: []string{"sh", "-c", "sh -c 'sleep " + os.Args[2] + "; :' & wait"}, Env: env}.Run(context.Background())
+		Cmd{Argv: []string{"sh", "-c", "sh -c 'sleep " + os.Args[2] + "; :' & wait"}, Dir: "/", Env: env, Sandbox: &Sandbox{Read: system}}.Run(context.Background())
 		return
 	}
 	os.Exit(m.Run())
 }
 
 func TestWhenTheRunnerIsKilledNothingIsLeftBehind(t *testing.T) {
-	if !Isolated().Network {
-		t.Skip("without namespaces only the direct child is certain to end: " + Isolated().Why)
-	}
+	confines(t)
 	mark := "8" + strings.ReplaceAll(time.Now().Format("150405.000000"), ".", "")
 	cmd := exec.Command("/proc/self/exe", "play-runner", mark)
 	if err := cmd.Start(); err != nil {

@@ -7,7 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"drydock/targets/internal/run"
 )
 
 // built is the directory of a built stack that SMOKE_BIN names, as CI does.
@@ -30,7 +33,12 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := t.TempDir()
-	try(t, CompileGuest(ctx, gotool, host, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + host, "GOCACHE=" + host + "/cache"}))
+	root, err := exec.Command(gotool, "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools := &run.Sandbox{Read: []string{"/usr", "/bin", "/lib", "/lib64", gotool, strings.TrimSpace(string(root))}, Write: []string{host}}
+	try(t, CompileGuest(ctx, gotool, host, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + host, "GOCACHE=" + host + "/cache"}, tools))
 	version := func(file, flag, before string) string {
 		out, err := exec.Command(filepath.Join(dir, file), flag).Output()
 		if err != nil {

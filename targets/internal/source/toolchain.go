@@ -80,7 +80,7 @@ func (s *Store) downloadModule(ctx context.Context, release, goTool string, env 
 	}
 	env = append(env, "GOMODCACHE="+tmp+"/mod", "GOPATH="+tmp+"/gopath", "GOCACHE="+tmp+"/cache", "GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=", "GOENV=off")
 	argv := []string{goTool, "mod", "download", "-json", toolchainModule + "@" + toolchainVersion(release)}
-	out, err := run.Cmd{Argv: argv, Dir: tmp, Env: env, Online: true}.Output(ctx)
+	out, err := run.Cmd{Argv: argv, Dir: tmp, Env: env}.Output(ctx)
 	if err != nil {
 		return &MissingError{fmt.Sprintf("Go %s: %v\n%s", release, err, tail(out, 8))}
 	}

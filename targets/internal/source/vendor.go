@@ -94,7 +94,7 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 		if mod != "go.mod" {
 			a = slices.Insert(slices.Clone(a), 2, "-modfile="+mod)
 		}
-		out, err := run.Cmd{Argv: append([]string{goTool}, a...), Dir: tree, Env: env, Online: true}.Output(ctx)
+		out, err := run.Cmd{Argv: append([]string{goTool}, a...), Dir: tree, Env: env}.Output(ctx)
 		if err != nil {
 			return fmt.Errorf("restore vendor/: %w\n%s", err, tail(out, 20))
 		}
