@@ -6,6 +6,7 @@
 //	check digest FILE               its SHA-256
 //	check rename OLD NEW            rename(2), and the directory written to the disk
 //	check signature KEY FILE SIG    minisign's format, of the kind that signs the file itself ("Ed")
+//	check lock                      flock(2) on what is open as standard input, which whoever else has it open keeps
 //
 // Exit codes: 0 good; 1 not good, each reason on a line of standard output; 2 wrong arguments.
 package main
@@ -24,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 func main() {
@@ -53,8 +55,12 @@ func do(args []string, out io.Writer) int {
 		if err := signature(args[1], args[2], args[3]); err != nil {
 			errs = []error{err}
 		}
+	case verb == "lock" && len(args) == 1:
+		if err := syscall.Flock(0, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			errs = []error{err}
+		}
 	default:
-		fmt.Fprintln(out, "usage: check sums FILE | digest FILE | rename OLD NEW | signature KEY FILE SIGNATURE")
+		fmt.Fprintln(out, "usage: check sums FILE | digest FILE | rename OLD NEW | signature KEY FILE SIGNATURE | lock <FILE")
 		return 2
 	}
 	for _, err := range errs {

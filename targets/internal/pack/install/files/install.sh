@@ -18,7 +18,9 @@ usage: sh install.sh [option...]              install or upgrade, from the unpac
   --with-iptables     dockerd uses the package's own iptables (--without-iptables: no longer)
   --with-dbus         the package's own dbus-daemon as well (--without-dbus: no longer)
   --restart           (re)start the daemon at the end; else a running one stays what it is until you restart it
-  --key=FILE          a minisign public key that must have signed SHA256SUMS
+  --key=FILE          a minisign public key that must have signed SHA256SUMS; it is remembered, and asked of every later package
+  --forget-key        forget the remembered key: a package without a signature, or with another key's, is taken
+  --downgrade         install a version that is older than the installed one (--rollback needs no word)
   --kernel-config=FILE, --kernel-release=RELEASE
                       the kernel that will run this, when it is not the one that runs now
   --no-kernel-check   do not look at the kernel
@@ -30,8 +32,8 @@ usage: sh install.sh [option...]              install or upgrade, from the unpac
 A changed daemon.json, init script or default file is never overwritten. An upgrade keeps the version before it.
 
 exit codes: 0 done, or nothing to do; 1 a step failed (it says which; the version before goes on working); 2 wrong
-command line; 3 this host cannot run it (not root, its kernel); 4 the package is damaged or its signature is not good;
-5 something of yours is in the way (it says what); 6 another installer is at work; 7 no version to go back to;
+command line; 3 this host cannot run it (not root, its kernel, a noexec mount); 4 the package is damaged or its signature is
+not good; 5 something of yours is in the way (it says what), or a word of yours is needed (--downgrade); 6 another installer is at work; 7 no version to go back to;
 130 interrupted
 END
 }
@@ -67,6 +69,89 @@ value() { sed -n "s/^$1=//p" "$2" 2>/dev/null | sed -n 1p; }
 # check ARGUMENT...: the static helper, of the package or of the version that was copied from it.
 check() {
 	"${helper:-$here/init/check}" "$@"
+}
+
+# find_helper: a helper that can be run: the package may lie on a noexec mount, or have lost its modes on the way here.
+find_helper() {
+	for helper in "$here/init/check" "$base/current/init/check"; do
+		if quiet "$helper" digest "$profile"; then return 0; fi
+	done
+	for d in "${scratch%/x}" /run /var/run /dev/shm "$root$prefix" /root; do
+		if [ ! -d "$d" ] || [ ! -w "$d" ]; then continue; fi
+		helper=$d/.drydock-check.$$
+		rm -f "$helper"
+		helper_copy=$helper
+		if (set -C && cat "$here/init/check" >"$helper") 2>/dev/null && chmod 700 "$helper" && quiet "$helper" digest "$profile"; then return 0; fi
+		rm -f "$helper"
+		helper_copy=''
+	done
+	helper=''
+	have sha256sum || fail 3 "init/check cannot be run from anywhere here (mounted noexec? a damaged file? a kernel older than $(value kernel "$profile")?), and there is no sha256sum: TMPDIR=DIR names a place where programs may run; nothing was changed"
+}
+
+# mount_of DIR: the mount that a directory lies on, and its options.
+mount_of() {
+	mount_path=$(cd "$1" 2>/dev/null && pwd -P) || return 1
+	mount_found=
+	while read -r _ mount_at _ mount_options _; do
+		case $mount_path/ in
+		"${mount_at%/}"/*) if [ ${#mount_at} -ge ${#mount_found} ]; then
+			mount_found=$mount_at
+			mount_has=$mount_options
+		fi ;;
+		esac
+	done </proc/mounts 2>/dev/null
+	[ -n "$mount_found" ] && say "$mount_found $mount_has"
+}
+
+# noexec DIR: is it on a mount where nothing can be run? Its mount is named.
+noexec() {
+	noexec_mount=$(mount_of "$1") || return 1
+	case ",${noexec_mount##* }," in
+	*,noexec,*) say "${noexec_mount%% *}" ;;
+	*) return 1 ;;
+	esac
+}
+
+# above PATH: the nearest directory that is there.
+above() {
+	above=$1
+	while [ -n "$above" ] && [ ! -d "$above/" ]; do above=${above%/*}; done
+	say "${above:-/}"
+}
+
+# below_root PATH: everything that is written there stays below --root: an absolute link, or one that leads out, is refused.
+below_root() {
+	[ -n "$root" ] || return 0
+	below=$root
+	below_ifs=$IFS
+	IFS=/
+	for part in $1; do
+		IFS=$below_ifs
+		if [ -z "$part" ]; then continue; fi
+		below=$below/$part
+		if [ ! -h "$below" ]; then continue; fi
+		below_to=$(readlink "$below")
+		below_real=$(cd "$below" 2>/dev/null && pwd -P)
+		if [ -z "$below_real" ] && [ -f "$below" ]; then below_real=$(cd "${below%/*}" && cd "$(case $below_to in */*) say "${below_to%/*}/" ;; *) say . ;; esac)" 2>/dev/null && pwd -P); fi
+		case $below_to:$below_real/ in
+		/*) ;;
+		*:"$real_root"/*) continue ;;
+		esac
+		fail 5 "$below: is a link to $below_to, which is not below $root: what goes there would be written to this host; make the link relative, or remove it; nothing was changed"
+	done
+	IFS=$below_ifs
+}
+
+# all_below_root: all that this script writes to.
+all_below_root() {
+	[ -n "$root" ] || return 0
+	real_root=$(cd "$root" && pwd -P)
+	real_root=${real_root%/}
+	for below_path in "$prefix/bin" "$prefix/libexec/drydock" /etc/docker /etc/init.d /etc/conf.d /etc/default /etc/sysconfig /etc/systemd/system \
+		/etc/cron.hourly /etc/periodic/hourly /etc/group /etc/passwd; do
+		below_root "$below_path"
+	done
 }
 
 # whole DIR: every file of an unpacked package is listed and has the digest of the list; bad ones are named.
@@ -111,6 +196,35 @@ whole() {
 	fi
 	return $bad
 }
+
+# mode_of NAME: the mode that a file of the package has, whatever became of it on the way here.
+mode_of() {
+	case $1 in
+	docker/* | install.sh | init/check | init/service | init/rotate | init/cgroup-mount | init/docker.sysv | init/docker.openrc | init/docker.hourly | init/dbus.sysv) say 755 ;;
+	iptables/* | dbus/dbus-*) say 755 ;;
+	*) say 644 ;;
+	esac
+}
+
+# has_mode MODE FILE
+has_mode() {
+	case $1:$(ls -ld "$2" 2>/dev/null) in
+	755:-rwxr-xr-x* | 644:-rw-r--r--*) return 0 ;;
+	esac
+	return 1
+}
+
+# mend_modes DIR: gives the files of a whole version their modes again.
+mend_modes() {
+	sed 's/^[0-9a-f]*  //' "$1/SHA256SUMS" >"$scratch.modes"
+	while read -r f; do
+		mode=$(mode_of "$f")
+		has_mode "$mode" "$1/$f" || chmod "$mode" "$1/$f" || return 1
+	done <"$scratch.modes"
+}
+
+# first12: the beginning of a digest, which ends a version's name.
+first12() { sed 's/^\(............\).*/\1/'; }
 
 # digest FILE
 digest() {
@@ -260,6 +374,9 @@ kernel_check() {
 		fi
 	fi
 	if [ -z "$root$kernel_release$kernel_config" ]; then # it runs here: it can be asked
+		if [ "$got" -lt 3017 ] && at=$(noexec /run || noexec /var/run); then
+			note "$at is mounted noexec: before Linux 3.17 runc copies itself to /run/docker and runs there, and no container starts: remount it with exec"
+		fi
 		if [ "$got" -ge 3008 ]; then # older ones do not show them all
 			for n in pid net ipc uts mnt; do
 				[ -e "/proc/self/ns/$n" ] || lacks="$lacks namespace:$n"
@@ -271,12 +388,24 @@ kernel_check() {
 }
 
 # usable_iptables: is there an iptables that dockerd can use? It calls for -C, which came with 1.4.11.
+# It is tried, too: the one of a newer distribution wants nf_tables, which an old kernel has not. iptables_why says why not.
 usable_iptables() {
+	iptables_why=''
 	[ -z "$root" ] || return 1
 	v=$(iptables --version 2>/dev/null | sed -n 's/^iptables v\([0-9][0-9.]*\).*/\1/p')
-	[ -n "$v" ] || return 1
+	if [ -z "$v" ]; then
+		iptables_why="this host has no iptables"
+		return 1
+	fi
 	n=$(number "$v")
-	[ "$n" -gt 1004 ] || { [ "$n" = 1004 ] && [ "$(patchlevel "$v")" -ge 11 ]; }
+	if [ "$n" -lt 1004 ] || { [ "$n" = 1004 ] && [ "$(patchlevel "$v")" -lt 11 ]; }; then
+		iptables_why="this host's iptables $v is older than 1.4.11"
+		return 1
+	fi
+	[ -z "$dry" ] || return 0 # to try it may load modules of the kernel
+	iptables_says=$(iptables -t nat -S 2>&1 >/dev/null) && return 0
+	iptables_why="this host's iptables $v does not work here: $(say "$iptables_says" | sed -n 1p)"
+	return 1
 }
 
 # running_init: what starts services on this host (or in that root).
@@ -341,10 +470,25 @@ render() {
 }
 
 # put MODE FILE TARGET: a copy that appears whole.
+# The shell's own -C makes a new file, and follows no link that lies in its way.
 put() {
 	put_dir=${3%/*}
 	put_tmp=$put_dir/.${3##*/}.drydock-tmp
-	{ [ -d "$put_dir" ] || mkdir -p "$put_dir"; } && cp "$2" "$put_tmp" && chmod "$1" "$put_tmp" && mv -f "$put_tmp" "$3"
+	{ [ -d "$put_dir" ] || mkdir -p "$put_dir"; } && rm -f "$put_tmp" && (set -C && cat "$2" >"$put_tmp") && chmod "$1" "$put_tmp" && mv -f "$put_tmp" "$3"
+}
+
+# append LINE FILE: a line of its own, whether or not the last one has an end. It appears whole.
+append() {
+	append_tmp=$2.drydock-tmp
+	if [ -h "$2" ]; then append_tmp=''; fi # in place: a link stays one
+	append_end=''
+	if [ -s "$2" ] && [ -n "$(tail -c 1 "$2")" ]; then append_end='
+'; fi
+	if [ -z "$append_tmp" ] || [ ! -e "$2" ]; then
+		printf '%s%s\n' "$append_end" "$1" >>"$2"
+		return
+	fi
+	rm -f "$append_tmp" && cp -p "$2" "$append_tmp" && printf '%s%s\n' "$append_end" "$1" >>"$append_tmp" && mv -f "$append_tmp" "$2"
 }
 
 # ours FILE: does the file below root stand as one of the installed versions wrote it?
@@ -360,8 +504,10 @@ system_in() {
 	from=$base/$1
 	for f in $(cd "$from" && find etc -type f | sort); do
 		t=/$f
-		mode=644
-		if [ -x "$from/$f" ]; then mode=755; fi
+		case $f in
+		etc/init.d/* | etc/cron.hourly/* | etc/periodic/*) mode=755 ;;
+		*) mode=644 ;;
+		esac
 		if [ -f "$root$t" ] && cmp -s "$from/$f" "$root$t"; then
 			:
 		elif [ -f "$root$t" ] && ours "$t"; then
@@ -397,10 +543,22 @@ system_out() {
 	done
 }
 
+# own_service: is the init system's file for the daemon one that an installed version wrote, or not there?
+own_service() {
+	case $init in
+	sysv | openrc) service_file=/etc/init.d/docker ;;
+	systemd) service_file=/etc/systemd/system/docker.service ;;
+	*) return 0 ;;
+	esac
+	if [ ! -e "$root$service_file" ] && [ ! -h "$root$service_file" ]; then return 0; fi
+	ours "$service_file" || grep -q 'libexec/drydock/current/' "$root$service_file" 2>/dev/null
+}
+
 # service VERB: the daemon's service, on the host itself.
 service() {
 	case $init in
-	sysv | openrc) if [ -x /etc/init.d/docker ]; then /etc/init.d/docker "$1"; fi ;;
+	sysv) if [ -r "$base/current/init/service" ]; then sh "$base/current/init/service" "$1" 9>&-; fi ;;
+	openrc) if [ -x /etc/init.d/docker ] && own_service; then /etc/init.d/docker "$1" 9>&-; fi ;;
 	systemd)
 		case $1 in
 		stop) systemctl stop docker.socket docker.service ;;
@@ -466,7 +624,7 @@ make_group() {
 	else
 		gid=999
 		while grep -q "^[^:]*:[^:]*:$gid:" "$root/etc/group" 2>/dev/null; do gid=$((gid - 1)); done
-		say "docker:x:$gid:" >>"$root/etc/group"
+		append "docker:x:$gid:" "$root/etc/group"
 	fi
 }
 
@@ -479,7 +637,7 @@ make_bus_user() {
 	else
 		uid=998
 		while grep -q "^[^:]*:[^:]*:$uid:" "$root/etc/passwd" "$root/etc/group" 2>/dev/null; do uid=$((uid - 1)); done
-		say "dbus:x:$uid:$uid:system bus:/:/sbin/nologin" >>"$root/etc/passwd" && say "dbus:x:$uid:" >>"$root/etc/group"
+		append "dbus:x:$uid:$uid:system bus:/:/sbin/nologin" "$root/etc/passwd" && append "dbus:x:$uid:" "$root/etc/group"
 	fi
 }
 
@@ -532,14 +690,16 @@ relink() {
 copy_package() {
 	to=$base/$1
 	mkdir -p "$to" || return 1
-	sed 's/^[0-9a-f]*  //' "$here/SHA256SUMS" >"$scratch.files"
-	say SHA256SUMS >>"$scratch.files"
+	say SHA256SUMS >"$scratch.files" # first: it tells a version of ours from a user's directory
+	sed 's/^[0-9a-f]*  //' "$here/SHA256SUMS" >>"$scratch.files"
 	if [ -f "$here/SHA256SUMS.minisig" ]; then say SHA256SUMS.minisig >>"$scratch.files"; fi
 	while read -r f; do
-		if [ -f "$to/$f" ] && cmp -s "$here/$f" "$to/$f"; then continue; fi
-		mode=644
-		if [ -x "$here/$f" ]; then mode=755; fi
-		put $mode "$here/$f" "$to/$f" || return 1
+		mode=$(mode_of "$f")
+		if [ -f "$to/$f" ] && cmp -s "$here/$f" "$to/$f"; then
+			has_mode "$mode" "$to/$f" || chmod "$mode" "$to/$f" || return 1
+		else
+			put "$mode" "$here/$f" "$to/$f" || return 1
+		fi
 	done <"$scratch.files"
 	if [ -f "$to/iptables/$xtables" ]; then # one program by many names, which the list of digests does not have
 		for f in iptables ip6tables; do
@@ -548,7 +708,7 @@ copy_package() {
 			done
 		done
 	fi
-	helper=$to/init/check
+	if quiet "$to/init/check" digest "$profile"; then helper=$to/init/check; fi
 	sync
 	# What stands on the disk now is what counts. Files of /etc come after, they are not the package's.
 	whole "$to"
@@ -572,14 +732,62 @@ render_all() {
 		mv -f "$base/$1/.options.tmp" "$base/$1/.options"
 }
 
-# accepts DOCKERD: does that dockerd take the daemon.json that will be there? (dockerd before 23.0 cannot be asked.)
+# setting NAME FILE: the value of a setting of daemon.json, as it is written there: a word, or a list on one line.
+setting() {
+	[ -f "$2" ] || return 0
+	tr '\n' ' ' <"$2" 2>/dev/null | sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\(\[[^]]*\]\|\"[^\"]*\"\|[^],}[:space:]]*\).*/\1/p" | tr -d '"'
+}
+
+# accepts DIR: does the dockerd there take the daemon.json that will be there, with the arguments that the service gives it?
+# (dockerd before 23.0 cannot be asked.) refusal says why not; unasked, that it could not be run there.
 accepts() {
-	[ -f "$root/etc/docker/daemon.json" ] || return 0
+	json=$root/etc/docker/daemon.json
+	[ -f "$json" ] || return 0
 	ours /etc/docker/daemon.json && return 0
-	quiet "$1" --validate --config-file="$root/etc/docker/daemon.json" && return 0
-	"$1" --validate --config-file="$root/etc/docker/daemon.json" 2>"$scratch.validate" >/dev/null
+	flags=''
+	case $init in
+	sysv | openrc)
+		flags=--pidfile=/var/run/docker.pid
+		refusal="pidfile: the service's own argument says it as well: take it out"
+		if [ -n "$(setting pidfile "$json")" ]; then return 1; fi
+		refusal="hosts: fd:// is systemd's: name unix:///var/run/docker.sock"
+		case $(setting hosts "$json") in
+		*fd://*) return 1 ;;
+		esac
+		;;
+	systemd)
+		flags='-H fd://'
+		refusal="hosts: the service's own argument (-H fd://) says it as well: take it out, and name more addresses in DOCKER_OPTS"
+		if [ -n "$(setting hosts "$json")" ]; then return 1; fi
+		;;
+	esac
+	if [ -z "$root" ] && [ "$init" != none ]; then # what the operator gives the service
+		for f in /etc/default/docker /etc/sysconfig/docker /etc/conf.d/docker; do
+			more=$(value DOCKER_OPTS "$f")
+			more=${more#[\"\']}
+			flags="$flags ${more%[\"\']}"
+		done
+	fi
+	refusal='' unasked=''
+	# shellcheck disable=SC2086
+	PATH=$1:$PATH "$1/dockerd" --validate --config-file="$json" $flags 2>"$scratch.validate" >/dev/null && return 0
+	case $? in
+	126 | 127)
+		unasked=yes
+		return 0
+		;;
+	esac
 	grep -q 'unknown flag: --validate' "$scratch.validate" && return 0
+	refusal=$(sed -n 1p "$scratch.validate")
 	return 1
+}
+
+# storage_note DIR: says, before anything is changed, when a kept daemon.json names a storage driver that this dockerd lacks.
+storage_note() {
+	driver=$(setting storage-driver "$root/etc/docker/daemon.json")
+	if [ -z "$driver" ] || ! grep -q '"dockerd: graph driver ' "$1/manifest.json" 2>/dev/null; then return 0; fi
+	grep -q "\"dockerd: graph driver $driver\"" "$1/manifest.json" ||
+		note "/etc/docker/daemon.json names the storage driver $driver, which this dockerd does not have: it will not start. It has$(sed -n 's/.*"dockerd: graph driver \([a-z0-9-]*\)".*/ \1/p' "$1/manifest.json" | tr -d '\n')"
 }
 
 # in_use: the version that a running dockerd was started from.
@@ -599,12 +807,21 @@ in_use() {
 	done
 }
 
+# is_version DIR: is it one that this script made? Its name ends with its list's digest.
+is_version() {
+	if [ -h "$1" ] || [ ! -f "$1/SHA256SUMS" ]; then return 1; fi
+	case $1 in
+	*/?*-????????????) [ "$(digest "$1/SHA256SUMS" | first12)" = "${1##*-}" ] ;;
+	*) return 1 ;;
+	esac
+}
+
 # prune: only the current version, the one before it and a running one stay.
 prune() {
 	rm -rf "$base/.before"
 	keep=" $(readlink "$base/current") $(cat "$base/current/.previous" 2>/dev/null) $(in_use) "
 	for d in "$base"/*; do
-		if [ -h "$d" ]; then continue; fi
+		is_version "$d" || continue
 		case $keep in
 		*" ${d##*/} "*) ;;
 		*) act "remove the version ${d##*/}" rm -rf "$d" ;;
@@ -654,14 +871,33 @@ after() {
 	fi
 }
 
+# at_work PID: is that process an installer? The number may be another's by now.
+at_work() {
+	quiet kill -0 "$1" || return 1
+	[ -r "/proc/$1/cmdline" ] || return 0
+	tr '\0' ' ' <"/proc/$1/cmdline" | grep -q 'install\.sh'
+}
+
+# lock: one installer at a time. The lock is flock(2)'s, on descriptor 9, which the helper takes and this shell keeps: it
+# goes with this process, whatever ends it. The link .lock is what installers before this one look at.
 lock() {
+	for f in .lock .locked; do
+		if [ -e "$base/$f" ] && [ ! -h "$base/$f" ] && { [ "$f" = .lock ] || [ ! -f "$base/$f" ]; }; then
+			fail 5 "$base/$f: is not of this installer, whose lock would be there: move it away; nothing was changed"
+		fi
+	done
+	if [ -h "$base/.locked" ]; then fail 5 "$base/.locked: is a link, and not of this installer: remove it; nothing was changed"; fi
+	exec 9>>"$base/.locked" || fail 1 "$base: cannot be written"
+	if [ -n "$helper" ]; then
+		check lock <&9 >"$scratch.lock" 2>&1
+		if [ $? = 1 ]; then fail 6 "another installer ($(readlink "$base/.lock" 2>/dev/null | sed 's/^/process /')) is at work in $base"; fi
+	fi
+	tries=0
 	while ! ln -s $$ "$base/.lock" 2>/dev/null; do
 		pid=$(readlink "$base/.lock" 2>/dev/null)
-		if [ -z "$pid" ] && [ ! -h "$base/.lock" ]; then
-			[ -w "$base" ] || fail 1 "$base: cannot be written"
-			continue
-		fi
-		if quiet kill -0 "$pid"; then fail 6 "another installer (process $pid) is at work in $base"; fi
+		tries=$((tries + 1))
+		if [ $tries -gt 5 ]; then fail 1 "$base/.lock: cannot be made"; fi
+		if [ -n "$pid" ] && [ "$pid" != $$ ] && at_work "$pid"; then fail 6 "another installer (process $pid) is at work in $base"; fi
 		rm -f "$base/.lock" # of one that was killed
 	done
 	locked=yes
@@ -669,25 +905,62 @@ lock() {
 
 leave() {
 	rm -rf "${scratch%/x}"
+	if [ -n "$helper_copy" ]; then rm -f "$helper_copy"; fi
 	if [ -n "$locked" ]; then
 		rm -f "$base/.lock"
+		# Held to the end; it goes with the last version.
+		if [ ! -h "$base/current" ] && [ -z "$(ls "$base")" ]; then rm -f "$base/.locked"; fi
 		rmdir "$base" 2>/dev/null
 	fi
 }
 
-install_package() {
-	whole "$here" || fail 4 "the package in $here is damaged or not whole (see above): copy it again; nothing was changed"
-	if [ -n "$key" ]; then
-		[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "--key: the package is not signed (no SHA256SUMS.minisig); nothing was changed"
-		check signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" || fail 4 "SHA256SUMS: the signature is not good (see above); nothing was changed"
+# remembered NAME: says that a choice was made when the installed version was.
+remembered() {
+	case " $said_with " in
+	*" $1 "*) ;;
+	*) say " (said when $(readlink "$base/current") was installed, and remembered)" ;;
+	esac
+}
+
+# check_signature: by the key that was named, or the one that an earlier package was installed with. A forged package can
+# bring a forged init/check: the host's minisign or the installed version's is asked first.
+check_signature() {
+	asked=--key
+	if [ -z "$key" ] && [ -f "$base/.key" ] && [ -z "$forget_key" ]; then
+		key=$base/.key
+		asked="the key of the installed version"
 	fi
-	if [ -n "$with_iptables" ] && [ ! -f "$here/iptables/$xtables" ]; then
-		fail 5 "--with-iptables: this package carries no iptables: build its stack with extras = [\"iptables\"]"
+	if [ -z "$key" ]; then return 0; fi
+	[ -r "$key" ] || fail 2 "--key: cannot read $key"
+	if [ -f "$base/.key" ] && [ -z "$forget_key" ] && [ "$(sed -n 2p "$key")" != "$(sed -n 2p "$base/.key")" ]; then
+		fail 4 "--key: $key is not the key that the installed version was signed with: --forget-key takes the new one; nothing was changed"
 	fi
-	if [ -n "$with_dbus" ] && [ ! -f "$here/dbus/dbus-daemon" ]; then
-		fail 5 "--with-dbus: this package carries no dbus: build its stack with extras = [\"dbus\"]"
+	[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "$asked: the package is not signed (no SHA256SUMS.minisig)$(case $asked in the*) say '; --forget-key takes it all the same' ;; esac); nothing was changed"
+	if have minisign; then
+		minisign -V -q -p "$key" -m "$here/SHA256SUMS" -x "$here/SHA256SUMS.minisig" >"$scratch.signed" 2>&1 || {
+			sed -n 1p "$scratch.signed" >&2
+			fail 4 "SHA256SUMS: the signature is not good, says this host's minisign (see above); nothing was changed"
+		}
+	elif quiet "$base/current/init/check" digest "$profile"; then
+		"$base/current/init/check" signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" >&2 ||
+			fail 4 "SHA256SUMS: the signature is not good, says the installed version (see above); nothing was changed"
+	elif [ -n "$helper" ]; then
+		check signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" >&2 || fail 4 "SHA256SUMS: the signature is not good (see above); nothing was changed"
+		note "the signature was checked by a program of the package itself (no minisign here, nothing installed): that finds damage, and no forger who changed it"
+	else
+		fail 3 "--key: nothing here can check a signature (no minisign, and init/check cannot be run); nothing was changed"
 	fi
-	if [ -z "$no_kernel" ]; then kernel_check; fi
+}
+
+# older A B: is version A older than B?
+older() {
+	older_a=$(number "$1")
+	older_b=$(number "$2")
+	[ "$older_a" -lt "$older_b" ] || { [ "$older_a" = "$older_b" ] && [ "$(patchlevel "$1")" -lt "$(patchlevel "$2")" ]; }
+}
+
+# places_free: no file of somebody else is where a command goes.
+places_free() {
 	for f in $(wanted); do
 		at=$root$prefix/bin/${f##*/}
 		if [ -e "$at" ] || [ -h "$at" ]; then
@@ -697,17 +970,41 @@ install_package() {
 			esac
 		fi
 	done
-	new=$version-$(digest "$here/SHA256SUMS" | sed 's/^\(............\).*/\1/')
+}
+
+install_package() {
+	whole "$here" || fail 4 "the package in $here is damaged or not whole (see above): copy it again; nothing was changed"
+	check_signature
+	if [ -n "$with_iptables" ] && [ ! -f "$here/iptables/$xtables" ]; then
+		fail 5 "--with-iptables$(remembered iptables): this package carries no iptables: build its stack with extras = [\"iptables\"], or say --without-iptables"
+	fi
+	if [ -n "$with_dbus" ] && [ ! -f "$here/dbus/dbus-daemon" ]; then
+		fail 5 "--with-dbus$(remembered dbus): this package carries no dbus: build its stack with extras = [\"dbus\"], or say --without-dbus"
+	fi
+	if [ -z "$no_kernel" ]; then kernel_check; fi
+	places_free
 	old=$(readlink "$base/current" 2>/dev/null)
+	if [ -n "$old" ] && [ -z "$downgrade" ] && older "$version" "${old%-*}"; then
+		fail 5 "docker ${old%-*} is installed, and $version is older: --downgrade installs it (--rollback goes back to the version before); nothing was changed"
+	fi
+	if [ -z "$root" ]; then
+		at=$(noexec "$(above "$prefix")") && fail 3 "$prefix: nothing can be run there: $at is mounted noexec: remount it, or choose another --prefix; nothing was changed"
+	fi
+	if [ -n "$restart" ] && ! own_service; then
+		fail 5 "--restart: $service_file is not of this installer, and starts another daemon: move it away and say this again; nothing was changed"
+	fi
+	storage_note "$here"
+	new=$version-$(digest "$here/SHA256SUMS" | first12)
 	need=$(($(du -sk "$here" | sed 's/[^0-9].*//') + 1024))
-	at=$root$prefix
-	while [ ! -d "$at/" ]; do at=${at%/*}; done
+	at=$(above "$root$prefix")
 	# The last line's fields end in: available, used %, where it is mounted.
 	free=$(df -kP "$at/" 2>/dev/null | sed -n '$p' | sed 's/^.* \([0-9][0-9]*\)  *[0-9]*%.*/\1/')
 	case $free in
 	'' | *[!0-9]*) ;;
 	*) if [ ! -d "$base/$new" ] && [ "$free" -lt "$need" ]; then fail 1 "$at: has $free KiB free, needs $need; nothing was changed"; fi ;;
 	esac
+	accepts "$here/docker" || fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $refusal; change it first; nothing was changed"
+	if [ ! -d "$base/$new" ]; then fresh=yes; fi
 	act "copy the package to $base/$new" copy_package "$new"
 	if [ -n "$dry" ]; then
 		system_files >"$scratch.system"
@@ -735,12 +1032,20 @@ install_package() {
 		if [ -n "$restart" ]; then say "would restart the daemon"; fi
 		return 0
 	fi
-	accepts "$base/$new/docker/dockerd" || fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $(sed -n 1p "$scratch.validate"); change it first; nothing was changed"
+	if [ -n "$unasked" ] && ! accepts "$base/$new/docker"; then # the package lies where nothing can be run
+		if [ -n "$fresh" ]; then rm -rf "${base:?}/$new"; fi
+		fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $refusal; change it first; nothing was changed"
+	fi
+	if [ -n "$unasked" ]; then note "$base/$new/docker/dockerd cannot be run here: $root/etc/docker/daemon.json was not checked"; fi
 	act "write the system's files for this host" render_all "$new"
 	act "make the group docker" make_group
 	if [ -n "$with_dbus" ]; then act "make the user dbus" make_bus_user; fi
 	commands_in
 	switch "$new"
+	if [ -n "$forget_key" ]; then rm -f "$base/.key"; fi
+	if [ -n "$key" ] && [ "$key" != "$base/.key" ]; then
+		act "remember the key in $base/.key" put 644 "$key" "$base/.key"
+	fi
 	if [ "$old" = "$new" ]; then
 		say "docker $version ($new) is installed in $root$prefix"
 	elif [ -n "$old" ]; then
@@ -754,7 +1059,7 @@ install_package() {
 		elif [ "$iptables" = yes ]; then
 			say "iptables: dockerd makes its rules with this host's"
 		else
-			say "iptables: off in daemon.json; published ports go through docker-proxy, containers reach the outside only by routes that you make"
+			say "iptables: off in daemon.json${iptables_why:+ ($iptables_why; --with-iptables takes that of the package, where it has one)}; published ports go through docker-proxy, containers reach the outside only by routes that you make"
 		fi
 	fi
 	if [ -n "$with_dbus" ] && ! grep -q ' /etc/init.d/dbus$' "$scratch.system"; then
@@ -768,15 +1073,16 @@ roll_back() {
 	[ -n "$old" ] || fail 7 "nothing is installed in $root$prefix"
 	to=$(cat "$base/current/.previous" 2>/dev/null)
 	if [ -z "$to" ] || [ ! -d "$base/$to" ]; then fail 7 "no version before $old is here"; fi
-	helper=$base/$to/init/check
 	whole "$base/$to" || fail 4 "the version $to is damaged (see above): install its package again; nothing was changed"
 	init=$(value init "$base/$to/.options")
 	with_dbus=$(value with_dbus "$base/$to/.options")
-	accepts "$base/$to/docker/dockerd" || fail 5 "$root/etc/docker/daemon.json is not accepted by the dockerd of $to: $(sed -n 1p "$scratch.validate"); change it first; nothing was changed"
+	accepts "$base/$to/docker" || fail 5 "$root/etc/docker/daemon.json is not accepted by the dockerd of $to: $refusal; change it first; nothing was changed"
+	places_free
 	if [ -n "$dry" ]; then
 		say "would switch from $old to $to and put its files into /etc"
 		return 0
 	fi
+	act "mend the modes of $to" mend_modes "$base/$to"
 	commands_in
 	switch "$to"
 	say "$to is installed in $root$prefix; --rollback goes back to $old"
@@ -802,12 +1108,18 @@ uninstall() {
 	commands_out ''
 	act "remove $base/current" rm -f "$base/current"
 	for d in "$base"/*; do
-		if [ -d "$d" ] && [ ! -h "$d" ]; then act "remove $d" rm -rf "$d"; fi
+		if is_version "$d"; then
+			act "remove $d" rm -rf "$d"
+		elif [ -d "$d" ] && [ ! -h "$d" ]; then
+			note "$d is not of this installer, and stays"
+		fi
 	done
 	if [ -z "$dry" ]; then
-		rm -rf "$base/.before" "$base/.current"
+		rm -rf "$base/.before" "$base/.current" "$base/.key"
 		rmdir "$root/etc/docker" 2>/dev/null
-		say "uninstalled from $root$prefix; what stays: /var/lib/docker, /var/lib/containerd, /var/log/docker.log, the group docker, and what you changed"
+		bus_stays=''
+		if [ -n "$with_dbus" ] && grep -q '^dbus:' "$root/etc/passwd" 2>/dev/null; then bus_stays=', the user and the group dbus'; fi
+		say "uninstalled from $root$prefix; what stays: /var/lib/docker, /var/lib/containerd, /var/log/docker.log, the group docker$bus_stays, and what you changed"
 	fi
 }
 
@@ -832,7 +1144,7 @@ main() {
 	umask 022
 	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
 	bus="dbus-daemon dbus-send dbus-uuidgen" xtables=xtables-legacy-multi
-	dry='' locked='' helper='' old_init='' told='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
+	dry='' locked='' helper='' helper_copy='' said_with='' forget_key='' downgrade='' iptables_why='' refusal='' unasked='' fresh='' old_init='' told='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
 	with_iptables=unset with_dbus=unset verb=install_package
 	for a in "$@"; do
 		case $a in
@@ -852,12 +1164,14 @@ main() {
 			esac
 			;;
 		--init=sysv | --init=openrc | --init=systemd | --init=none) init=${a#*=} ;;
-		--with-iptables) with_iptables=yes ;;
+		--with-iptables) with_iptables=yes said_with="$said_with iptables" ;;
 		--without-iptables) with_iptables='' ;;
-		--with-dbus) with_dbus=yes ;;
+		--with-dbus) with_dbus=yes said_with="$said_with dbus" ;;
 		--without-dbus) with_dbus='' ;;
 		--restart) restart=yes ;;
 		--key=?*) key=${a#*=} ;;
+		--forget-key) forget_key=yes ;;
+		--downgrade) downgrade=yes ;;
 		--kernel-config=?*) kernel_config=${a#*=} ;;
 		--kernel-release=?*) kernel_release=${a#*=} ;;
 		--no-kernel-check) no_kernel=yes ;;
@@ -868,6 +1182,7 @@ main() {
 		*) fail 2 "got \"$a\", want one of the options that --help lists" ;;
 		esac
 	done
+	CDPATH='' # cd would say where it went
 	here=$(cd "${0%/*}" 2>/dev/null && pwd -P) || here=$(pwd -P)
 	case $0 in */*) ;; *) here=$(pwd -P) ;; esac
 	case $here in
@@ -902,6 +1217,8 @@ main() {
 	scratch=$scratch/x
 	trap leave 0
 	trap 'exit 130' 1 2 15
+	if [ $verb != status ]; then all_below_root; fi
+	find_helper
 	if [ -z "$dry" ] && [ $verb != status ]; then
 		mkdir -p "$base" || fail 1 "cannot make $base"
 		lock
