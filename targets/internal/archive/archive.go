@@ -21,7 +21,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,7 +55,7 @@ func Decompress(r io.Reader, format string) (io.Reader, error) {
 	case "gz":
 		return gzip.NewReader(r)
 	case "xz":
-		return xz.NewReader(r)
+		return newXz(r)
 	case "tar":
 		return r, nil
 	case "deb":

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/ulikunitz/xz"
 )
 
 // member is one file of an "ar".
@@ -57,14 +55,7 @@ func gz(t testing.TB, data []byte) []byte {
 
 func TestADebIsTheTarOfItsDataInEachCompression(t *testing.T) {
 	data := tarOf(t, file("./usr/include/linux/quota.h", "quota"))
-	var x bytes.Buffer
-	w, err := xz.NewWriter(&x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Write(data)
-	w.Close()
-	for name, body := range map[string][]byte{"data.tar": data, "data.tar.gz": gz(t, data), "data.tar.xz": x.Bytes(), "data.tar.gz/": gz(t, data)} {
+	for name, body := range map[string][]byte{"data.tar": data, "data.tar.gz": gz(t, data), "data.tar.xz": xzOf(18, data), "data.tar.gz/": gz(t, data)} {
 		p := filepath.Join(t.TempDir(), "x.deb")
 		// What comes after the data is nobody's.
 		if err := os.WriteFile(p, debOf(member{name: name, body: body}, member{name: "_gpgbuilder", body: []byte("signature")}), 0o644); err != nil {
