@@ -94,10 +94,9 @@ func ExtractOnly(r io.Reader, dir string, strip int, want func(name string) bool
 			return fmt.Errorf("entry %q: %w", h.Name, err)
 		}
 	}
-	// The kernel's own walk has the last word: a link whose parts are each harmless may still lead out.
-	for name := range x.links {
-		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("link %q: %w", name, err)
+	for name := range x.links { // each part may be harmless, and the whole still lead out
+		if err := leadsOut(root, name); err != nil {
+			return err
 		}
 	}
 	if x.files == 0 {
@@ -159,34 +158,15 @@ func (x *extractor) entry(h *tar.Header, r io.Reader) error {
 	if h.Mode&0o6000 != 0 {
 		return fmt.Errorf("mode %04o: setuid and setgid files are refused", h.Mode&0o7777)
 	}
-	for p := path.Dir(name); p != "."; p = path.Dir(p) {
-		if x.links[p] {
-			return fmt.Errorf("would be written through the link %q", p)
-		}
-	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		return x.mkdir(name)
 	case tar.TypeReg:
 		return x.file(name, h, r)
 	case tar.TypeSymlink:
-		if path.IsAbs(h.Linkname) || !filepath.IsLocal(path.Join(path.Dir(name), h.Linkname)) {
-			return fmt.Errorf("link to %q leaves the tree", h.Linkname)
-		}
-		if err := x.free(name); err != nil {
-			return err
-		}
-		x.links[name] = true
-		return x.root.Symlink(h.Linkname, name)
+		return x.symlink(name, h.Linkname)
 	case tar.TypeLink:
-		target, ok := x.stripped(h.Linkname)
-		if !ok || path.IsAbs(h.Linkname) || slices.Contains(strings.Split(h.Linkname, "/"), "..") {
-			return fmt.Errorf("hard link to %q leaves the tree", h.Linkname)
-		}
-		if err := x.free(name); err != nil {
-			return err
-		}
-		return x.root.Link(target, name)
+		return x.hardLink(name, h.Linkname)
 	}
 	return fmt.Errorf("type %q: only files, directories and links are accepted", h.Typeflag)
 }
@@ -204,6 +184,9 @@ func (x *extractor) stripped(name string) (string, bool) {
 func (x *extractor) mkdir(name string) error {
 	if x.dirs[name] {
 		return nil
+	}
+	if err := x.noLink(name); err != nil {
+		return err
 	}
 	if err := x.root.MkdirAll(name, 0o755); err != nil {
 		return err
@@ -574,17 +557,26 @@ func Member(file, format, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
+	data, err := MemberOf(r, name)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", file, err)
+	}
+	return data, err
+}
+
+// MemberOf is Member of a tar.
+func MemberOf(r io.Reader, name string) ([]byte, error) {
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
-			return nil, fmt.Errorf("%s: no %s in it: %w", file, name, fs.ErrNotExist)
+			return nil, fmt.Errorf("no %s in it: %w", name, fs.ErrNotExist)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
 		if h.Typeflag == tar.TypeReg && strings.HasSuffix("/"+path.Clean(h.Name), "/"+name) {
 			if h.Size > maxMember {
-				return nil, fmt.Errorf("%s: %s: got %d bytes, want at most %d", file, name, h.Size, maxMember)
+				return nil, fmt.Errorf("%s: got %d bytes, want at most %d", name, h.Size, maxMember)
 			}
 			return io.ReadAll(tr)
 		}

@@ -173,7 +173,7 @@ func (f *Forge) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, [
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
 	} else {
 		for _, a := range in.found.Archives() {
-			sum, err := f.store.Digests.Of(a.Path)
+			sum, err := a.Hashed()
 			if err != nil {
 				return nil, nil, err
 			}

@@ -66,10 +66,7 @@ func (d *Digests) of(key, path string, hash func(string) (string, error)) (strin
 	if err != nil {
 		return "", err
 	}
-	now := stamp{Size: fi.Size(), Mtime: fi.ModTime().UnixNano()}
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		now.Inode, now.Ctime = st.Ino, st.Ctim.Nano()
-	}
+	now := stampOf(fi, "")
 	d.mu.Lock()
 	was, ok := d.known[key]
 	d.mu.Unlock()
@@ -83,6 +80,14 @@ func (d *Digests) of(key, path string, hash func(string) (string, error)) (strin
 	d.known[key], d.dirty = now, true
 	d.mu.Unlock()
 	return now.SHA256, nil
+}
+
+func stampOf(fi os.FileInfo, sha string) stamp {
+	st := stamp{Size: fi.Size(), Mtime: fi.ModTime().UnixNano(), SHA256: sha}
+	if sys, ok := fi.Sys().(*syscall.Stat_t); ok {
+		st.Inode, st.Ctime = sys.Ino, sys.Ctim.Nano()
+	}
+	return st
 }
 
 // Forget empties the memory, so that everything is hashed again.

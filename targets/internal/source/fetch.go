@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -73,6 +74,7 @@ type Found struct {
 	// Edit says that it is an open edit: a checkout with patches and libraries in it.
 	Edit bool
 	only []string // the parts of a directory that are used; by default those of Layout
+	sum  string   // the digest of the archive at Path, as it was checked
 }
 
 // Checkout says that the source is the user's own directory.
@@ -82,9 +84,13 @@ func (f *Found) Checkout() bool { return f.Origin == nil }
 func (f *Found) Archives() []*Found { return append([]*Found{f}, f.With...) }
 
 // Member gives the content of the file whose name is name below any leading directories.
-func (f *Found) Member(name string) ([]byte, error) {
+func (f *Found) Member(name string) (data []byte, err error) {
 	if !f.Checkout() {
-		return archive.Member(f.Path, stack.Format(f.Path), name)
+		err = f.read(func(tar io.Reader) (err error) { data, err = archive.MemberOf(tar, name); return err })
+		if err != nil {
+			err = fmt.Errorf("%s: %w", f.Path, err)
+		}
+		return data, err
 	}
 	for _, d := range f.dirs() {
 		if data, err := os.ReadFile(filepath.Join(f.Path, d, name)); !errors.Is(err, fs.ErrNotExist) {
@@ -176,7 +182,7 @@ func (s *Store) locate(owner string, o *stack.Origin, l *stack.Lock) (*Found, er
 	case got != line.SHA256:
 		return nil, fmt.Errorf("%s: sha256: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.SHA256)
 	}
-	return &Found{Origin: o, Path: p, SHA256: got}, nil
+	return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil
 }
 
 // Unknown stands for the digest of what the lock does not know.
@@ -308,7 +314,7 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 			found, err := s.record(owner, l, o, p, got)
 			return found, nil, err
 		}
-		return &Found{Origin: o, Path: p, SHA256: got}, nil, nil
+		return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil, nil
 	}
 	return nil, tried, nil
 }
@@ -358,7 +364,7 @@ func (s *Store) record(owner string, l *stack.Lock, o *stack.Origin, p, sha stri
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.File = append(l.File, &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()})
-	return &Found{Origin: o, Path: p, SHA256: sha}, nil
+	return &Found{Origin: o, Path: p, SHA256: sha, sum: sha}, nil
 }
 
 // FetchAll runs get for every name, some at a time, and gives all errors.

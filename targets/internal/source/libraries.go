@@ -107,6 +107,9 @@ func (s *Store) gather(ctx context.Context, packages []string, l *stack.Lock, f 
 			return "", context.Cause(ctx)
 		}
 	}
+	if err := archive.CheckLinks(libs); err != nil { // of one package through those of another
+		return "", fmt.Errorf("the packages together: %w", err)
+	}
 	if _, err := Unpack(f, tree); err != nil {
 		return "", err
 	}
@@ -177,6 +180,11 @@ func reached(tree string, layout map[string]string, libs string) ([]archive.Entr
 
 // kept lists what of libs is in the directories, and the licences above them.
 func kept(libs string, dirs map[string]bool) ([]archive.Entry, error) {
+	root, err := os.OpenRoot(libs)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
 	src := filepath.Join(libs, gocode)
 	names := map[string]bool{}
 	var es []archive.Entry
@@ -189,7 +197,10 @@ func kept(libs string, dirs map[string]bool) ([]archive.Entry, error) {
 			p := filepath.Join(dir, f.Name())
 			rel, _ := filepath.Rel(src, p)
 			name := path.Join("src", filepath.ToSlash(rel))
-			fi, err := os.Stat(p) // a link to a file becomes one; one that leads nowhere is left out
+			fi, err := root.Stat(filepath.Join(gocode, rel)) // a link to a file becomes one; one that leads nowhere is left out
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 			if err == nil && fi.Mode().IsRegular() && want(f.Name()) && !names[name] {
 				names[name] = true
 				es = append(es, archive.Entry{Name: name, Path: p, Mode: 0o644})

@@ -17,6 +17,7 @@ import (
 	"drydock/targets/internal/ui"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/mod/zip"
 )
 
@@ -138,6 +139,14 @@ func (s *Store) UnpackToolchain(release string, l *stack.Lock) (err error) {
 	tree := filepath.Join(tmp, "go")
 	if err := zip.Unzip(tree, module.Version{Path: toolchainModule, Version: toolchainVersion(release)}, file); err != nil {
 		return fmt.Errorf("unpack %s: %w", file, err)
+	}
+	// What lies there now was read a second time.
+	got, err = dirhash.HashDir(tree, toolchainModule+"@"+toolchainVersion(release), dirhash.Hash1)
+	if err == nil && got != line.Sum {
+		err = fmt.Errorf("%s changed after it was checked: got %s, want %s: move it away, then run \"mage fetch\"", file, got, line.Sum)
+	}
+	if err != nil {
+		return err
 	}
 	for _, g := range []string{"bin/*", "pkg/tool/*/*"} { // a module zip has no modes
 		for _, n := range archive.Glob(tree, g) {

@@ -153,6 +153,11 @@ func Unpack(f *Found, dir string) (told []string, err error) {
 			return nil, fmt.Errorf("unpack %s: %w", a.Path, err)
 		}
 	}
+	if len(f.With) > 0 {
+		if err := archive.CheckLinks(dir); err != nil {
+			return nil, err
+		}
+	}
 	if f.Origin.Series == "" {
 		return nil, nil
 	}
@@ -171,18 +176,6 @@ func Unpack(f *Found, dir string) (told []string, err error) {
 	return Apply(dir, ps)
 }
 
-func unpack(f *Found, dir string, want func(string) bool) error {
-	r, err := archive.Open(f.Path, stack.Format(f.Path))
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return archive.ExtractOnly(r, dir, f.Origin.StripCount(), want)
-}
-
 // Prepare makes the private tree of a component: archive, vendor tree, module files; without patches of ours. What is told is
 // Apply's.
 func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) (told []string, err error) {
@@ -196,35 +189,6 @@ func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string)
 		err = modFiles(dir, "vendor.mod")
 	}
 	return told, err
-}
-
-// unpackVendor unpacks what was restored of a source into its tree.
-func (s *Store) unpackVendor(c *stack.Component, l *stack.Lock, f *Found, dir string) error {
-	line, err := s.VendorFile(c, l, f)
-	if err != nil {
-		return err
-	}
-	if line == nil {
-		return &MissingError{fmt.Sprintf("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)}
-	}
-	into := dir
-	if len(f.Layout) > 0 {
-		into = filepath.Join(dir, Libraries)
-	} else if err := os.RemoveAll(filepath.Join(dir, "vendor")); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(into, 0o755); err != nil {
-		return err
-	}
-	r, err := archive.Open(filepath.Join(s.Dir, line.Name), "gz")
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if err := archive.Extract(r, into, 0); err != nil {
-		return fmt.Errorf("unpack %s: %w", line.Name, err)
-	}
-	return nil
 }
 
 // stubMod writes the go.mod that -modfile wants beside it: the module and go lines of the other file.
