@@ -53,6 +53,15 @@ func (f *Forge) against(dir string, record bool) error {
 			case i >= 0 && there.Outputs[i].SHA256 == o.SHA256:
 				same++
 				row[3], row[4] = firstOf(o.SHA256), f.UI.Good("identical")
+				// By the records; what is said is said of the files.
+				d := f.records().Damage(&graph.Record{Outputs: []graph.Output{o}}, true)
+				if d == "" {
+					d = other.Damage(&graph.Record{Outputs: there.Outputs[i : i+1]}, true)
+				}
+				if d != "" {
+					row[4] = f.UI.Bad("DIFFERS") + ": not as it was built: " + d
+					same, differ, bad = same-1, differ+1, bad+1
+				}
 			default:
 				ok := allowed
 				text := why

@@ -222,7 +222,7 @@ func Status(ctx context.Context) error {
 			}
 			rows = append(rows, []string{p.Name, f.versionOf(p.Name), state, size, built, took, why})
 		}
-		f.UI.Text(ui.Table(rows))
+		f.UI.Text(ui.Table(rows) + "fresh: as recorded, by size, mode, time and inode; \"mage verify -full\" reads what is in the files\n")
 		return nil
 	})
 }

@@ -28,6 +28,9 @@ func Features(ctx context.Context, record bool) error {
 		if err := f.confined(); err != nil {
 			return err
 		}
+		if err := f.wholeOutputs(); err != nil {
+			return err
+		}
 		have, err := f.features(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))

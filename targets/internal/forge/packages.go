@@ -191,7 +191,7 @@ func (f *Forge) examine(ctx context.Context, k *kept, opt Options) error {
 	// The table of "mage verify" is not what somebody wants to read every night.
 	loud := f.UI
 	f.UI = ui.To(io.Discard)
-	err := f.verify(ctx, false)
+	err := f.verify(ctx, true)
 	quiet := f.UI
 	f.UI = loud
 	err = errors.Join(err, unlessStopped(ctx, func() error { return f.verifyPackage(quiet) }))

@@ -58,7 +58,7 @@ func (f *Forge) summary(results []graph.Result) {
 	case failed > 0:
 		f.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
 	case worked == 0:
-		f.UI.Line("drydock: %s: nothing to do: %d fresh, %s", f.Stack.Name, len(results), total)
+		f.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s", f.Stack.Name, len(results), total)
 	default:
 		f.UI.Line("drydock: %s: built %d of %d, %s", f.Stack.Name, worked, len(results), total)
 	}

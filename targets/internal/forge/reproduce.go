@@ -199,9 +199,13 @@ func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same b
 	for _, n := range parts {
 		var recs []*graph.Record
 		for _, r := range roots {
-			rec := (&graph.Graph{Root: r, Records: filepath.Join(r, "build", f.Stack.Name, "record")}).Load(n)
+			g := &graph.Graph{Root: r, Records: filepath.Join(r, "build", f.Stack.Name, "record")}
+			rec := g.Load(n)
 			if rec == nil {
 				return nil, false, 0, fmt.Errorf("%s was not built in %s", n, f.rel(r))
+			}
+			if d := g.Damage(rec, true); d != "" {
+				return nil, false, 0, fmt.Errorf("%s is not as it was built in %s: %s", n, f.rel(r), d)
 			}
 			recs = append(recs, rec)
 		}
@@ -217,7 +221,7 @@ func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same b
 			if published(recs[0], o) {
 				continue
 			}
-			here, wrong := asBuilt(mine, recs[0], o)
+			here, wrong := f.asBuilt(mine, recs[0], o)
 			if wrong {
 				here, other = f.UI.Bad("DIFFERS")+": "+here, other+1
 			}
@@ -237,7 +241,7 @@ func (f *Forge) compare(roots []string, parts []string) (rows [][]string, same b
 
 // asBuilt says how an output that came out the same twice compares with what is built in this repository; wrong says that
 // the same inputs made something else.
-func asBuilt(mine, rec *graph.Record, o graph.Output) (text string, wrong bool) {
+func (f *Forge) asBuilt(mine, rec *graph.Record, o graph.Output) (text string, wrong bool) {
 	if mine == nil {
 		return "nothing", false
 	}
@@ -250,6 +254,9 @@ func asBuilt(mine, rec *graph.Record, o graph.Output) (text string, wrong bool) 
 	}
 	if sum := mine.Outputs[i].SHA256; sum != o.SHA256 {
 		return firstOf(sum), true
+	}
+	if d := f.records().Damage(&graph.Record{Outputs: mine.Outputs[i : i+1]}, true); d != "" {
+		return "not as it was built: " + d, true
 	}
 	return "the same", false
 }
@@ -290,6 +297,9 @@ func (f *Forge) recordDigests(root string, components []string) error {
 	return archive.WriteFile(f.digestsFile(), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
+// identical is said only of files that were hashed in this run.
+const identical = "bit-identical to the recorded build"
+
 // heldAgainst says of one component how it compares with the recorded builds; wrong says that it is not what the same
 // inputs made elsewhere.
 func heldAgainst(all *stack.Recorded, rec *graph.Record) (text string, wrong bool) {
@@ -319,7 +329,7 @@ func heldAgainst(all *stack.Recorded, rec *graph.Record) (text string, wrong boo
 	slices.Sort(differ)
 	switch {
 	case differ == nil:
-		return "bit-identical to the recorded build", false
+		return identical, false
 	case b.Key == mine.Key:
 		return fmt.Sprintf("%s differs from the recorded build, which had the same inputs", strings.Join(differ, ", ")), true
 	default:

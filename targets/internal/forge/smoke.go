@@ -39,6 +39,9 @@ type smokeReport struct {
 // With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of it.
 func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 	return command(ctx, func(ctx context.Context, f *Forge) error {
+		if write && bin != "" {
+			return fail(CodeOther, fmt.Errorf("-write is of the stack's own files: got -bin=%s, want none", bin))
+		}
 		if !write {
 			_, err := f.smoke(ctx, kernel, bin, asJSON)
 			return err
@@ -118,6 +121,9 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*sm
 		c.Bin = f.output("bin")
 		if _, err := os.Stat(c.Bin); err != nil {
 			return nil, fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", f.Stack.Name))
+		}
+		if err := f.wholeOutputs(); err != nil {
+			return nil, err
 		}
 	}
 	f.extras(&c)
