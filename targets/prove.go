@@ -6,10 +6,12 @@ import (
 	"drydock/targets/internal/forge"
 )
 
-// Verify examines the built files and the package.
+// Verify examines the built files and the packages.
 //
 // Of each file: whether it is static, its hardening, the oldest kernel, its version, what is built in, and whether it is
-// the recorded one; of the package, its checksums and its signature.
+// unchanged by size, mode, time and inode; with -full, whether its bytes are those that were built, and those of the
+// recorded build. The packages are hashed in any case: the one that was built, its list, owners, modes, links and
+// signature, and those that are kept.
 //
 // Example: mage verify -full
 func Verify(ctx context.Context,

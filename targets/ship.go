@@ -10,7 +10,7 @@ import (
 
 // Packages lists the packages that are kept, what they passed, and which is the latest.
 //
-// KEEP=<n> says how many are kept, 5 by default.
+// They are hashed: one that is not what was kept fails, with the exit code 5. KEEP=<n> says how many are kept, 5 by default.
 //
 // Example: mage packages
 func Packages(ctx context.Context) error { return forge.Packages(ctx) }

@@ -457,10 +457,10 @@ func SHA256File(file string) (string, error) {
 
 // Stamp is what tells without reading that a file is the one that it was: not proof, but the price of one system call.
 type Stamp struct {
-	Size  int64       // bytes; of a directory, of all files below it
-	Mtime int64       // ns since 1970; of a directory, a number that another time, mode or inode of anything in it changes
-	Mode  fs.FileMode // permissions, with setuid, setgid and sticky
-	Inode uint64
+	Size  int64       `json:"size"`           // bytes; of a directory, of all files below it
+	Mtime int64       `json:"mtime_ns"`       // since 1970; of a directory, a number that another time, mode or inode of anything in it changes
+	Mode  fs.FileMode `json:"mode,omitempty"` // permissions, with setuid, setgid and sticky
+	Inode uint64      `json:"inode,omitempty"`
 }
 
 // Stat returns the stamp of a file, of a link itself, or of a directory with all that is in it.

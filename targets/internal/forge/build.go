@@ -21,6 +21,7 @@ import (
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/prove"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/release"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -495,7 +496,7 @@ func (f *Forge) sweep() {
 		f.sweeping.Go(func() { source.RemoveAll(d) })
 	}
 	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
-	locked := slices.Concat([]string{f.build("record")}, archive.Glob(f.build("store"), "*"), archive.Glob(f.output(packagesDir), "*"))
+	locked := slices.Concat([]string{f.build("record")}, archive.Glob(f.build("store"), "*"), archive.Glob(f.output(release.Dir), "*"))
 	for _, dir := range append(slices.Clip(locked), f.output(), f.build(), f.store.Dir, filepath.Join(f.Root, ".cache")) {
 		for _, p := range archive.Glob(dir, ".tmp-*") {
 			mine := slices.Contains(locked, dir) || dir == f.output() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")

@@ -244,7 +244,7 @@ func VerifyBundle(file string) error {
 	if len(problems) > 0 {
 		return fail(CodeSources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
 	}
-	signed, err := checkList(list, signature)
+	signed, err := checkList(pack.BundleSums, list, signature)
 	if err != nil {
 		return fail(CodeSources, fmt.Errorf("%s: %w", file, err))
 	}
@@ -254,17 +254,6 @@ func VerifyBundle(file string) error {
 	}
 	u.Line("bundle    good: every file is as it was made; %s", signed)
 	return nil
-}
-
-// checkList checks the signature of a bundle's list where a key is known, and returns what can be said of it.
-func checkList(list, signature []byte) (string, error) {
-	switch key := publicKey(); {
-	case key != "":
-		return "signed with " + key, pack.CheckSignature(key, pack.BundleSums, list, signature)
-	case signature != nil:
-		return "signed; VERIFY_KEY=<public key> checks that", nil
-	}
-	return "not signed", nil
 }
 
 // checkedList is the list that an unpacked bundle was last held against.
@@ -292,7 +281,7 @@ func checkBundle(root string, u *ui.UI) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	signed, err := checkList(list, signature)
+	signed, err := checkList(pack.BundleSums, list, signature)
 	if err != nil {
 		return &source.MissingError{Text: fmt.Sprintf("%s: %v: nothing of this bundle is used", pack.BundleSums, err)}
 	}

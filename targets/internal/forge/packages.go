@@ -1,11 +1,11 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,30 +13,14 @@ import (
 	"strings"
 	"time"
 
-	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
+	"drydock/targets/internal/release"
 	"drydock/targets/internal/ui"
-)
-
-// output/<stack>/packages has a directory for each package that is kept, named by version and build time, and latest is a
-// link to the one to take: the newest that was examined and found right, or the one that somebody went back to.
-const (
-	packagesDir = "packages"
-	latestLink  = "latest"
-	passedFile  = "passed"    // what a package passed, and when
-	withdrawn   = "withdrawn" // somebody went back from it: latest never moves to the same bytes again
 )
 
 // keptPackages is how many packages are kept when KEEP does not say otherwise.
 const keptPackages = 5
-
-// kept is one package that is kept.
-type kept struct {
-	Name, File, SHA256 string
-	Passed             string // empty when it did not
-	Withdrawn          bool
-}
 
 func (f *Forge) keepCount() (int, error) {
 	v := os.Getenv("KEEP")
@@ -50,62 +34,16 @@ func (f *Forge) keepCount() (int, error) {
 	return n, nil
 }
 
-// packages lists what is kept, oldest first.
-func (f *Forge) packages() ([]kept, error) {
-	es, err := os.ReadDir(f.output(packagesDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var all []kept
-	for _, e := range es {
-		if strings.HasPrefix(e.Name(), ".") || !e.IsDir() {
-			continue
-		}
-		dir := f.output(packagesDir, e.Name())
-		sums := archive.Glob(dir, "docker-*.tar.gz.sha256")
-		if len(sums) != 1 {
-			return nil, fmt.Errorf("%s: %d files named docker-….tar.gz.sha256, want one: remove the directory", f.rel(dir), len(sums))
-		}
-		data, err := os.ReadFile(sums[0])
-		if err != nil {
-			return nil, err
-		}
-		k := kept{Name: e.Name(), File: strings.TrimSuffix(sums[0], ".sha256")}
-		k.SHA256, _, _ = strings.Cut(string(data), " ")
-		passed, _ := os.ReadFile(filepath.Join(dir, passedFile))
-		k.Passed = strings.TrimSpace(string(passed))
-		_, err = os.Stat(filepath.Join(dir, withdrawn))
-		k.Withdrawn = err == nil
-		all = append(all, k)
-	}
-	// By build time, which ends the names.
-	slices.SortFunc(all, func(a, b kept) int { return strings.Compare(built(a.Name), built(b.Name)) })
-	return all, nil
-}
+// kept are the stack's packages.
+func (f *Forge) kept() release.Kept { return release.Kept{Root: f.Root, Dir: f.rel(f.output())} }
 
-// built is the build time in a kept package's name.
-func built(name string) string { return name[strings.LastIndexByte(name, '-')+1:] }
-
-// latest is the name of the package that latest points to; empty without.
-func (f *Forge) latest() string {
-	to, err := os.Readlink(f.output(latestLink))
-	if err != nil {
-		return ""
+// adopted lists the stack's packages for a run that has the lock: those that an older drydock kept become as the others.
+func (f *Forge) adopted() ([]*release.Release, error) {
+	all, err := f.kept().List()
+	for _, r := range all {
+		err = errors.Join(err, r.Adopt())
 	}
-	return filepath.Base(to)
-}
-
-// point moves latest, at once.
-func (f *Forge) point(name string) error {
-	tmp := f.output("." + latestLink)
-	os.Remove(tmp)
-	if err := os.Symlink(filepath.Join(packagesDir, name), tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, f.output(latestLink)); err != nil {
-		return err
-	}
-	return archive.SyncDir(f.output())
+	return all, err
 }
 
 // release keeps the package that was just brought up to date, examines it when it is new, and moves latest to it when
@@ -119,82 +57,74 @@ func (f *Forge) release(ctx context.Context, opt Options) error {
 	if rec == nil || keep == 0 {
 		return nil
 	}
-	all, err := f.packages()
+	kept := f.kept()
+	all, err := f.adopted()
 	if err != nil {
 		return err
 	}
-	sum := rec.Outputs[0].SHA256
-	i := slices.IndexFunc(all, func(k kept) bool { return k.SHA256 == sum })
+	i := slices.IndexFunc(all, func(r *release.Release) bool { return r.SHA256 == rec.Outputs[0].SHA256 })
 	if i < 0 {
-		k, err := f.keepPackage(rec, sum)
-		if err != nil {
-			return err
+		var files []release.File
+		for _, o := range rec.Outputs {
+			files = append(files, release.File{File: o.Path, SHA256: o.SHA256})
 		}
-		all, i = append(all, k), len(all)
+		r, err := kept.Keep(f.Stack.Version, rec.Built, files)
+		if err != nil {
+			return fail(CodeFailed, err)
+		}
+		all, i = append(all, r), len(all)
 	}
-	k := &all[i]
+	r := all[i]
 	want := "verify"
 	if opt.Smoke {
 		want = "verify, smoke"
 	}
-	if !strings.Contains(k.Passed, want) {
-		if err := f.examine(ctx, k, opt); err != nil {
-			return err
-		}
+	switch {
+	case !strings.Contains(r.Passed, want):
+		err = f.examine(ctx, r, opt)
+	case r.Name != kept.Latest() || r.Touched():
+		err = errors.Join(r.Check(), r.Note())
 	}
 	switch {
-	case k.Name == f.latest():
-	case k.Withdrawn:
-		f.UI.Line("notice    %s was rolled back: latest stays at %s; \"mage rollback -to=%s\" takes it again", k.Name, f.latest(), k.Name)
+	case err != nil:
+		return fail(CodeFailed, err)
+	case r.Name == kept.Latest():
+	case r.Withdrawn:
+		f.UI.Line("notice    %s was rolled back: latest stays at %s; \"mage rollback -to=%s\" takes it again", r.Name, kept.Latest(), r.Name)
+		if l := kept.Find(all, release.Latest); l != nil && l.Touched() {
+			err = l.Check()
+		}
 	default:
-		if err := f.point(k.Name); err != nil {
-			return err
-		}
-		f.UI.Line("latest    %s (passed: %s)", k.Name, k.Passed)
-	}
-	return f.prune(all, keep)
-}
-
-// keepPackage puts the package's files into a directory of its own, as other names of the same files.
-func (f *Forge) keepPackage(rec *graph.Record, sum string) (kept, error) {
-	name := f.Stack.Version + "-" + rec.Built.UTC().Format("20060102T150405Z")
-	tmp := f.output(packagesDir, "."+name)
-	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
-		return kept{}, err
-	}
-	for _, o := range rec.Outputs {
-		from := filepath.Join(f.Root, o.Path)
-		if err := os.Link(from, filepath.Join(tmp, filepath.Base(from))); err != nil {
-			return kept{}, err
+		if err = kept.Point(r); err == nil {
+			f.UI.Line("latest    %s (passed: %s)", r.Name, r.Passed)
 		}
 	}
-	if err := archive.SyncDir(tmp); err != nil {
-		return kept{}, err
+	if err != nil {
+		return fail(CodeFailed, err)
 	}
-	dir := f.output(packagesDir, name)
-	if err := os.Rename(tmp, dir); err != nil {
-		return kept{}, err
-	}
-	return kept{Name: name, File: filepath.Join(dir, filepath.Base(f.packageFile())), SHA256: sum}, archive.SyncDir(f.output(packagesDir))
+	return kept.Prune(all, keep)
 }
 
-// examine verifies the files that a package was packed from and the package itself, smokes them when asked to, and notes it.
-func (f *Forge) examine(ctx context.Context, k *kept, opt Options) error {
+// examine verifies the files that a package was packed from and the package itself, smokes them when asked to, and notes
+// it. All of it is hashed: nothing passes by its size and time.
+func (f *Forge) examine(ctx context.Context, r *release.Release, opt Options) error {
 	passed := "verify"
 	stays := func(code int, err error) error {
-		at := f.latest()
-		if at == "" {
-			at = "unset"
-		}
-		return &Failure{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", k.Name, at, err)}
+		return &Failure{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(f.kept().Latest(), "unset"), err)}
 	}
 	// The table of "mage verify" is not what somebody wants to read every night.
 	loud := f.UI
 	f.UI = ui.To(io.Discard)
 	err := f.verify(ctx, true)
-	quiet := f.UI
 	f.UI = loud
-	err = errors.Join(err, unlessStopped(ctx, func() error { return f.verifyPackage(quiet) }))
+	err = errors.Join(err, unlessStopped(ctx, func() error {
+		p, err := r.Read()
+		if err != nil {
+			return err
+		}
+		_, err = checkList(pack.SumsName, p.List, p.Signature)
+		return errors.Join(err, f.claims(p))
+	}))
 	if err != nil {
 		return stays(CodeFailed, err)
 	}
@@ -209,26 +139,30 @@ func (f *Forge) examine(ctx context.Context, k *kept, opt Options) error {
 		}
 		passed += ", smoke"
 	}
-	k.Passed = passed + ", " + time.Now().UTC().Format(time.RFC3339)
-	text := k.Passed + "\n"
-	return archive.WriteFile(f.output(packagesDir, k.Name, passedFile), 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	r.Passed = passed + ", " + time.Now().UTC().Format(time.RFC3339)
+	return r.Note()
 }
 
-// prune removes the oldest packages above keep, but never the one that latest points to.
-func (f *Forge) prune(all []kept, keep int) error {
-	for _, d := range archive.Glob(f.output(packagesDir), ".*") { // of a killed run
-		os.RemoveAll(d)
-	}
-	for n := len(all); n > keep && len(all) > 0; all = all[1:] {
-		if all[0].Name == f.latest() {
+// claims compares the files of a package that is up to date with the records of what was built.
+func (f *Forge) claims(p *pack.Read) error {
+	var errs []error
+	for _, x := range p.Manifest.Files {
+		if x.Link != "" {
 			continue
 		}
-		if err := os.RemoveAll(f.output(packagesDir, all[0].Name)); err != nil {
-			return err
+		want := "none"
+		if rec := f.records().Load(x.Component); rec != nil {
+			i := slices.IndexFunc(rec.Outputs, func(o graph.Output) bool {
+				return filepath.Base(o.Path) == filepath.Base(x.Name) && o.SHA256 == x.SHA256
+			})
+			if i >= 0 {
+				continue
+			}
+			want = "as the record of " + x.Component + " has it"
 		}
-		n--
+		errs = append(errs, fmt.Errorf("%s: sha256: got %s in the package, want %s: run \"mage all\" again", x.Name, x.SHA256, want))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // restoring says how damage to outputs is mended.
@@ -240,7 +174,7 @@ func (f *Forge) restoring(rec *graph.Record, target string) string {
 }
 
 // verifyPackage reads the package to its end, and what goes with it.
-func (f *Forge) verifyPackage(u *ui.UI) error {
+func (f *Forge) verifyPackage() error {
 	rec := f.records().Load(packageNode)
 	if rec == nil {
 		return nil // components can be built and verified without
@@ -251,65 +185,87 @@ func (f *Forge) verifyPackage(u *ui.UI) error {
 		}
 		return fmt.Errorf("package: not as it was made: %s: %s", d, f.restoring(rec, "package"))
 	}
-	return f.checkPackage(u, f.packageFile())
+	return f.checkPackage(f.packageFile())
 }
 
-// Packages lists the packages that are kept.
+// verifyKept hashes the packages that are kept.
+func (f *Forge) verifyKept() error {
+	all, err := f.kept().List()
+	for _, r := range all {
+		err = errors.Join(err, r.Check())
+	}
+	if err == nil && len(all) > 0 {
+		f.UI.Line("packages  %d are as they were kept", len(all))
+	}
+	return err
+}
+
+// Packages lists the packages that are kept, and hashes them.
 func Packages(ctx context.Context) error {
 	return reading(ctx, func(_ context.Context, f *Forge) error {
-		all, err := f.packages()
+		all, err := f.kept().List()
 		if err != nil {
 			return fail(CodeOther, err)
 		}
 		rows := [][]string{{"PACKAGE", "SIZE", "SHA-256", "PASSED", ""}}
-		for _, k := range all {
-			fi, err := os.Stat(k.File)
-			if err != nil {
-				return fail(CodeOther, err)
-			}
-			mark, passed := "", k.Passed
-			if k.Withdrawn {
+		var errs []error
+		for _, r := range all {
+			mark, passed, size := "", r.Passed, ""
+			if r.Withdrawn {
 				mark = "rolled back"
 			}
-			if k.Name == f.latest() {
+			if r.Name == f.kept().Latest() {
 				mark = "← latest"
 			}
 			if passed == "" {
 				passed = f.UI.Bad("no")
 			}
-			rows = append(rows, []string{k.Name, ui.Bytes(fi.Size()), k.SHA256[:min(12, len(k.SHA256))], passed, mark})
+			if err := r.Check(); err != nil {
+				passed, errs = f.UI.Bad("CHANGED"), append(errs, err)
+			}
+			if fi, err := os.Stat(r.Path()); err == nil {
+				size = ui.Bytes(fi.Size())
+			}
+			rows = append(rows, []string{r.Name, size, r.SHA256[:min(12, len(r.SHA256))], passed, mark})
 		}
 		if len(rows) == 1 {
 			f.UI.Text("no package is kept: \"mage all\" makes one\n")
 			return nil
 		}
 		f.UI.Text(ui.Table(rows))
-		return nil
+		return fail(CodeFailed, errors.Join(errs...))
 	})
 }
 
-// find gives the file of a package: a path, a kept one's name, "latest", or "previous" for the one before that.
-func (f *Forge) find(name string) (string, error) {
-	if fi, err := os.Stat(name); err == nil && fi.Mode().IsRegular() {
-		return name, nil
-	}
-	all, err := f.packages()
+// readPackage reads a package to its end and compares it with what is known of it: its own list, and the note of one that is
+// kept, or the digest beside it. name is a path, a kept one's name, "latest", or "previous" for the one before that.
+func (f *Forge) readPackage(name string) (*pack.Read, error) {
+	all, err := f.kept().List()
 	if err != nil {
-		return "", err
+		return nil, fail(CodeOther, err)
 	}
-	at := slices.IndexFunc(all, func(k kept) bool { return k.Name == f.latest() })
-	switch {
-	case name == latestLink && at >= 0:
-		return all[at].File, nil
-	case name == "previous" && at > 0:
-		return all[at-1].File, nil
+	file, err := os.Stat(name)
+	if err != nil || !file.Mode().IsRegular() {
+		if r := f.kept().Find(all, name); r != nil {
+			p, err := r.Read()
+			return p, fail(CodeFailed, err)
+		}
+		return nil, fail(CodeOther, fmt.Errorf("no package %q: want a file, a name that \"mage packages\" lists, latest, or previous", name))
 	}
-	for _, k := range all {
-		if k.Name == name {
-			return k.File, nil
+	for _, r := range all {
+		if fi, err := os.Stat(r.Path()); err == nil && os.SameFile(fi, file) {
+			p, err := r.Read()
+			return p, fail(CodeFailed, err)
 		}
 	}
-	return "", fmt.Errorf("no package %q: want a file, a name that \"mage packages\" lists, latest, or previous", name)
+	p, problems, err := pack.ReadPackage(name)
+	if err == nil && len(problems) > 0 {
+		err = fmt.Errorf("%s: %s", f.rel(name), strings.Join(problems, "; "))
+	}
+	if err == nil {
+		err = pack.CheckSum(name, p.SHA256)
+	}
+	return p, fail(CodeFailed, err)
 }
 
 // DiffPackages says what changed from one package to another.
@@ -317,18 +273,10 @@ func DiffPackages(ctx context.Context, a, b string) error {
 	return reading(ctx, func(_ context.Context, f *Forge) error {
 		var rs [2]*pack.Read
 		for i, name := range []string{a, b} {
-			file, err := f.find(name)
-			if err != nil {
-				return fail(CodeOther, err)
+			var err error
+			if rs[i], err = f.readPackage(name); err != nil {
+				return err
 			}
-			r, problems, err := pack.ReadPackage(file)
-			if err == nil && len(problems) > 0 {
-				err = fmt.Errorf("%s: %s", file, strings.Join(problems, "; "))
-			}
-			if err != nil {
-				return fail(CodeFailed, err)
-			}
-			rs[i] = r
 		}
 		cs := pack.Diff(rs[0], rs[1])
 		if len(cs) == 0 {
@@ -366,48 +314,38 @@ func Rollback(ctx context.Context, to string) error {
 }
 
 func (f *Forge) rollback(to string) error {
-	all, err := f.packages()
+	all, err := f.adopted()
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(all, func(k kept) bool { return k.Name == f.latest() })
-	next := slices.IndexFunc(all, func(k kept) bool { return k.Name == to })
-	if to == "" {
-		for i := at - 1; i >= 0 && next < 0; i-- {
-			if all[i].Passed != "" && !all[i].Withdrawn {
-				next = i
-			}
-		}
+	kept := f.kept()
+	next := kept.Before(all)
+	if to != "" {
+		next = kept.Find(all, to)
+	}
+	from := kept.Latest()
+	switch {
+	case next == nil && to != "":
+		return fmt.Errorf("no package %q is kept: \"mage packages\" lists them", to)
+	case next == nil:
+		return errors.New("no older package that passed is kept: \"mage packages\" lists them")
+	case next.Passed == "":
+		return fmt.Errorf("%s did not pass verify", next.Name)
+	}
+	p, err := next.Read()
+	if err == nil {
+		_, err = checkList(pack.SumsName, p.List, p.Signature)
 	}
 	switch {
-	case next < 0 && to != "":
-		return fmt.Errorf("no package %q is kept: \"mage packages\" lists them", to)
-	case next < 0:
-		return errors.New("no older package that passed is kept: \"mage packages\" lists them")
-	case all[next].Passed == "":
-		return fmt.Errorf("%s did not pass verify", to)
-	case next == at:
-		f.UI.Line("latest    %s already", all[at].Name)
+	case err != nil:
+		return fail(CodeFailed, fmt.Errorf("latest stays %s: %w", cmp.Or(from, "unset"), err))
+	case next.Name == from:
+		f.UI.Line("latest    %s already", next.Name)
 		return nil
 	}
-	_, problems, err := pack.ReadPackage(all[next].File)
-	if err == nil && len(problems) > 0 {
-		err = fmt.Errorf("%s: %s", all[next].Name, strings.Join(problems, "; "))
-	}
-	if err != nil {
+	if err := kept.Rollback(all, next); err != nil {
 		return err
 	}
-	if next < at { // before latest moves: a run that is killed in between must not move it forward again
-		if err := archive.WriteFile(f.output(packagesDir, all[at].Name, withdrawn), 0o644, func(io.Writer) error { return nil }); err != nil {
-			return err
-		}
-	}
-	if err := os.Remove(f.output(packagesDir, all[next].Name, withdrawn)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := f.point(all[next].Name); err != nil {
-		return err
-	}
-	f.UI.Line("latest    %s, was %s", all[next].Name, all[at].Name)
+	f.UI.Line("latest    %s, was %s", next.Name, cmp.Or(from, "unset"))
 	return nil
 }

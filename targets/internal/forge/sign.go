@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"drydock/targets/internal/pack"
-	"drydock/targets/internal/ui"
 )
 
 // signer is the key that SIGN_KEY names; nil without one.
@@ -46,38 +45,35 @@ func publicKey() string {
 	return ""
 }
 
-// checkPackage holds a package against its own list, and that against its signature where a key is known.
-func (f *Forge) checkPackage(u *ui.UI, file string) error {
-	r, problems, err := pack.ReadPackage(file)
+// checkPackage reads a package, which readPackage finds by its name, to its end, compares it with its own list, and that with its
+// signature where a key is known.
+func (f *Forge) checkPackage(name string) error {
+	r, err := f.readPackage(name)
 	if err != nil {
 		return err
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("%s: %s", f.rel(file), strings.Join(problems, "; "))
+	signed, err := checkList(pack.SumsName, r.List, r.Signature)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.rel(name), err)
 	}
-	signed := "not signed"
+	f.UI.Line("package   all %d files are as %s says; %s", len(r.Sums), pack.SumsName, signed)
+	return nil
+}
+
+// checkList checks the signature of a list of digests where a key is known, and returns what can be said of it.
+func checkList(name string, list, signature []byte) (string, error) {
 	switch key := publicKey(); {
 	case key != "":
-		if err := pack.CheckSignature(key, pack.SumsName, r.List, r.Signature); err != nil {
-			return fmt.Errorf("%s: %w", f.rel(file), err)
-		}
-		signed = "signed with " + key
-	case r.Signature != nil:
-		signed = "signed; VERIFY_KEY=<public key> checks that"
+		return "signed with " + key, pack.CheckSignature(key, name, list, signature)
+	case signature != nil:
+		return "signed; VERIFY_KEY=<public key> checks that", nil
 	}
-	u.Line("package   all %d files are as %s says; %s", len(r.Sums), pack.SumsName, signed)
-	return nil
+	return "not signed", nil
 }
 
 // VerifyFile examines a package that lies anywhere.
 func VerifyFile(ctx context.Context, file string) error {
-	return reading(ctx, func(_ context.Context, f *Forge) error {
-		path, err := f.find(file)
-		if err != nil {
-			return fail(CodeOther, err)
-		}
-		return fail(CodeFailed, f.checkPackage(f.UI, path))
-	})
+	return reading(ctx, func(_ context.Context, f *Forge) error { return fail(CodeFailed, f.checkPackage(file)) })
 }
 
 // Key makes a key pair for signing packages.

@@ -20,6 +20,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/prove"
+	"drydock/targets/internal/release"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
@@ -243,7 +244,7 @@ func findingsTable(u *ui.UI, fs []host.Finding) string {
 // is hashed, too.
 func Verify(ctx context.Context, full bool) error {
 	return command(ctx, func(ctx context.Context, f *Forge) error {
-		err := errors.Join(f.verify(ctx, full), f.verifyPackage(f.UI))
+		err := errors.Join(f.verify(ctx, full), f.verifyPackage(), f.verifyKept())
 		if full {
 			err = errors.Join(err, f.verifySources())
 		}
@@ -423,7 +424,7 @@ func Clean(ctx context.Context) error {
 			return fail(CodeOther, err)
 		}
 		for _, e := range outputs {
-			if e.Name() != packagesDir && e.Name() != latestLink {
+			if e.Name() != release.Dir && e.Name() != release.Latest {
 				dirs = append(dirs, f.output(e.Name()))
 			}
 		}

@@ -75,12 +75,9 @@ type Record struct {
 
 // Output is one file, or one directory with all that is in it, as it was when it was made.
 type Output struct {
-	Path   string      `json:"path"` // relative to the root
-	Size   int64       `json:"size"`
-	Mtime  int64       `json:"mtime_ns"`
-	Mode   fs.FileMode `json:"mode,omitempty"`  // permissions; an older drydock did not note them
-	Inode  uint64      `json:"inode,omitempty"` // likewise
-	SHA256 string      `json:"sha256"`
+	Path          string `json:"path"` // relative to the root
+	archive.Stamp        // an older drydock noted no mode and no inode
+	SHA256        string `json:"sha256"`
 }
 
 // Digest is the digest of a node's outputs: what its dependents have in their keys.
@@ -584,7 +581,7 @@ func (g *Graph) restamp(r *Record) error {
 		if o.Mode != 0 && o.Mode != is.Mode {
 			return fmt.Errorf("%s: mode: got %s, want %s", o.Path, octal(is.Mode), octal(o.Mode))
 		}
-		*o = Output{Path: o.Path, Size: is.Size, Mtime: is.Mtime, Mode: is.Mode, Inode: is.Inode, SHA256: sum}
+		*o = Output{o.Path, is, sum}
 	}
 	return g.write(r)
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ const maxText = 16 << 20
 type contained struct {
 	problems []string // by file
 	left     []string // listed and not there
+	sha256   string   // of the archive
 	texts    map[string][]byte
 	links    map[string]string // targets by name
 }
@@ -78,7 +80,8 @@ func readListed(file string, form form) (*contained, error) {
 		return nil, err
 	}
 	defer f.Close()
-	l := &lister{form: form, file: file, in: &position{Reader: bufio.NewReader(f)}, got: Sums{}}
+	sum := sha256.New()
+	l := &lister{form: form, file: file, in: &position{Reader: bufio.NewReader(io.TeeReader(f, sum))}, got: Sums{}}
 	l.contained.texts, l.links = map[string][]byte{}, map[string]string{}
 	var broken *brokenError
 	if err := l.read(); errors.As(err, &broken) {
@@ -89,7 +92,9 @@ func readListed(file string, form form) (*contained, error) {
 		return nil, err
 	}
 	l.compare()
-	return &l.contained, nil
+	_, err = io.Copy(io.Discard, l.in)
+	l.sha256 = hex.EncodeToString(sum.Sum(nil))
+	return &l.contained, err
 }
 
 // brokenError is damage to an archive as such.
@@ -254,8 +259,31 @@ func ReadBundle(file string) (list, signature []byte, problems, left []string, e
 	return c.texts[BundleSums], c.texts[BundleSignature], c.problems, c.left, nil
 }
 
+// CheckSum compares a file's digest with the one in file.sha256, where that is there.
+func CheckSum(file, sum string) error {
+	data, err := os.ReadFile(file + ".sha256")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sums, err := ParseSums(data)
+	if err != nil {
+		return fmt.Errorf("%s.sha256: %w", file, err)
+	}
+	var want []string
+	for _, s := range sums { // whatever the file is called by now
+		if want = append(want, s); s == sum {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: sha256: got %s, want %s, which %s.sha256 has", file, sum, strings.Join(want, " or "), filepath.Base(file))
+}
+
 // Read is what a package says of itself.
 type Read struct {
+	SHA256   string // of the package
 	Manifest Contents
 	Modules  map[string]string // of the bill of materials: versions by name
 	Sums     Sums
@@ -275,7 +303,7 @@ func ReadPackage(file string) (*Read, []string, error) {
 	if len(c.problems) > 0 {
 		return nil, c.problems, nil
 	}
-	r := &Read{Modules: map[string]string{}, List: c.texts[SumsName], Signature: c.texts[SignatureName]}
+	r := &Read{SHA256: c.sha256, Modules: map[string]string{}, List: c.texts[SumsName], Signature: c.texts[SignatureName]}
 	if r.Sums, err = ParseSums(r.List); err != nil {
 		return nil, nil, err
 	}
