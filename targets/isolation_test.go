@@ -25,9 +25,9 @@ import (
 //go:embed testdata/attack.c
 var attackSource string
 
-// attacked makes libseccomp's configure try what a hostile one may: see testdata/attack.c. Its arguments are files and
-// directories that are not its own. More may be said in $MORE, a shell script that runs after it. A socket is opened that
-// everybody may connect to, in a directory that the build reads, and another in no directory.
+// attacked makes libseccomp's configure try what a hostile one may: see testdata/attack.c. Its arguments are files
+// and directories that are not its own. More may be said in $MORE, a shell script that runs after it. A socket is
+// opened that everybody may connect to, in a directory that the build reads, and another in no directory.
 func attacked(ts *testscript.TestScript, neg bool, args []string) {
 	tools := ts.MkAbs("tools")
 	ts.Check(os.MkdirAll(tools, 0o755))
@@ -76,7 +76,8 @@ func owned(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
-// kept remembers what is in the named places, or, with a "!", holds them against that: modes, owners, times and contents.
+// kept remembers what is in the named places, or, with a "!", holds them against that: modes, owners, times and
+// contents.
 func kept(ts *testscript.TestScript, neg bool, args []string) {
 	var b strings.Builder
 	for _, a := range args {
@@ -106,8 +107,8 @@ func kept(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// play is this test's own program as another: "as UID COMMAND…" is a command of another user's, "refusing CALL COMMAND…" is one
-// whose kernel refuses a system call.
+// play is this test's own program as another: "as UID COMMAND…" is a command of another user's, "refusing CALL
+// COMMAND…" is one whose kernel refuses a system call.
 func play(args []string) {
 	runtime.LockOSThread()
 	var err error
@@ -129,8 +130,8 @@ func play(args []string) {
 	os.Exit(99)
 }
 
-// refuse puts this thread under a filter that answers EPERM to a system call: to a clone only where it asks for a namespace, to a
-// prctl only where it asks for a filter, and then to seccomp as well.
+// refuse puts this thread under a filter that answers EPERM to a system call: to a clone only where it asks for a
+// namespace, to a prctl only where it asks for a filter, and then to seccomp as well.
 func refuse(nr uint32, name string) error {
 	jeq := func(code uint16, k uint32, no uint8) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_JMP | code | unix.BPF_K, K: k, Jf: no}

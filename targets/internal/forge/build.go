@@ -322,7 +322,7 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 	}
 	p := recipe.Paths{
 		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
-		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: f.goCache(g),
+		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: f.cache(c, g),
 		Path: f.facts.PathDirs(f.cc()), Deps: map[string]string{}, Gopath: in.found.Layout, Libraries: in.libraries(),
 	}
 	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
@@ -375,6 +375,9 @@ func (f *Forge) make(ctx context.Context, c *stack.Component, in *input, key str
 		if err := writeFile(file); err != nil {
 			return made, err
 		}
+	}
+	if err := f.lend(c); err != nil {
+		return made, err
 	}
 	sandbox := f.sandbox(p, g)
 	if err := sandbox.Give(); err != nil {
@@ -602,7 +605,7 @@ func (f *Forge) step(ctx context.Context, name string, s recipe.Step, sandbox *r
 			held = f.compile
 			f.load.give()
 			begin(s.Name)
-			return nil
+			return f.lend(f.Stack.Component[name]) // others compiled meanwhile
 		}
 	}
 	err = cmd.Run(ctx)

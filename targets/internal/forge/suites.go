@@ -159,7 +159,7 @@ func (f *Forge) testTree(name string, in *input) (*testTree, error) {
 		return nil, err
 	}
 	p := recipe.Paths{Work: base + "/src", Shims: base + "/shims", Stage: base + "/stage", Home: base + "/home", Tmp: base + "/tmp",
-		Cache: f.goCache(g), Path: f.facts.PathDirs(f.cc()), Deps: map[string]string{}}
+		Cache: f.cache(c, g), Path: f.facts.PathDirs(f.cc()), Deps: map[string]string{}}
 	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err

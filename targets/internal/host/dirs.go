@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// system are what a distribution's programs need of it. It is not all of /etc, where secrets are, and none of /run and /var,
-// where sockets are.
+// system are what a distribution's programs need of it. It is not all of /etc, where secrets are, and none of /run
+// and /var, where sockets are.
 var system = []string{"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr", "/nix/store", "/gnu/store",
 	"/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"}
 
-// Dirs are the directories and files of this machine that compiling with a C compiler and a Go reads; either may be nil. Not
-// all need be there.
+// Dirs are the directories and files of this machine that compiling with a C compiler and a Go reads; either may be
+// nil. Not all need be there.
 func (f *Facts) Dirs(cc *CC, g *Go) []string {
 	programs := []string{f.AR, f.Make, f.Shell}
 	dirs := strings.Split(f.Asked.Tools, ":")
@@ -55,8 +55,8 @@ func (f *Facts) around(program string) string {
 	return dir
 }
 
-// wide reports whether a directory is more than a program's: one at the top, a hidden one, or one with this user's home or
-// drydock in it.
+// wide reports whether a directory is more than a program's: one at the top, a hidden one, or one with this user's
+// home or drydock in it.
 func (f *Facts) wide(dir string) bool {
 	return strings.Count(dir, "/") < 2 || strings.HasPrefix(filepath.Base(dir), ".") || below(f.Asked.Home, dir) || below(filepath.Dir(f.Asked.Sources), dir)
 }

@@ -17,12 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A confined child is this program again, in namespaces of its own: it makes a root with nothing in it but what it is told,
-// gives up all that it may, and becomes the command. The name that it is called by says so; what it is to do is its one
-// argument.
+// A confined child is this program again, in namespaces of its own: it makes a root with nothing in it but what it is
+// told, gives up all that it may, and becomes the command. The name that it is called by says so; what it is to do is
+// its one argument.
 const insideName = "drydock-step"
 
-// statusFD is a socket to the process that started the child: what could not be done is written there. It ends with the exec.
+// statusFD is a socket to the process that started the child: what could not be done is written there. It ends with
+// the exec.
 const statusFD = 3
 
 // order is what a child does to itself before it becomes the command.
@@ -125,7 +126,8 @@ func (o *order) become() error {
 			return &partError{Privileges, err}
 		}
 	}
-	// Another user has no death signal any more, and who died before it was set again is not told of: its socket is closed.
+	// Another user has no death signal any more, and who died before it was set again is not told of: its socket is
+	// closed.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}
@@ -141,8 +143,8 @@ func (o *order) become() error {
 	return nil
 }
 
-// closeOnExec keeps from the command whatever this process was started with besides its output: a descriptor of a directory
-// is a way out of any root.
+// closeOnExec keeps from the command whatever this process was started with besides its output: a descriptor of a
+// directory is a way out of any root.
 func closeOnExec() error {
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -166,8 +168,8 @@ func switchUser(uid int) error {
 	return unix.Setresuid(uid, uid, uid)
 }
 
-// private keeps the mounts of this namespace to itself. In a chroot "/" may be no mount point: nothing can be set then, and
-// nothing is to be, but where systemd shares all mounts.
+// private keeps the mounts of this namespace to itself. In a chroot "/" may be no mount point: nothing can be set
+// then, and nothing is to be, but where systemd shares all mounts.
 func private() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil && err != unix.EINVAL {
 		return fmt.Errorf("make the mounts private: %w", err)
@@ -182,13 +184,16 @@ func mountProc(at string) error {
 	return nil
 }
 
-// base is where the new root is put together. Its sources are opened before something is mounted there, which any machine has.
+// base is where the new root is put together. Its sources are opened before something is mounted there, which any
+// machine has.
 const base = "/dev"
 
-// devices are all that a compiler, or a configure, asks for. A terminal is none of them: who can open one can type in it.
+// devices are all that a compiler, or a configure, asks for. A terminal is none of them: who can open one can type in
+// it.
 var devices = []string{"null", "zero", "full", "random", "urandom"}
 
-// root makes a root of its own: a file system in memory, with the mounts in it, read-only but for those that are writable.
+// root makes a root of its own: a file system in memory, with the mounts in it, read-only but for those that are
+// writable.
 func (o *order) root() error {
 	failed := func(what string, err error) error { return &partError{Files, fmt.Errorf("%s: %w", what, err)} }
 	if err := private(); err != nil {
@@ -341,8 +346,8 @@ func (r *newRoot) hide(path string) error {
 	return nil
 }
 
-// place makes sure that something can be mounted under that path, and returns where. It is empty where a link is in the way:
-// what that leads to has its own mount.
+// place makes sure that something can be mounted under that path, and returns where. It is empty where a link is in
+// the way: what that leads to has its own mount.
 func (r *newRoot) place(path string, dir bool) (string, error) {
 	at := base
 	names := strings.Split(strings.Trim(filepath.Clean(path), "/"), "/")
@@ -386,7 +391,8 @@ func turn(root string) error {
 		return err
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
-		// The first root of a machine (an initramfs), and one that is no mount point (of a chroot), can be covered only.
+		// The first root of a machine (an initramfs), and one that is no mount point (of a chroot), can be covered
+		// only.
 		if moved := unix.Mount(".", "/", "", unix.MS_MOVE, ""); moved != nil {
 			return err
 		}
@@ -402,12 +408,13 @@ func turn(root string) error {
 	return unix.Chdir("/")
 }
 
-// mountFlags are the options of a mount that must be said again when it is changed: in a user namespace they cannot be taken off.
+// mountFlags are the options of a mount that must be said again when it is changed: in a user namespace they cannot
+// be taken off.
 var mountFlags = map[string]uintptr{"ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV, "noexec": unix.MS_NOEXEC,
 	"noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME}
 
-// lock makes all mounts read-only, with what is mounted in them, but for the writable ones. That is asked of the kernel mount
-// by mount: before Linux 5.12 it has no call for all.
+// lock makes all mounts read-only, with what is mounted in them, but for the writable ones. That is asked of the
+// kernel mount by mount: before Linux 5.12 it has no call for all.
 func (o *order) lock() error {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -105,8 +105,8 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// clone finds the namespaces that can be had: all, or where not all can, those that can be had alone. The error is the kernel's
-// to all together.
+// clone finds the namespaces that can be had: all, or where not all can, those that can be had alone. The error is
+// the kernel's to all together.
 func (i *Isolation) clone() (refused error) {
 	users := []uintptr{unix.CLONE_NEWUSER}
 	if os.Geteuid() == 0 {
@@ -162,8 +162,8 @@ func (i Isolation) parts() []string {
 	return slices.DeleteFunc(slices.Clone(Parts), func(p string) bool { return i.Refused[p] != "" })
 }
 
-// uid is the user that children become; 0 where they stay who starts them. Without a root of their own, what they work on must
-// be in everybody's reach.
+// uid is the user that children become; 0 where they stay who starts them. Without a root of their own, what they
+// work on must be in everybody's reach.
 func (i Isolation) uid(s *Sandbox) int {
 	if os.Geteuid() != 0 || i.Refused[User] != "" {
 		return 0

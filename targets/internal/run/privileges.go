@@ -22,8 +22,8 @@ func dropBounding() error {
 	}
 }
 
-// dropPrivileges gives up every capability, and the chance to get one from a file, and puts this thread under a filter of
-// system calls.
+// dropPrivileges gives up every capability, and the chance to get one from a file, and puts this thread under a
+// filter of system calls.
 func dropPrivileges() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs (Linux 3.5): %w", err)
@@ -35,8 +35,8 @@ func dropPrivileges() error {
 	}
 	p := filter()
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	// Kernels from 4.17 to 5.15 make every process under a filter slower against attacks between processes that share memory;
-	// the flag says that this is not asked for. Older ones know neither.
+	// Kernels from 4.17 to 5.15 make every process under a filter slower against attacks between processes that share
+	// memory; the flag says that this is not asked for. Older ones know neither.
 	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, uintptr(unsafe.Pointer(&prog)))
 	if errno == 0 {
 		return nil
@@ -47,18 +47,18 @@ func dropPrivileges() error {
 	return nil
 }
 
-// denied are system calls that no build needs, and that have been ways into a kernel for those who have no privileges at all;
-// and those that make mounts and namespaces.
+// denied are system calls that no build needs, and that have been ways into a kernel for those who have no privileges
+// at all; and those that make mounts and namespaces.
 var denied = []uint32{unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_UNSHARE, unix.SYS_PTRACE,
 	unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN,
 	unix.SYS_USERFAULTFD, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSMOUNT, unix.SYS_PIDFD_GETFD, unix.SYS_MOUNT_SETATTR}
 
-// unknown are answered as by a kernel that lacks them: clone3's flags and io_uring's commands are out of a filter's sight, and
-// everybody can do without both.
+// unknown are answered as by a kernel that lacks them: clone3's flags and io_uring's commands are out of a filter's
+// sight, and everybody can do without both.
 var unknown = []uint32{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP}
 
-// The same, where a 64-bit x86 runs a 32-bit compiler, by that machine's numbers (arch/x86/entry/syscalls/syscall_32.tbl of
-// Linux); with socket and socketcall, which hides its arguments.
+// The same, where a 64-bit x86 runs a 32-bit compiler, by that machine's numbers
+// (arch/x86/entry/syscalls/syscall_32.tbl of Linux); with socket and socketcall, which hides its arguments.
 var (
 	denied386  = []uint32{21, 22, 52, 217, 61, 346, 310, 26, 347, 348, 288, 286, 287, 357, 336, 374, 342, 428, 429, 430, 432, 438, 442, 102, 359}
 	unknown386 = []uint32{435, 425}
@@ -70,8 +70,9 @@ const (
 	audit64, audit386 = 0xc0000000, 0x40000003
 )
 
-// filter answers EPERM to what is denied and to a clone with a user namespace of its own, EAFNOSUPPORT to a socket that is not of
-// the internet's (unix, netlink, vsock and so on: a network namespace does not hold all of these), and lets the rest pass.
+// filter answers EPERM to what is denied and to a clone with a user namespace of its own, EAFNOSUPPORT to a socket
+// that is not of the internet's (unix, netlink, vsock and so on: a network namespace does not hold all of these), and
+// lets the rest pass.
 func filter() []unix.SockFilter {
 	const nr, arch, arg0 = 0, 4, 16 // offsets in seccomp_data, in bytes; of an argument the lower half counts
 	load := func(off uint32) unix.SockFilter {

@@ -14,15 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BuildUser is the user and group that confined children are where root starts them. No distribution hands the number out:
-// it lies between what systemd takes for dynamic users and what Debian keeps for packages.
+// BuildUser is the user and group that confined children are where root starts them. No distribution hands the number
+// out: it lies between what systemd takes for dynamic users and what Debian keeps for packages.
 const BuildUser = 61000
 
-// Sandbox is what a child is confined to: the files and directories that are there for it, each under its own path, beside
-// /proc, an empty /tmp and a few devices. It has no capability, and sees neither the host's processes nor its sockets.
+// Sandbox is what a child is confined to: the files and directories that are there for it, each under its own path,
+// beside /proc, an empty /tmp and a few devices. It has no capability, and sees neither the host's processes nor its
+// sockets.
 type Sandbox struct {
-	// Read are for reading; what this machine lacks is left out. Write are its own (see Give). Hide are covered where they lie
-	// in something that is read; what the other two name is seen even there.
+	// Read are for reading; what this machine lacks is left out. Write are its own (see Give). Hide are covered where
+	// they lie in something that is read; what the other two name is seen even there.
 	Read, Write, Hide []string
 	// Online leaves it in our network.
 	Online bool
@@ -91,8 +92,8 @@ func (i Isolation) child(o order) (*exec.Cmd, *status, error) {
 	return cmd, st, nil
 }
 
-// status is a child's word on why it did not become the command; nil for one that is not confined. Our end is open as long as we
-// live: the child looks at that.
+// status is a child's word on why it did not become the command; nil for one that is not confined. Our end is open as
+// long as we live: the child looks at that.
 type status struct {
 	ours   int
 	theirs *os.File
@@ -129,8 +130,8 @@ func (s *status) or(end error) error {
 	return &partError{string(part), errors.New(string(text))}
 }
 
-// Give makes the directories that the sandbox may write, and gives them with all that is in them to the user who will be in it.
-// What belongs to that user already is left as it is.
+// Give makes the directories that the sandbox may write, and gives them with all that is in them to the user who will
+// be in it. What belongs to that user already is left as it is.
 func (s *Sandbox) Give() error {
 	for _, dir := range s.Write {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -149,7 +150,8 @@ func (s *Sandbox) Give() error {
 	return nil
 }
 
-// own changes the owner of a tree; that of the directory itself last, so that one which was left half done is done again.
+// own changes the owner of a tree; that of the directory itself last, so that one which was left half done is done
+// again.
 func own(dir string, uid int) error {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil || int(st.Uid) == uid {
@@ -168,8 +170,9 @@ func own(dir string, uid int) error {
 	return errors.Join(err, os.Lchown(real, uid, uid))
 }
 
-// Take makes files and trees below dir, which a child has left, ours again. They must be what they seem: plain files and
-// directories, and links that stay in dir; for whoever looks at them from here on may read what the child could not.
+// Take makes files and trees below dir, which a child has left, ours again. They must be what they seem: plain files
+// and directories, and links that stay in dir; for whoever looks at them from here on may read what the child could
+// not.
 func Take(dir string, names ...string) error {
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
