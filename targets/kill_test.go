@@ -280,6 +280,38 @@ func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
 	}
 }
 
+// TestASignalEndsARunThatReadsWhatDoesNotAnswer has a named pipe in place of a file, which is open for writing and never
+// written to.
+func TestASignalEndsARunThatReadsWhatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	r := newFakeRepo(t, nil)
+	pipe := filepath.Join(r.root, ".cache/host.json")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o755), os.RemoveAll(pipe), syscall.Mkfifo(pipe, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := r.command("check")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var w *os.File
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // until it is being read
+		var err error
+		if w, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			cmd.Process.Kill()
+			t.Fatalf("nothing reads %s: %v", pipe, err)
+		}
+	}
+	defer w.Close()
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "STOPPED: stopped by a signal") {
+		t.Errorf("got exit code %d, want 130, and that it was stopped: %s", code, out)
+	}
+}
+
 // TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree: those that wait do, and all end right.
 func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 	r := newFakeRepo(t, nil)

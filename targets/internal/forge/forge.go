@@ -120,8 +120,23 @@ const linkMemory = 1200 << 20
 func command(ctx context.Context, do func(context.Context, *Forge) error) error {
 	ctx, stop := signalled(ctx)
 	defer stop()
-	return reading(ctx, do)
+	done := make(chan error, 1)
+	go func() { done <- reading(ctx, do) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopGrace): // a disk that does not answer; what a killed run leaves is thrown away by the next
+		return lastLine("", "", fail(CodeStopped, fmt.Errorf("stopped by a signal, without waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
+	}
 }
+
+// stopGrace is what a command has after a signal to end by itself: twice what it gives its children.
+const stopGrace = 3 * time.Second
 
 // reading is command for what a signal may end at any moment.
 func reading(ctx context.Context, do func(context.Context, *Forge) error) error {

@@ -28,10 +28,13 @@ type stamp struct {
 	SHA256 string `json:"sha256"`
 }
 
+// maxDigests is the size, in bytes, up to which a memory is read. That of a checkout has a line for each of 10,000 files.
+const maxDigests = 64 << 20
+
 // OpenDigests reads the memory from file; a missing or damaged one is an empty memory.
 func OpenDigests(file string) *Digests {
 	d := &Digests{file: file, known: map[string]stamp{}}
-	if data, err := os.ReadFile(file); err == nil {
+	if data, err := archive.ReadFile(file, maxDigests); err == nil {
 		if json.Unmarshal(data, &d.known) != nil || d.known == nil {
 			d.known = map[string]stamp{}
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"drydock/targets/internal/archive"
+
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -127,17 +129,9 @@ func good(archive string, g *packet.Signature, key *packet.PublicKey) error {
 
 // packetsOf reads OpenPGP packets, in ASCII armor or without. Those that the library does not know are left out.
 func packetsOf(file string) ([]packet.Packet, error) {
-	f, err := os.Open(file)
+	data, err := archive.ReadFile(file, maxOpenPGP)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxOpenPGP+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxOpenPGP {
-		return nil, fmt.Errorf("got more than %d bytes, want an OpenPGP key or signature", maxOpenPGP)
 	}
 	return parsePackets(data)
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
+
+	"drydock/targets/internal/archive"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -32,7 +33,7 @@ type RecordedBuild struct {
 
 // LoadRecorded reads the file; none is no error.
 func LoadRecorded(file string) (*Recorded, error) {
-	data, err := os.ReadFile(file)
+	data, err := archive.ReadFile(file, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Recorded{}, nil
 	}

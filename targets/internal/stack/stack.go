@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
@@ -423,11 +424,14 @@ func List(dir string) ([]string, error) {
 	return names, nil
 }
 
+// maxFile is the size, in bytes, up to which a stack file or a lock is read. The largest lock has 31 kB.
+const maxFile = 4 << 20
+
 // Load reads and validates dir/name.toml and, where it exists, dir/name.lock. An error that comes from the files'
 // content is a Problems with all that is wrong; an unknown name lists the known ones.
 func Load(dir, name string) (*Stack, error) {
 	file := filepath.Join(dir, name+".toml")
-	data, err := os.ReadFile(file)
+	data, err := archive.ReadFile(file, maxFile)
 	if errors.Is(err, os.ErrNotExist) || filepath.Base(name) != name {
 		names, _ := List(dir)
 		return nil, fmt.Errorf("stack %q: no such file %s.toml in %s; known stacks: %s (select one with STACK=<name>)",
@@ -439,7 +443,7 @@ func Load(dir, name string) (*Stack, error) {
 	ps := Parse(data, file, s)
 
 	lockFile := filepath.Join(dir, name+".lock")
-	if data, err := os.ReadFile(lockFile); err == nil {
+	if data, err := archive.ReadFile(lockFile, maxFile); err == nil {
 		ps = append(ps, ParseLock(data, lockFile, s.Lock)...)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -786,28 +790,49 @@ func ParseLock(data []byte, file string, l *Lock) Problems {
 			bad(table, i, "name", "%s: name: got %q, want a plain file name", table, name)
 		}
 	}
+	said := map[string]saying{}
+	once := func(table string, i int, key, subject, value string) {
+		line := lines[fmt.Sprintf("%s[%d].%s", table, i, key)]
+		if was, ok := said[subject]; !ok {
+			said[subject] = saying{line, value}
+		} else if was.value != value {
+			bad(table, i, key, "%s: got %s here and %s in line %d: one of them is wrong", subject, value, was.value, was.line)
+		}
+	}
 	for i, f := range l.File {
 		plain("file", i, f.Name)
 		digest("file", i, "sha256", f.Name, f.SHA256)
 		if f.Size <= 0 {
 			bad("file", i, "size", "file %s: size: got %d, want its bytes", f.Name, f.Size)
 		}
+		once("file", i, "sha256", "file "+f.Name, f.SHA256)
+		once("file", i, "size", "size of file "+f.Name, fmt.Sprint(f.Size))
 	}
 	for i, v := range l.Vendor {
 		plain("vendor", i, v.Name)
 		digest("vendor", i, "tar_sha256", v.Name, v.TarSHA256)
 		digest("vendor", i, "source", v.Name, v.Source)
+		once("vendor", i, "tar_sha256", "vendor "+v.Name, v.TarSHA256)
+		once("vendor", i, "name", "vendor tree of "+v.Component+" for "+v.Source, v.Name)
 	}
 	for i, c := range l.Checkout {
 		plain("checkout", i, c.Name)
 		digest("checkout", i, "sha256", c.Name, c.SHA256)
+		once("checkout", i, "sha256", "checkout of "+c.Component, c.SHA256)
 	}
 	for i, g := range l.Go {
 		if g.Version == "" || !strings.HasPrefix(g.Sum, "h1:") {
 			bad("toolchain", i, "h1", "toolchain %q: h1: got %q, want the module's h1: sum", g.Version, g.Sum)
 		}
+		once("toolchain", i, "h1", "toolchain "+g.Version, g.Sum)
 	}
 	return ps
+}
+
+// saying is what a lock says of something, and where.
+type saying struct {
+	line  int
+	value string
 }
 
 // Encode gives the lock's file content, sorted, so that two recordings of the same facts are the same bytes.

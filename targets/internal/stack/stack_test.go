@@ -1,9 +1,12 @@
 package stack
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -120,6 +123,70 @@ func TestALockWithoutADigestIsRefusedAtItsLine(t *testing.T) {
 	for _, want := range []string{"x.lock:1: file r.tar.gz: sha256: missing", "x.lock:10: vendor ../x: tar_sha256: got \"zz\"", "x.lock:9: ", "x.lock:8: vendor: name"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got no %q in:\n%s", want, got)
+		}
+	}
+}
+
+func TestALockThatSaysTwoThingsOfOneIsRefusedWithBothLines(t *testing.T) {
+	t.Parallel()
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	file := func(component, sha string, size int) string {
+		return fmt.Sprintf("[[file]]\ncomponent = %q\nname = \"x.tar.gz\"\nsha256 = %q\nsize = %d\n", component, sha, size)
+	}
+	vendor := func(name, source, sha string) string {
+		return fmt.Sprintf("[[vendor]]\ncomponent = \"runc\"\nname = %q\nsource = %q\ntar_sha256 = %q\n", name, source, sha)
+	}
+	for lock, want := range map[string]string{
+		file("runc", a, 1) + file("runc", a, 1):                                                                  "",
+		file("runc", a, 1) + file("tini", a, 1):                                                                  "",
+		file("runc", a, 1) + file("runc", b, 1):                                                                  "x.lock:9: file x.tar.gz: got " + b + " here and " + a + " in line 4: one of them is wrong",
+		file("dockerd", a, 1) + file("docker-cli", b, 1):                                                         "x.lock:9: file x.tar.gz: got " + b,
+		file("runc", a, 1) + file("runc", a, 2):                                                                  "x.lock:10: size of file x.tar.gz: got 2 here and 1 in line 5",
+		vendor("v.tar.gz", a, a) + vendor("w.tar.gz", b, b):                                                      "",
+		vendor("v.tar.gz", a, a) + vendor("v.tar.gz", b, b):                                                      "x.lock:10: vendor v.tar.gz: got " + b + " here and " + a + " in line 5",
+		vendor("v.tar.gz", a, a) + vendor("w.tar.gz", a, b):                                                      "x.lock:8: vendor tree of runc for " + a + ": got w.tar.gz here and v.tar.gz in line 3",
+		"[[toolchain]]\nversion = \"1.2.3\"\nh1 = \"h1:a\"\n[[toolchain]]\nversion = \"1.2.3\"\nh1 = \"h1:b\"\n": "x.lock:6: toolchain 1.2.3: got h1:b here and h1:a in line 3",
+		"[[checkout]]\ncomponent = \"runc\"\nname = \"runc\"\nsha256 = \"" + a + "\"\n[[checkout]]\ncomponent = \"runc\"\nname = \"runc\"\nsha256 = \"" + b + "\"\n": "x.lock:8: checkout of runc: got " + b,
+	} {
+		ps := ParseLock([]byte(lock), "x.lock", &Lock{})
+		if got := ps.Error(); want == "" && len(ps) > 0 || !strings.Contains(got, want) {
+			t.Errorf("%s\ngot %s, want %q", lock, got, want)
+		}
+	}
+}
+
+func TestAStackFileThatIsNoFileOrTooLargeIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	good, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := func(file string) error { return syscall.Mkfifo(file, 0o644) }
+	large := func(file string) error {
+		return errors.Join(os.WriteFile(file, nil, 0o644), os.Truncate(file, maxFile+1))
+	}
+	for _, ext := range []string{".toml", ".lock"} {
+		for want, make := range map[string]func(string) error{"named pipe, want a file": pipe, "got more than 4194304 bytes": large, "directory, want a file": func(f string) error { return os.Mkdir(f, 0o755) }} {
+			dir := t.TempDir()
+			if err := errors.Join(os.WriteFile(filepath.Join(dir, "x.toml"), good, 0o644), os.RemoveAll(filepath.Join(dir, "x"+ext)), make(filepath.Join(dir, "x"+ext))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(dir, "x"); err == nil || !strings.Contains(err.Error(), "x"+ext+": ") || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", ext, err, want)
+			}
+		}
+	}
+}
+
+func TestOnlyAnAddressWithoutAPasswordIsAnOrigin(t *testing.T) {
+	t.Parallel()
+	for address, ok := range map[string]bool{
+		"https://host/x.tar.gz": true, "http://127.0.0.1:80/x.tar.gz": true, "http://[::1]:80/x": true, "http://localhost/x": true,
+		"http://127.0.0.1:x@other/x": false, "http://127.0.0.1:80@other/x": false, "http://127.0.0.1.other/x": false, "http://localhost.other/x": false, "http://host/x": false,
+		"https://user:pw@host/x": false, "https://user@host/x": false, "https:///x": false, "https://": false, "ftp://host/x": false, "http://127.0.0.1:8x/x": false,
+	} {
+		if why := urlProblem(address); (why == "") != ok {
+			t.Errorf("%s: got %q, want it taken: %v", address, why, ok)
 		}
 	}
 }
