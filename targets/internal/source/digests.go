@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -110,6 +111,9 @@ func (d *Digests) Save() error {
 	d.dirty = false
 	data, err := json.MarshalIndent(d.known, "", "\t")
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(d.file), 0o755); err != nil { // of a fresh clone
 		return err
 	}
 	return archive.WriteFile(d.file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })

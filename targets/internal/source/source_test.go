@@ -161,8 +161,8 @@ func TestAFileOfTheUsersIsTakenWithoutTheNetwork(t *testing.T) {
 
 func TestDigestsAreTakenAgainWhenAFileChanges(t *testing.T) {
 	p := filepath.Join(t.TempDir(), "f")
-	d := OpenDigests(filepath.Join(t.TempDir(), "d.json"))
-	for _, content := range []string{"one", "two"} { // the same size
+	d := OpenDigests(filepath.Join(t.TempDir(), "cache/d.json")) // whose directory is not there yet
+	for _, content := range []string{"one", "two"} {             // the same size
 		if err := os.WriteFile(p, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
