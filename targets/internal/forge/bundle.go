@@ -80,6 +80,9 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		if err != nil {
 			return fail(CodeOther, err)
 		}
+		if err := signSum(key, file+".sha256", "drydock with "+f.Stack.Name); err != nil {
+			return fail(CodeOther, err)
+		}
 		if old != nil {
 			f.UI.Line("bundle    %d files, %s; %d unchanged ones are left out", b.Files, ui.Bytes(b.Size), b.Left)
 		} else {
@@ -87,6 +90,22 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		}
 		f.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256, filepath.Base(file)))
 		return nil
+	})
+}
+
+// signSum signs the file beside a bundle that has its digest: all of it can be checked before it is unpacked, by what a host
+// has. Without a key, an older signature goes.
+func signSum(key *pack.Signer, file, what string) error {
+	if key == nil {
+		return os.RemoveAll(file + ".minisig")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return archive.WriteFile(file+".minisig", 0o644, func(w io.Writer) error {
+		_, err := w.Write(key.Sign(filepath.Base(file), data, what))
+		return err
 	})
 }
 
@@ -210,8 +229,8 @@ func (f *Forge) bundleText(sums pack.Sums, withGo bool) []byte {
 	fmt.Fprintf(&b, `
 The first command there compares every file with %s and names those that are not as they were; what is not in that list and
 would take part in a build is refused. Whoever may have changed this file may have changed the runner in it, too. What was
-signed is checked by what is not in it: "minisign -Vm %s -p <public key>" in the unpacked directory and then "sha256sum -c %s",
-or on a machine with drydock "VERIFY_KEY=<public key> ./mage bundle:verify <this file>". Against damage alone, before you
+signed is checked by what is not in it: "minisign -Vm <this file>.sha256 -p <public key>" and then "sha256sum -c <this file>.sha256"
+before you unpack; "minisign -Vm %s -p <public key>" in the unpacked directory and then "sha256sum -c %s"; or on a machine with drydock "VERIFY_KEY=<public key> ./mage bundle:verify <this file>". Against damage alone, before you
 unpack: "sha256sum -c <this file>.sha256", or "gzip -t <this file>".
 What is missing there for another stack: "STACK=<stack> ./mage bundle:missing". What changed since a bundle, as a small one to be
 unpacked over it: "./mage bundle -since=<older bundle, or its %s>".
@@ -317,17 +336,36 @@ func checkBundle(root string, u *ui.UI) error {
 
 // unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is none of it.
 func unlisted(root string, list []byte) ([]string, error) {
-	listed, err := pack.ParseSums(list)
+	listed, err := pack.Listed(root, list)
 	if err != nil {
 		return nil, err
 	}
 	var more []string
 	add := func(name string) {
-		if listed[name] == "" && !isScrap(name) {
+		if !listed[name] && !isScrap(name) {
 			more = append(more, name)
 		}
 	}
-	for _, n := range repository {
+	// Beside what belongs to the repository, what Go and Mage would take of a directory, and the checkouts that were bundled.
+	trees := append(slices.Clone(repository), "vendor", "magefiles", "go.work")
+	tops, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range tops {
+		if filepath.Ext(x.Name()) == ".go" && !slices.Contains(trees, x.Name()) {
+			trees = append(trees, x.Name())
+		}
+	}
+	for n := range listed {
+		if rest, ok := strings.CutPrefix(n, "vendor-sources/"); ok {
+			dir, _, below := strings.Cut(rest, "/")
+			if d := "vendor-sources/" + dir; below && !slices.Contains(trees, d) {
+				trees = append(trees, d)
+			}
+		}
+	}
+	for _, n := range trees {
 		tree, err := archive.Tree(filepath.Join(root, n), n)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err

@@ -28,6 +28,37 @@ const (
 	BundleStack = "BUNDLE.stack"
 )
 
+// BundleLinks lists a bundle's links, of which BUNDLE.sha256 says nothing; it is one of the files that are listed there.
+const BundleLinks = "BUNDLE.links"
+
+// linksOf is the list of the links among entries: a line for each, with target and name; nil without any.
+func linksOf(es []archive.Entry) []byte {
+	var lines []string
+	for _, e := range es {
+		if e.Link != "" {
+			lines = append(lines, fmt.Sprintf("%q %q\n", e.Link, e.Name))
+		}
+	}
+	if lines == nil {
+		return nil
+	}
+	slices.Sort(lines)
+	return []byte(strings.Join(lines, ""))
+}
+
+// ParseLinks reads BUNDLE.links: targets by name.
+func ParseLinks(data []byte) (map[string]string, error) {
+	links := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		var target, name string
+		if _, err := fmt.Sscanf(line, "%q %q\n", &target, &name); err != nil || !filepath.IsLocal(name) {
+			return nil, fmt.Errorf("%s: got %.80q, want a target and a name below the directory", BundleLinks, line)
+		}
+		links[name] = target
+	}
+	return links, nil
+}
+
 // Sums are digests by name.
 type Sums map[string]string
 
@@ -73,6 +104,9 @@ type Bundle struct {
 // soon as it is read, whether it is the one that was bundled.
 func (x Bundle) Write(file string) (*Bundled, error) {
 	es, old := slices.Clone(x.Entries), x.Old
+	if links := linksOf(es); links != nil {
+		es = append(es, archive.Entry{Name: BundleLinks, Data: links, Mode: 0o644})
+	}
 	data, err := sumsOf(es)
 	if err != nil {
 		return nil, err
@@ -88,8 +122,11 @@ func (x Bundle) Write(file string) (*Bundled, error) {
 	}
 	data = append(line, data...)
 	b := &Bundled{}
-	es = slices.DeleteFunc(es, func(e archive.Entry) bool { return old[e.Name] != "" && old[e.Name] == sums[e.Name] })
-	b.Left, b.Files = len(sums)-len(es), len(es)+2
+	all := len(es)
+	es = slices.DeleteFunc(es, func(e archive.Entry) bool {
+		return old[e.Name] != "" && old[e.Name] == sums[e.Name] && e.Name != BundleLinks
+	})
+	b.Left, b.Files = all-len(es), len(es)+2
 	es = append(es, about, archive.Entry{Name: BundleSums, Data: data, Mode: 0o644, First: true})
 	if x.Sign != nil {
 		es = append(es, archive.Entry{Name: BundleSignature, Data: x.Sign(data), Mode: 0o644, First: true})
@@ -164,6 +201,15 @@ func CheckUnpacked(root string, was Sums) (problems, outdated []string, list []b
 			problems = append(problems, fmt.Sprintf("%s: sha256: got %s, want %s", name, got, sum))
 		}
 	}
+	links, err := readLinks(root, want)
+	if err != nil {
+		return []string{err.Error()}, nil, list, nil
+	}
+	for name, to := range links {
+		if got, _ := os.Readlink(filepath.Join(root, name)); got != to {
+			problems = append(problems, fmt.Sprintf("%s: got a link to %q, want one to %q", name, got, to))
+		}
+	}
 	for name, sum := range was {
 		if want[name] == "" {
 			if got, err := archive.SHA256File(filepath.Join(root, name)); err == nil && got == sum {
@@ -174,4 +220,33 @@ func CheckUnpacked(root string, was Sums) (problems, outdated []string, list []b
 	slices.Sort(problems)
 	slices.Sort(outdated)
 	return problems, outdated, list, nil
+}
+
+// readLinks reads the list of links of an unpacked bundle; nil where it has none.
+func readLinks(root string, listed Sums) (map[string]string, error) {
+	if listed[BundleLinks] == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(filepath.Join(root, BundleLinks))
+	if err != nil {
+		return nil, err
+	}
+	return ParseLinks(data)
+}
+
+// Listed are the names that an unpacked bundle in root has by its list: files and links.
+func Listed(root string, list []byte) (map[string]bool, error) {
+	sums, err := ParseSums(list)
+	if err != nil {
+		return nil, err
+	}
+	links, err := readLinks(root, sums)
+	names := map[string]bool{}
+	for n := range sums {
+		names[n] = true
+	}
+	for n := range links {
+		names[n] = true
+	}
+	return names, err
 }

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
@@ -32,6 +33,7 @@ type contained struct {
 	sha256   string   // of the archive
 	texts    map[string][]byte
 	links    map[string]string // targets by name
+	order    string            // what is not where or when it was written; empty for nothing
 }
 
 // form is how an archive lists its own files.
@@ -50,7 +52,8 @@ type lister struct {
 	in   *position
 	want Sums // nil until the list was read
 	got  Sums
-	last string // the entry that was read last
+	last string    // the entry that was read last
+	time time.Time // of the first entry, and so of all
 }
 
 // position is a buffered reader that knows how much was taken out of it.
@@ -169,6 +172,7 @@ func (l *lister) entry(h *tar.Header, r io.Reader) error {
 	if p := strange(h); p != "" {
 		l.problems = append(l.problems, fmt.Sprintf("%s: %s", h.Name, p))
 	}
+	l.inOrder(h, name)
 	if h.Typeflag == tar.TypeSymlink { // the lists have files only
 		l.links[name] = h.Linkname
 		return nil
@@ -198,6 +202,21 @@ func (l *lister) entry(h *tar.Header, r io.Reader) error {
 		l.differs(name)
 	}
 	return nil
+}
+
+// inOrder notes the first entry that WriteTar would have written elsewhere, or with another time.
+func (l *lister) inOrder(h *tar.Header, name string) {
+	last := strings.TrimPrefix(l.last, l.prefix)
+	first := last == l.list || slices.Contains(l.alone, last)
+	switch {
+	case l.order != "":
+	case l.last == "":
+		l.time = h.ModTime
+	case !first && name <= last:
+		l.order = fmt.Sprintf("%s: got it after %s, want entries in the order of their names", h.Name, l.last)
+	case !h.ModTime.Equal(l.time):
+		l.order = fmt.Sprintf("%s: time: got %s, want %s as all others", h.Name, h.ModTime.UTC().Format(time.RFC3339), l.time.UTC().Format(time.RFC3339))
+	}
 }
 
 func (l *lister) differs(name string) {
@@ -252,9 +271,12 @@ func (l *lister) compare() {
 // ReadBundle reads a bundle and returns its list and that list's signature (nil without), what is wrong with it, file by file,
 // and the files that its list names and a difference leaves out.
 func ReadBundle(file string) (list, signature []byte, problems, left []string, err error) {
-	c, err := readListed(file, form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature}})
+	c, err := readListed(file, form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature, BundleLinks}})
 	if err != nil {
 		return nil, nil, nil, nil, err
+	}
+	if len(c.problems) == 0 {
+		c.problems = c.closed()
 	}
 	return c.texts[BundleSums], c.texts[BundleSignature], c.problems, c.left, nil
 }
@@ -279,6 +301,28 @@ func CheckSum(file, sum string) error {
 		}
 	}
 	return fmt.Errorf("%s: sha256: got %s, want %s, which %s.sha256 has", file, sum, strings.Join(want, " or "), filepath.Base(file))
+}
+
+// closed says what is wrong with a bundle whose files are those of its list: links that are not in theirs, and what is not
+// where it was written.
+func (c *contained) closed() (problems []string) {
+	want, err := ParseLinks(c.texts[BundleLinks])
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.links)) {
+		if to, ok := want[name]; !ok || to != c.links[name] {
+			problems = append(problems, fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], BundleLinks))
+		}
+		delete(want, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		problems = append(problems, fmt.Sprintf("%s: not there, want a link to %q", name, want[name]))
+	}
+	if problems == nil && c.order != "" {
+		problems = []string{c.order}
+	}
+	return problems
 }
 
 // Read is what a package says of itself.
@@ -332,6 +376,9 @@ func ReadPackage(file string) (*Read, []string, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.links)) {
 		return nil, []string{fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], ManifestName)}, nil
+	}
+	if c.order != "" {
+		return nil, []string{c.order}, nil
 	}
 	return r, nil, nil
 }

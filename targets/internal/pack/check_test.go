@@ -376,3 +376,60 @@ func FuzzDebianLicence(f *testing.F) {
 		importPath(data)
 	})
 }
+
+func TestABundlesLinksAreThoseOfItsList(t *testing.T) {
+	bundle := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	es := []archive.Entry{{Name: "mage", Data: []byte("#!/bin/sh\n"), Mode: 0o755}, {Name: "vendor-sources/runc/a b", Link: "c"}}
+	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return nil }, Time: time.Unix(1, 0)}).Write(bundle); err != nil {
+		t.Fatal(err)
+	}
+	same := func(h *tar.Header, data []byte) (*tar.Header, []byte) { return h, data }
+	ofLink := func(change func(h *tar.Header) *tar.Header) func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+		return func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+			if h.Typeflag == tar.TypeSymlink {
+				h = change(h)
+			}
+			return h, data
+		}
+	}
+	for want, file := range map[string]string{
+		"": rewritten(t, bundle, same),
+		`vendor-sources/runc/a b: a link to "/etc" that BUNDLE.links does not have`: rewritten(t, bundle, ofLink(func(h *tar.Header) *tar.Header { h.Linkname = "/etc"; return h })),
+		`vendor-sources/runc/a b: not there, want a link to "c"`:                    rewritten(t, bundle, ofLink(func(h *tar.Header) *tar.Header { return nil })),
+		`zzz: a link to "/etc" that BUNDLE.links does not have`: rewritten(t, bundle, same,
+			&tar.Header{Name: "drydock/zzz", Typeflag: tar.TypeSymlink, Linkname: "/etc", Mode: 0o777, ModTime: time.Unix(1, 0)}),
+	} {
+		_, _, problems, _, err := ReadBundle(file)
+		if got := strings.Join(problems, "; "); err != nil || got != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
+func TestAPackageIsInTheOrderAndOfTheTimeThatItWasWritten(t *testing.T) {
+	pkg, _, _ := write(t, sample(t))
+	later := func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+		if h.Name == "install.sh" {
+			h.ModTime = time.Unix(1, 0)
+		}
+		return h, data
+	}
+	if _, problems, err := ReadPackage(rewritten(t, pkg, later)); err != nil || len(problems) != 1 || !strings.Contains(problems[0], "install.sh: time: got 1970-01-01") {
+		t.Errorf("another time: got %q, %v", problems, err)
+	}
+	var moved *tar.Header
+	last := func(h *tar.Header, data []byte) (*tar.Header, []byte) {
+		if h.Name == "install.sh" {
+			h.Name = "zzz.sh"
+		}
+		if h.Name == SumsName {
+			data = bytes.Replace(data, []byte("  install.sh\n"), []byte("  zzz.sh\n"), 1)
+		}
+		moved = h
+		return h, data
+	}
+	_, problems, err := ReadPackage(rewritten(t, pkg, last))
+	if err != nil || len(problems) != 1 || !strings.Contains(problems[0], "got it after zzz.sh, want entries in the order of their names") {
+		t.Errorf("another order, the last being %s: got %q, %v", moved.Name, problems, err)
+	}
+}
