@@ -13,8 +13,8 @@ import (
 // maxLinks is how many symbolic links are followed on the way to one file, as in the kernel.
 const maxLinks = 40
 
-// leadsOut says with an error that a link below root leads out of it: by itself, or through other links. What is not there
-// counts as directories, for it may come to be there.
+// leadsOut says with an error that a link below root leads out of it: by itself, or through other links. What is not
+// there counts as directories, for it may come to be there.
 func leadsOut(root *os.Root, link string) error {
 	todo := strings.Split(link, "/")
 	var at []string // where the walk is; no link is in it
@@ -47,8 +47,8 @@ func leadsOut(root *os.Root, link string) error {
 	return nil
 }
 
-// CheckLinks says with an error that a symbolic link below dir leads out of it. Trees of several archives want it, where a link
-// of one may lead through those of another.
+// CheckLinks says with an error that a symbolic link below dir leads out of it. Trees of several archives want it,
+// where a link of one may lead through those of another.
 func CheckLinks(dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

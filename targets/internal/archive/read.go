@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// OpenFile opens a regular file for reading. It never waits for anything else that has the name, such as a named pipe that
-// nobody writes to: that is an error, as a directory is.
+// OpenFile opens a regular file for reading. It never waits for anything else that has the name, such as a named
+// pipe that nobody writes to: that is an error, as a directory is.
 func OpenFile(file string) (*os.File, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -58,8 +58,8 @@ func ReadFile(file string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Complete reads an archive of a format (see Open) to its end, and returns what is wrong with it: another format, a cut end,
-// a checksum.
+// Complete reads an archive of a format (see Open) to its end, and returns what is wrong with it: another format, a
+// cut end, a checksum.
 func Complete(file, format string) error {
 	f, err := OpenFile(file)
 	if err != nil {

@@ -14,16 +14,17 @@ import (
 	"drydock/targets/internal/stack"
 )
 
-// What is read of an archive is hashed on the way, for its digest may have been taken minutes before, or be remembered by size
-// and time: another file can have the name by now.
+// What is read of an archive is hashed on the way, for its digest may have been taken minutes before, or be
+// remembered by size and time: another file can have the name by now.
 
 // changed says that an archive is not the one that was checked.
 func changed(file, got, want string) error {
-	return fmt.Errorf("%s changed after it was checked: sha256: got %s, want %s: move it away, then run \"mage fetch\"", file, got, want)
+	return fmt.Errorf("%s changed after it was checked: sha256: got %s, want %s: "+
+		"move it away, then run \"mage fetch\"", file, got, want)
 }
 
-// read gives an archive's tar to do, and compares all bytes of the file with the digest that was checked. That they differ
-// comes before do's error, which may be due to it.
+// read gives an archive's tar to do, and compares all bytes of the file with the digest that was checked. That they
+// differ comes before do's error, which may be due to it.
 func (f *Found) read(do func(tar io.Reader) error) error {
 	file, err := archive.OpenFile(f.Path)
 	if err != nil {
@@ -62,8 +63,8 @@ func unpack(f *Found, dir string, want func(string) bool) error {
 	return f.read(func(tar io.Reader) error { return archive.ExtractOnly(tar, dir, f.Origin.StripCount(), want) })
 }
 
-// unpackVendor unpacks what was restored of a source into its tree. Its digest is that of the tar, for gzip's bytes depend on
-// the Go that wrote them.
+// unpackVendor unpacks what was restored of a source into its tree. Its digest is that of the tar, for gzip's bytes
+// depend on the Go that wrote them.
 func (s *Store) unpackVendor(c *stack.Component, l *stack.Lock, f *Found, dir string) error {
 	line, err := s.VendorFile(c, l, f)
 	if err != nil {

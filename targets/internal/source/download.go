@@ -25,7 +25,8 @@ const (
 	tries = 4
 	// hops is how many redirects are followed.
 	hops = 10
-	// leastRate is how many bytes a second a server must send, on the average of Store.Patience. A modem has ten times that.
+	// leastRate is how many bytes a second a server must send, on the average of Store.Patience. A modem has ten
+	// times that.
 	leastRate = 512
 	// unknownLimit is the default of Store.Limit. The largest archive of a stack has 20 MB, a Go toolchain 80 MB.
 	unknownLimit = 1 << 30
@@ -59,7 +60,8 @@ type transfer struct {
 	s    *Store
 	f    *os.File // the part file, without a name that matters
 	have int64
-	// mixed says that the bytes are not all of one answer: an earlier run's, or those of a file that may have changed meanwhile.
+	// mixed says that the bytes are not all of one answer: an earlier run's, or those of a file that may have changed
+	// meanwhile.
 	mixed bool
 	// validator is the ETag or the date of the file that the bytes are of; empty where the server names none.
 	validator string
@@ -68,8 +70,8 @@ type transfer struct {
 	undone bool
 }
 
-// download brings one file into the store. Its name appears only after its digest matched, or where there is none to match,
-// after the whole was read as what its name says.
+// download brings one file into the store. Its name appears only after its digest matched, or where there is none to
+// match, after the whole was read as what its name says.
 func (s *Store) download(ctx context.Context, want fetch) (err error) {
 	if s.Meter != nil {
 		s.Meter.Start(want.name, want.size())
@@ -104,8 +106,8 @@ func (w fetch) size() int64 {
 	return w.line.Size
 }
 
-// open opens the part file: what an earlier run left, where the lock can tell whether it is any good, or a new one. A link, or
-// a file that has another name too, or another owner, is nothing that an earlier run left.
+// open opens the part file: what an earlier run left, where the lock can tell whether it is any good, or a new one.
+// A link, or a file that has another name too, or another owner, is nothing that an earlier run left.
 func (t *transfer) open(part string) error {
 	if t.line != nil {
 		f, err := os.OpenFile(part, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
@@ -133,8 +135,8 @@ func (t *transfer) restart() error {
 	return t.f.Truncate(0)
 }
 
-// complete asks until the part file is whole and right. Bytes of several answers that make a wrong file are asked for once
-// more, from the beginning.
+// complete asks until the part file is whole and right. Bytes of several answers that make a wrong file are asked
+// for once more, from the beginning.
 func (t *transfer) complete(ctx context.Context, part string) error {
 	for {
 		if err := t.receive(ctx); err != nil {
@@ -331,7 +333,8 @@ func (t *transfer) accept(resp *http.Response) error {
 	case http.StatusPartialContent:
 		from, whole, ok := contentRange(resp.Header.Get("Content-Range"))
 		now := validatorOf(resp)
-		if !ok || t.have == 0 || from != t.have || t.validator != "" && now != "" && now != t.validator || t.whole > 0 && whole >= 0 && whole != t.whole {
+		another := t.validator != "" && now != "" && now != t.validator || t.whole > 0 && whole >= 0 && whole != t.whole
+		if !ok || t.have == 0 || from != t.have || another {
 			return errors.Join(t.restart(), errors.New(resp.Status+", which does not go on from where the last answer ended"))
 		}
 		t.mixed, total = true, whole
@@ -377,8 +380,8 @@ func (t *transfer) limit() int64 {
 	return unknownLimit
 }
 
-// validatorOf is what names a version of a file in If-Range: a strong ETag, or its date, where that is so long ago that the
-// file cannot have changed since under the same one (RFC 9110, 8.8.2.2).
+// validatorOf is what names a version of a file in If-Range: a strong ETag, or its date, where that is so long ago
+// that the file cannot have changed since under the same one (RFC 9110, 8.8.2.2).
 func validatorOf(resp *http.Response) string {
 	if tag := resp.Header.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		return tag
@@ -417,7 +420,8 @@ func retryAfter(h string) time.Duration {
 func (t *transfer) write(ctx context.Context, body io.Reader, length int64) error {
 	limit := t.limit()
 	was := t.have
-	n, err := io.Copy(io.NewOffsetWriter(t.f, t.have), io.LimitReader(body, limit-t.have+1)) // one more tells a file that is too long
+	// One byte more tells a file that is too long.
+	n, err := io.Copy(io.NewOffsetWriter(t.f, t.have), io.LimitReader(body, limit-t.have+1))
 	t.have += n
 	switch {
 	case t.have > limit:
@@ -440,8 +444,8 @@ func because(ctx context.Context, err error) error {
 	return withoutAddress(err)
 }
 
-// withoutAddress drops net/http's repetition of the address, which the caller prints already, and what quotes an address
-// that cannot be parsed, for parts of that may be a password's.
+// withoutAddress drops net/http's repetition of the address, which the caller prints already, and what quotes an
+// address that cannot be parsed, for parts of that may be a password's.
 func withoutAddress(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -30,8 +30,8 @@ func (m moved) String() string {
 	return fmt.Sprintf("hunk %d (%s) lies %d %s %s, at line %d", m.hunk, m.header, n, lines, way, m.to)
 }
 
-// inOrder are a file's hunks by their places, as gitdiff wants them: with no context, "-3,0" means after line 3, where gitdiff
-// means before it, and "+0,0" need not empty the file.
+// inOrder are a file's hunks by their places, as gitdiff wants them: with no context, "-3,0" means after line 3,
+// where gitdiff means before it, and "+0,0" need not empty the file.
 func inOrder(f *gitdiff.File) []*gitdiff.TextFragment {
 	var hunks []*gitdiff.TextFragment
 	for _, t := range f.TextFragments {
@@ -48,10 +48,10 @@ func inOrder(f *gitdiff.File) []*gitdiff.TextFragment {
 	return hunks
 }
 
-// place finds where the hunks of a file lie. A hunk whose lines are not where it says, counted on from where the hunk before
-// it lay, lies where all of its context and of what it removes is found, at the nearest place; there is no fuzz. As in GNU
-// patch without fuzz, a hunk with less context before than after it is of the file's beginning, and the other way round of
-// its end.
+// place finds where the hunks of a file lie. A hunk whose lines are not where it says, counted on from where the
+// hunk before it lay, lies where all of its context and of what it removes is found, at the nearest place; there is
+// no fuzz. As in GNU patch without fuzz, a hunk with less context before than after it is of the file's beginning,
+// and the other way round of its end.
 func place(src []byte, hunks []*gitdiff.TextFragment) ([]moved, error) {
 	lines := bytes.SplitAfter(src, []byte("\n"))
 	if len(lines[len(lines)-1]) == 0 {
@@ -97,7 +97,8 @@ func find(lines [][]byte, old []string, guess, free int64, h *gitdiff.TextFragme
 	}
 	last := int64(len(lines) - len(old))
 	fits := func(at int64) bool {
-		return at >= free && at <= last && !slices.ContainsFunc(old, func(l string) bool { at++; return string(lines[at-1]) != l })
+		differs := func(l string) bool { at++; return string(lines[at-1]) != l }
+		return at >= free && at <= last && !slices.ContainsFunc(old, differs)
 	}
 	if fits(guess) {
 		return guess, nil

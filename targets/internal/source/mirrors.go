@@ -14,8 +14,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Mirrors are the bases of Debian archives, in the order in which they are tried. The security archive has a pool of its
-// own, below pool/updates.
+// Mirrors are the bases of Debian archives, in the order in which they are tried. The security archive has a pool of
+// its own, below pool/updates.
 type Mirrors struct {
 	Main, Security []string
 }
@@ -47,8 +47,8 @@ type aptSource struct {
 }
 
 // AptMirrors returns the Debian archives among the repositories that apt on this machine is set up with: etc is its
-// directory of settings (/etc/apt), lists the one of what it has downloaded (/var/lib/apt/lists). Files that cannot be read
-// count as empty.
+// directory of settings (/etc/apt), lists the one of what it has downloaded (/var/lib/apt/lists). Files that cannot
+// be read count as empty.
 func AptMirrors(etc, lists string) Mirrors {
 	var m Mirrors
 	for _, s := range aptSources(etc) {
@@ -174,7 +174,8 @@ func deb822Sources(data []byte) (all []aptSource) {
 }
 
 func ofStanza(stanza map[string]string) (all []aptSource) {
-	if slices.Contains([]string{"no", "false", "without", "off", "disable", "0"}, strings.ToLower(strings.TrimSpace(stanza["enabled"]))) {
+	no := []string{"no", "false", "without", "off", "disable", "0"}
+	if slices.Contains(no, strings.ToLower(strings.TrimSpace(stanza["enabled"]))) {
 		return nil
 	}
 	known := func(t string) bool { return t == "deb" || t == "deb-src" }

@@ -21,8 +21,8 @@ import (
 // gzipMagic is how a gzip'd file begins.
 const gzipMagic = "\x1f\x8b"
 
-// plainBody returns the file in an answer's body. A server that was asked for the file as it is may name a Content-Encoding
-// all the same: that of the file itself (a .tar.gz), or one more, which is undone.
+// plainBody returns the file in an answer's body. A server that was asked for the file as it is may name a
+// Content-Encoding all the same: that of the file itself (a .tar.gz), or one more, which is undone.
 func plainBody(body io.Reader, encoding, name string) (r io.Reader, undone bool, err error) {
 	b := bufio.NewReaderSize(body, 32<<10)
 	head, err := b.Peek(512)
@@ -72,7 +72,7 @@ func pageIn(head []byte) string {
 		title = fmt.Sprintf(" with the title %q", strings.TrimSpace(m[1]))
 	}
 	switch {
-	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"), strings.HasPrefix(lower, "<head"), strings.Contains(lower, "<html"):
+	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<head"), strings.Contains(lower, "<html"):
 		return "a web page" + title + " (a proxy's login, or an error that calls itself a success)"
 	case strings.HasPrefix(lower, "<"), strings.HasPrefix(lower, "{"):
 		return fmt.Sprintf("a text that begins %.40q", text)
@@ -80,8 +80,8 @@ func pageIn(head []byte) string {
 	return ""
 }
 
-// complete reads a whole file as what its name says: an archive to its last entry, a toolchain's zip, a signature. What is
-// recorded is no page and no half of a file.
+// complete reads a whole file as what its name says: an archive to its last entry, a toolchain's zip, a signature.
+// What is recorded is no page and no half of a file.
 func complete(file, name string) error {
 	kind := path.Ext(name)
 	var err error

@@ -37,9 +37,9 @@ func Masked(text string) string {
 	})
 }
 
-// Shown is a text as a terminal may get it: without passwords in addresses, and with every character that is not printed,
-// line ends and tabs apart, written as Go writes it ("\x1b"). What a program prints can move the cursor, set the clipboard,
-// or turn the direction of writing round.
+// Shown is a text as a terminal may get it: without passwords in addresses, and with every character that is not
+// printed, line ends and tabs apart, written as Go writes it ("\x1b"). What a program prints can move the cursor,
+// set the clipboard, or turn the direction of writing round.
 func Shown(text string) string { return Masked(escaped(text)) }
 
 func escaped(text string) string {
