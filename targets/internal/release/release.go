@@ -159,6 +159,10 @@ func (k Kept) Point(r *Release) error {
 func (k Kept) Keep(version string, built time.Time, files []File) (*Release, error) {
 	r := &Release{Version: version, Built: built.UTC().Truncate(time.Second), root: k.Root}
 	r.Name = version + "-" + r.Built.Format(builtForm)
+	for exists(k.path(Dir, r.Name)) { // two may be built in the same second
+		r.Built = r.Built.Add(time.Second)
+		r.Name = version + "-" + r.Built.Format(builtForm)
+	}
 	for _, f := range files {
 		r.With = append(r.With, File{filepath.Base(f.File), f.SHA256})
 	}
@@ -185,6 +189,11 @@ func (k Kept) Keep(version string, built time.Time, files []File) (*Release, err
 		return nil, err
 	}
 	return r, archive.SyncDir(k.path(Dir))
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // Note writes down what is known of the package.

@@ -138,3 +138,19 @@ func TestANoteThatSaysNothingIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestPackagesOfTheSameSecondAreKeptApart(t *testing.T) {
+	t.Parallel()
+	k := Kept{Root: t.TempDir(), Dir: "output/s"}
+	for _, content := range []string{"first", "second", "third"} {
+		keep(t, k, content, 100)
+	}
+	all, err := k.List()
+	var names []string
+	for _, r := range all {
+		names = append(names, r.Name)
+	}
+	if want := []string{"1-19700101T000140Z", "1-19700101T000141Z", "1-19700101T000142Z"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("got %v, %v, want %v", names, err, want)
+	}
+}
