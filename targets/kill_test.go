@@ -29,29 +29,44 @@ type fakeRepo struct {
 
 func newFakeRepo(t *testing.T, edit func(component string, files map[string]string)) *fakeRepo {
 	t.Helper()
-	served, root := t.TempDir(), t.TempDir()
+	r := &fakeRepo{t.TempDir(), nil}
+	if err := r.fetch(t.TempDir(), edit); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// fetch makes the repository and fetches its sources, which are served from a directory meanwhile.
+func (r *fakeRepo) fetch(served string, edit func(component string, files map[string]string)) error {
 	srv := httptest.NewServer(http.FileServer(http.Dir(served)))
 	defer srv.Close()
-	for _, d := range []string{"vendor-sources", "patches", "build"} {
-		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	s, l, err := writeFakes(served, srv.URL, edit)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	for name, data := range map[string]string{"mage": "", "vendor-sources/fake.toml": s, "vendor-sources/fake.lock": l} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(data), 0o644); err != nil {
-			t.Fatal(err)
+	for _, d := range []string{"vendor-sources", "patches", "build"} {
+		if err := os.MkdirAll(filepath.Join(r.root, d), 0o755); err != nil {
+			return err
 		}
 	}
-	if err := os.Symlink(goCache, filepath.Join(root, "build/cache")); err != nil {
-		t.Fatal(err)
+	for name, data := range map[string]string{"mage": "", "vendor-sources/fake.toml": s, "vendor-sources/fake.lock": l} {
+		if err := os.WriteFile(filepath.Join(r.root, name), []byte(data), 0o644); err != nil {
+			return err
+		}
 	}
-	r := &fakeRepo{root, append(os.Environ(), "DRYDOCK_ROOT="+root, "STACK=fake")}
-	r.must(t, "fetch")
-	return r
+	if err := os.Symlink(goCache, filepath.Join(r.root, "build/cache")); err != nil {
+		return err
+	}
+	r.env = append(os.Environ(), "DRYDOCK_ROOT="+r.root, "STACK=fake")
+	return r.run("fetch")
+}
+
+func (r *fakeRepo) run(args ...string) error {
+	cmd, out := r.command(args...)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", args, err, out)
+	}
+	return nil
 }
 
 func (r *fakeRepo) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
