@@ -211,7 +211,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata/script")) }
+func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds made-up stacks")
+	}
+	testscript.Run(t, scripts("testdata/script"))
+}
 
 func TestLongScripts(t *testing.T) {
 	testlong.Skip(t)

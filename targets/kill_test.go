@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"drydock/targets/internal/testlong"
 )
 
 // fakeRepo is a repository with fake upstreams, its sources fetched, and the environment that makes the runner work
@@ -29,6 +31,9 @@ type fakeRepo struct {
 
 func newFakeRepo(t *testing.T, edit func(component string, files map[string]string)) *fakeRepo {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("builds made-up stacks")
+	}
 	r := &fakeRepo{t.TempDir(), nil}
 	if err := r.fetch(t.TempDir(), edit); err != nil {
 		t.Fatal(err)
@@ -121,7 +126,7 @@ func (r *fakeRepo) orphans() (found []string) {
 // gone waits until nothing of a killed run is left.
 func (r *fakeRepo) gone(t *testing.T, kill int) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		left := r.orphans()
 		if len(left) == 0 {
 			return
@@ -190,7 +195,14 @@ func kills(t *testing.T, few int) int {
 // TestAKilledRunIsMadeGoodByTheNext kills the runner with SIGKILL at random times. Whatever the moment, nothing is
 // left running, every file in bin/ is whole and belongs to one of the two builds that are going on (a component's
 // files to the same), and the next run ends with the very bytes of an undisturbed build.
-func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
+func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) { killedRuns(t, kills(t, 2)) }
+
+func TestLongAKilledRunIsMadeGoodByTheNext(t *testing.T) {
+	testlong.Skip(t)
+	killedRuns(t, kills(t, 12))
+}
+
+func killedRuns(t *testing.T, n int) {
 	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
 	a.must(t, "all")
 	b.must(t, "all")
@@ -214,7 +226,7 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d, a run takes %v", seed, whole)
 	interrupted := 0
-	for i, n := 0, kills(t, 12); interrupted < n && i < 4*n; i++ {
+	for i := 0; interrupted < n && i < 4*n+20; i++ {
 		repo := []*fakeRepo{a, b}[i%2]
 		r.take(t, repo)
 		cmd, _ := r.command("all")
@@ -225,6 +237,8 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGKILL)
 		if err := cmd.Wait(); err != nil {
 			interrupted++
+		} else {
+			whole = whole * 3 / 4 // it was measured on a busier machine
 		}
 		r.gone(t, i)
 		if g := mixed(r.outputs(t), pristine...); g != nil {
@@ -240,7 +254,7 @@ func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 			t.Fatalf("kill %d: the run after the next did something:\n%s", i, out)
 		}
 	}
-	if n := kills(t, 12); interrupted < n {
+	if interrupted < n {
 		t.Errorf("%d runs were interrupted, want %d: the test shows too little", interrupted, n)
 	}
 	// Nothing half-published or half-written is left lying about.
@@ -373,7 +387,14 @@ func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 
 // TestAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs of ever other sizes: when it fails, it says why, and
 // what was published before stays; with room again, the next run is right.
-func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
+func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) { fullDisk(t, 40, 900) }
+
+func TestLongAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
+	testlong.Skip(t)
+	fullDisk(t, 40, 200, 600, 900, 1500, 2500, 4000, 8000)
+}
+
+func fullDisk(t *testing.T, sizes ...int) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}
@@ -381,7 +402,7 @@ func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	r.must(t, "all")
 	want := r.outputs(t)
 	full := 0
-	for _, kb := range []int{40, 200, 600, 900, 1500, 2500, 4000, 8000} {
+	for _, kb := range sizes {
 		// Everything is stale, and the place that the work and the new outputs go to is small.
 		os.RemoveAll(filepath.Join(r.root, "build/fake/record"))
 		script := fmt.Sprintf("mount -t tmpfs -o size=%dk none %[2]s/build/fake/work && mount -t tmpfs -o size=%[1]dk none %[2]s/build/fake/store && exec %[3]s all", kb, r.root, runner)
@@ -401,7 +422,7 @@ func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 			t.Fatalf("%d kB: outputs changed:\ngot  %v\nwant %v\n%s", kb, got, want, out)
 		}
 	}
-	if full < 3 {
+	if full < min(3, len(sizes)) {
 		t.Errorf("the disk was full %d times: the sizes show too little", full)
 	}
 	r.must(t, "all")
@@ -410,10 +431,11 @@ func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	}
 }
 
-// TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps all that a run writes, outputs, logs and records too, on a
+// TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps all that a run writes, outputs, logs and records too, on a
 // tmpfs that has ever other amounts of room left when everything is to be built anew from other sources. What is
 // published is always whole; with more room, the next run is right.
-func TestADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
+func TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
+	testlong.Skip(t)
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}

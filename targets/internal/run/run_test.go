@@ -189,7 +189,7 @@ func TestWhenTheRunnerIsKilledNothingIsLeftBehind(t *testing.T) {
 		}
 		return false
 	}
-	for range 100 {
+	for range 3000 {
 		if there() {
 			break
 		}
@@ -200,7 +200,7 @@ func TestWhenTheRunnerIsKilledNothingIsLeftBehind(t *testing.T) {
 	}
 	cmd.Process.Signal(syscall.SIGKILL)
 	cmd.Wait()
-	for range 100 {
+	for range 3000 {
 		if !there() {
 			return
 		}
