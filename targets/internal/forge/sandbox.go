@@ -122,8 +122,9 @@ func lend(own, shared string) error {
 				return err
 			}
 		}
-		err = root.WriteFile(name+".new", data, 0o644)
-		err = errors.Join(err, root.Lchown(name+".new", int(owner.Uid), int(owner.Gid)), root.Rename(name+".new", name))
+		fresh := fmt.Sprintf("%s.%d", name, os.Getpid()) // a run on another stack may be at it, too
+		err = root.WriteFile(fresh, data, 0o644)
+		err = errors.Join(err, root.Lchown(fresh, int(owner.Uid), int(owner.Gid)), root.Rename(fresh, name))
 		if err != nil {
 			return err
 		}
