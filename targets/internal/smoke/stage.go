@@ -84,8 +84,8 @@ func first(config string) int {
 	}
 }
 
-// second builds the root file system, goes there, and becomes the third. What it changes of its root is its thread's alone
-// until then.
+// second builds the root file system and goes there. In a chroot, and on a machine's first root, that is its thread's root
+// alone: then it becomes the third, which this program must be static for.
 func second(config string) int {
 	lockThread()
 	var c Config
@@ -93,12 +93,16 @@ func second(config string) int {
 		say(message{Fatal: err.Error()})
 		return 1
 	}
-	if err := enter(c); err != nil {
+	all, err := enter(c)
+	if err != nil {
 		say(message{Refused: "a root file system of its own: " + err.Error()})
 		return 1
 	}
-	err := syscall.Exec("/proc/self/exe", []string{stageCheck, config}, []string{})
-	say(message{Fatal: err.Error()})
+	if all {
+		return third(config)
+	}
+	err = syscall.Exec("/proc/self/exe", []string{stageCheck, config}, []string{})
+	say(message{Fatal: fmt.Sprintf("start the checks in a root of their own: %v: in a chroot this program must be linked statically, as ./mage does it", err)})
 	return 1
 }
 
@@ -128,17 +132,18 @@ const (
 )
 
 // enter makes a root file system in memory with the built files in /bin and next to nothing else, and makes it ours.
-func enter(c Config) error {
+// all says that it is the root of all threads.
+func enter(c Config) (all bool, err error) {
 	root := filepath.Join(c.Work, "root")
 	if err := private(); err != nil {
-		return fmt.Errorf("make the mounts private: %w", err)
+		return false, fmt.Errorf("make the mounts private: %w", err)
 	}
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
-		return fmt.Errorf("mount a tmpfs: %w", err)
+		return false, fmt.Errorf("mount a tmpfs: %w", err)
 	}
 	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", "/usr/local/share", "/var/lib/dbus", workDir, dataDir} {
 		if err := os.MkdirAll(root+d, 0o755); err != nil {
-			return err
+			return false, err
 		}
 	}
 	for name, data := range map[string]string{
@@ -146,11 +151,11 @@ func enter(c Config) error {
 		"/etc/hosts": "127.0.0.1 localhost smoke\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n",
 	} {
 		if err := os.WriteFile(root+name, []byte(data), 0o644); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if err := os.Symlink("../run", root+"/var/run"); err != nil {
-		return err
+		return false, err
 	}
 	binds := [][2]string{{c.Bin, binDir}, {c.Work, workDir}, {filepath.Join(c.Work, "data"), dataDir}}
 	if c.Share != "" {
@@ -159,17 +164,17 @@ func enter(c Config) error {
 	for name, file := range c.Tools {
 		at := "/usr/sbin/" + name
 		if err := os.WriteFile(root+at, nil, 0o755); err != nil {
-			return err
+			return false, err
 		}
 		binds = append(binds, [2]string{file, at})
 	}
 	for _, b := range binds {
 		if err := unix.Mount(b[0], root+b[1], "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("bind %s: %w", b[1], err)
+			return false, fmt.Errorf("bind %s: %w", b[1], err)
 		}
 	}
 	if err := unix.Mount("", root+binDir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		return fmt.Errorf("make %s read-only: %w", binDir, err)
+		return false, fmt.Errorf("make %s read-only: %w", binDir, err)
 	}
 	// A sysfs of this network namespace's own shows the bridges that dockerd makes; what is mounted in the host's comes along.
 	shared := []string{"/dev", "/sys"}
@@ -178,22 +183,22 @@ func enter(c Config) error {
 	}
 	for _, d := range shared {
 		if err := unix.Mount(d, root+d, "", unix.MS_BIND|unix.MS_REC, ""); err != nil && err != unix.ENOENT {
-			return fmt.Errorf("bind %s: %w", d, err)
+			return false, fmt.Errorf("bind %s: %w", d, err)
 		}
 	}
 	if err := unix.Mount("proc", root+"/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount proc: %w", err)
+		return false, fmt.Errorf("mount proc: %w", err)
 	}
-	if err := turn(root); err != nil {
-		return err
+	if all, err = turn(root); err != nil {
+		return false, err
 	}
 	if err := unix.Chdir("/"); err != nil {
-		return err
+		return false, err
 	}
 	if err := unix.Sethostname([]byte("smoke")); err != nil {
-		return err
+		return false, err
 	}
-	return loopback()
+	return all, loopback()
 }
 
 // surface leaves a chroot: a thread that enters its own mount namespace gets that namespace's root. Whoever enters it later,
@@ -229,39 +234,47 @@ func private() error {
 	return unix.Chroot(".")
 }
 
-// turn makes a mounted directory the root, and leaves the old one.
-func turn(root string) error {
+// turn makes a mounted directory the root, and leaves the old one. The kernel gives all threads the new one that had the old
+// one, which those in a chroot have not.
+func turn(root string) (all bool, err error) {
+	var before, after unix.Stat_t
+	if err := unix.Stat("/", &before); err != nil {
+		return false, err
+	}
 	fresh, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unix.Close(fresh)
 	if err := surface(); err != nil {
-		return err
+		return false, err
+	}
+	if err := unix.Stat("/", &after); err != nil {
+		return false, err
 	}
 	old, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unix.Close(old)
 	if err := unix.Fchdir(fresh); err != nil {
-		return err
+		return false, err
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
 		// The first root of a machine (an initramfs) cannot be put aside. It can be covered.
 		if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-			return fmt.Errorf("take %s as the root: %w", root, err)
+			return false, fmt.Errorf("take %s as the root: %w", root, err)
 		}
-		return unix.Chroot(".")
+		return false, unix.Chroot(".")
 	}
 	// Both roots lie at "/" now. Before Linux 3.12 "." would be the new one.
 	if err := unix.Fchdir(old); err != nil {
-		return err
+		return false, err
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("leave the old root: %w", err)
+		return false, fmt.Errorf("leave the old root: %w", err)
 	}
-	return nil
+	return before.Dev == after.Dev && before.Ino == after.Ino, nil
 }
 
 // loopback brings the namespace's own lo up.
