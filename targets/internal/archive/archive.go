@@ -32,7 +32,8 @@ const (
 	maxName    = 1024
 )
 
-// Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", or "deb" for the data of a Debian package.
+// Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", "zip" for the files of a zip as a tar, or "deb" for
+// the data of a Debian package.
 func Open(file, format string) (io.ReadCloser, error) {
 	f, err := OpenFile(file)
 	if err != nil {
@@ -58,10 +59,12 @@ func Decompress(r io.Reader, format string) (io.Reader, error) {
 		return newXz(r)
 	case "tar":
 		return r, nil
+	case "zip":
+		return newZipTar(r)
 	case "deb":
 		return debData(r)
 	}
-	return nil, fmt.Errorf("format %q: want gz, xz, tar or deb", format)
+	return nil, fmt.Errorf("format %q: want gz, xz, tar, zip or deb", format)
 }
 
 // Extract unpacks a tar into dir, which must exist, dropping strip leading directories of every name (an entry with

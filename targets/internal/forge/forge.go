@@ -204,6 +204,10 @@ func open() (*Forge, error) {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
 		f.store.Client = &http.Client{Transport: t}
+		f.store.Proxies = func(ctx context.Context) ([]string, error) {
+			_, env, err := f.online(ctx, filepath.Join(root, "build/tmp"))
+			return proxies(env), err
+		}
 	}
 	f.logDir = sync.OnceValues(f.newLogDir)
 	f.confined = sync.OnceValue(f.confine)

@@ -20,6 +20,8 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
+
+	"golang.org/x/mod/module"
 )
 
 // Store is the directory that holds the archives, and the way to get those that it lacks.
@@ -30,6 +32,8 @@ type Store struct {
 	Digests *Digests
 	// Mirrors are the Debian archives to ask.
 	Mirrors Mirrors
+	// Proxies gives the addresses of the module proxies to ask; it may be nil.
+	Proxies func(context.Context) ([]string, error)
 	// Client makes the requests; nil forbids them.
 	Client *http.Client
 	// Meter shows what is transferred; it may be nil.
@@ -297,8 +301,12 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 		note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
 		return nil, tried, nil
 	}
-	for _, u := range s.addresses(o, note) {
-		err := s.download(ctx, fetch{url: u, name: name, line: line, plain: o.Kind == stack.KindDebian})
+	addresses, err := s.addresses(ctx, o, note)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, u := range addresses {
+		err := s.download(ctx, fetch{url: u, name: name, line: line, plain: o.Kind == stack.KindDebian || o.Kind == stack.KindModule})
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
@@ -320,18 +328,37 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 }
 
 // addresses are where an origin's file can be had.
-func (s *Store) addresses(o *stack.Origin, note func(at, why string)) []string {
-	if o.Kind != stack.KindDebian {
-		return []string{o.URL}
+func (s *Store) addresses(ctx context.Context, o *stack.Origin, note func(at, why string)) (urls []string, err error) {
+	switch o.Kind {
+	case stack.KindDebian:
+		for _, m := range s.Mirrors.of(o.Path) {
+			urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
+		}
+		if len(urls) == 0 {
+			note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
+		}
+	case stack.KindModule:
+		var proxies []string
+		if s.Proxies != nil {
+			if proxies, err = s.Proxies(ctx); err != nil {
+				return nil, err
+			}
+		}
+		of, release, _ := strings.Cut(o.Module, "@")
+		of, err = module.EscapePath(of)
+		if err == nil {
+			release, err = module.EscapeVersion(release)
+		}
+		for _, p := range proxies {
+			urls = append(urls, strings.TrimRight(p, "/")+"/"+of+"/@v/"+release+".zip")
+		}
+		if len(urls) == 0 {
+			note(o.Module, "no module proxy is known: set GOPROXY=<address>")
+		}
+	default:
+		urls = []string{o.URL}
 	}
-	var urls []string
-	for _, m := range s.Mirrors.of(o.Path) {
-		urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
-	}
-	if len(urls) == 0 {
-		note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
-	}
-	return urls
+	return urls, err
 }
 
 // alone waits until nobody else is after a file, and gives what lets the next one.

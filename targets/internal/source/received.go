@@ -86,13 +86,13 @@ func complete(file, name string) error {
 	kind := path.Ext(name)
 	var err error
 	switch format := stack.Format(name); {
+	case kind == ".zip":
+		_, err = dirhash.HashZip(file, dirhash.Hash1)
 	case format != "":
 		err = archive.Complete(file, format)
 		if kind = "." + format; format != "tar" && format != "deb" {
 			kind = ".tar" + kind
 		}
-	case kind == ".zip":
-		_, err = dirhash.HashZip(file, dirhash.Hash1)
 	case kind == ".asc":
 		_, err = packetsOf(file)
 	}

@@ -191,6 +191,7 @@ const (
 	KindFile   = "file"   // a file that the user puts into vendor-sources/
 	KindDebian = "debian" // a path below a Debian mirror's base
 	KindURL    = "url"    // upstream's own address
+	KindModule = "module" // a release of a Go module, at a module proxy
 )
 
 // Origin is one place that serves a component's sources, with its own bytes and layout.
@@ -200,12 +201,14 @@ type Origin struct {
 	Path string `toml:"path"`
 	// URL is upstream's address for an url origin.
 	URL string `toml:"url"`
-	// File is the name in vendor-sources/; by default the last element of Path or URL.
+	// Module is the module and its release for a module origin, such as example.org/x@v1.2.3.
+	Module string `toml:"module"`
+	// File is the name in vendor-sources/; by default the last element of Path or URL, or <module's name>-<release>.zip.
 	File string `toml:"file"`
 	// SignedBy is the fingerprint of the OpenPGP key that made upstream's signature of the archive: that of the subkey where a
 	// subkey did. The signature lies beside the archive, under its name with ".asc". Empty where there is none to check.
 	SignedBy string `toml:"signed_by"`
-	// Strip is the number of leading directories that the archive's names lose. Default 1.
+	// Strip is the number of leading directories that the archive's names lose. Default 1, or those of the module's own path.
 	Strip *int `toml:"strip"`
 	// Vendored says that the archive carries its vendor/ tree.
 	Vendored bool `toml:"vendored"`
@@ -228,6 +231,10 @@ func (o *Origin) Name() string {
 		return o.File
 	case o.Path != "":
 		return path.Base(o.Path)
+	case o.Module != "":
+		of, release, _ := strings.Cut(o.Module, "@")
+		of, _, _ = module.SplitPathVersion(of)
+		return path.Base(of) + "-" + strings.TrimPrefix(release, "v") + ".zip"
 	default:
 		return path.Base(o.URL)
 	}
@@ -266,10 +273,13 @@ func (o *Origin) Files() []*Origin {
 
 // StripCount is the number of leading directories to drop.
 func (o *Origin) StripCount() int {
-	if o.Strip == nil {
-		return 1
+	switch {
+	case o.Strip != nil:
+		return *o.Strip
+	case o.Module != "":
+		return 1 + strings.Count(o.Module, "/")
 	}
-	return *o.Strip
+	return 1
 }
 
 // Layout is the GOPATH that sources from an origin, or with nil a checkout, are laid out as; empty for modules.
@@ -677,10 +687,12 @@ func Parse(data []byte, file string, s *Stack) Problems {
 				bad(at(ot+".path", ot), "%s.origin: path: got %q, want a path below a mirror's base, such as pool/main/r/runc/…", t, o.Path)
 			case o.Kind == KindURL && urlProblem(o.URL) != "":
 				bad(at(ot+".url", ot), "%s.origin: url: got %q, want %s", t, ui.Masked(o.URL), urlProblem(o.URL))
-			case !slices.Contains([]string{KindFile, KindDebian, KindURL}, o.Kind):
-				bad(at(ot+".kind", ot), "%s.origin: kind: got %q, want \"file\", \"debian\" or \"url\"", t, o.Kind)
+			case o.Kind == KindModule && moduleProblem(o) != "":
+				bad(at(ot+".module", ot), "%s.origin: module: got %q, want %s", t, o.Module, moduleProblem(o))
+			case !slices.Contains([]string{KindFile, KindDebian, KindURL, KindModule}, o.Kind):
+				bad(at(ot+".kind", ot), "%s.origin: kind: got %q, want \"file\", \"debian\", \"url\" or \"module\"", t, o.Kind)
 			case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
-				bad(at(ot+".file", ot), "%s.origin: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar or .deb", t, o.Name())
+				bad(at(ot+".file", ot), "%s.origin: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar, .zip or .deb", t, o.Name())
 			case o.SignedBy != "" && !fingerprint.MatchString(o.SignedBy):
 				bad(at(ot+".signed_by", ot), "%s.origin: signed_by: got %q, want the 40 hex digits, in upper case, of the fingerprint of the key that signs", t, o.SignedBy)
 			case o.StripCount() < 0 || o.StripCount() > 8:
@@ -710,12 +722,27 @@ func urlProblem(address string) string {
 	return ""
 }
 
+// moduleProblem says what a module origin must be where it is not; empty when all is well.
+func moduleProblem(o *Origin) string {
+	of, release, _ := strings.Cut(o.Module, "@")
+	if module.Check(of, strings.TrimSuffix(release, "+incompatible")) != nil && module.Check(of, release) != nil {
+		return "a module and its release, such as example.org/x@v1.2.3"
+	}
+	switch {
+	case o.Vendored:
+		return "no vendored = true: a module's zip has no vendor/"
+	case o.SignedBy != "":
+		return "no signed_by: a module's zip has no signature"
+	}
+	return ""
+}
+
 // IsLoopback says whether a host is this very machine, which may be asked in plain http: tests do.
 func IsLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// Format names an archive's format by its file name: "gz", "xz", "tar", "deb", or "" for none that is known.
+// Format names an archive's format by its file name: "gz", "xz", "tar", "zip", "deb", or "" for none that is known.
 func Format(name string) string {
 	switch {
 	case strings.HasSuffix(name, ".tar.gz"), strings.HasSuffix(name, ".tgz"):
@@ -724,6 +751,8 @@ func Format(name string) string {
 		return "xz"
 	case strings.HasSuffix(name, ".tar"):
 		return "tar"
+	case strings.HasSuffix(name, ".zip"):
+		return "zip"
 	case strings.HasSuffix(name, ".deb"):
 		return "deb"
 	}

@@ -213,6 +213,25 @@ func TestAnUnknownStackNamesTheKnownOnes(t *testing.T) {
 	}
 }
 
+func TestAModuleOriginIsAModuleAndItsRelease(t *testing.T) {
+	for of, want := range map[string]string{
+		"github.com/containerd/containerd@v1.7.36": "", "github.com/containerd/containerd/v2@v2.3.7": "", "github.com/docker/cli@v28.5.2+incompatible": "",
+		"github.com/containerd/containerd": "a module", "github.com/containerd/containerd@latest": "a module",
+		"github.com/containerd/containerd@v2.3.7": "a module", "../x@v1.0.0": "a module", "": "a module",
+	} {
+		if got := moduleProblem(&Origin{Module: of}); !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%q: got %q, want %q", of, got, want)
+		}
+	}
+	o := &Origin{Module: "example.org/a/v2@v2.1.0", Vendored: true}
+	if got := moduleProblem(o); !strings.Contains(got, "no vendored") {
+		t.Errorf("vendored: got %q", got)
+	}
+	if o.Name() != "a-2.1.0.zip" || o.StripCount() != 3 {
+		t.Errorf("got %s, %d", o.Name(), o.StripCount())
+	}
+}
+
 func TestConstraintsThatNoReleaseMeetsAreFound(t *testing.T) {
 	for c, want := range map[string]bool{
 		">= 1.21": true, ">= 1.13, < 1.20": true, "< 1.20, >= 1.20": false, "= 1.2.3, != 1.2.3": false, "> 1.2, < 1.3": true, "~> 1.4": true, ">= 2, < 1": false, "< 1.0": true,
