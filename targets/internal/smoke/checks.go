@@ -86,6 +86,7 @@ var checks = []check{
 	{"--network=host", 30 * time.Second, true, false, hostNetwork},
 	{"bridge and -p through docker-proxy", time.Minute, true, false, published},
 	{"containers reach each other", time.Minute, true, false, reach},
+	{"a bridge gets its address when it is there", 30 * time.Second, true, false, bridgeAddress},
 	{"build", time.Minute, true, false, builds},
 	{"commit", 30 * time.Second, true, false, commits},
 	{"save and load", time.Minute, true, false, saves},

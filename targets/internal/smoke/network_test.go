@@ -80,6 +80,34 @@ func TestTheWorldOutsideIsReachedByTheCableAlone(t *testing.T) {
 	})
 }
 
+func TestABridgeThatIsMadeWithItsAddressIsToldFromOneThatGetsIt(t *testing.T) {
+	apartFrom(t, func() error {
+		link := make([]byte, unix.SizeofIfInfomsg)
+		address := attribute(unix.IFLA_ADDRESS, []byte{2, 0x42, 1, 2, 3, 4})
+		bridge := func(name string, flags uint16, more ...[]byte) {
+			_, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, flags, append([][]byte{link, attribute(unix.IFLA_IFNAME, []byte(name), []byte{0}),
+				attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, []byte("bridge")))}, more...)...)
+			if err == unix.EOPNOTSUPP {
+				t.Skip("this kernel makes no bridge")
+			}
+			try(t, err)
+		}
+		with, err := linkAddresses("with", func() { bridge("with", create, address) })
+		if err != nil || len(with) != 1 || with[0] != "02:42:01:02:03:04" {
+			t.Errorf("made with its address: got %q, %v, want that one alone", with, err)
+		}
+		after, err := linkAddresses("after", func() {
+			bridge("other", create)
+			bridge("after", create)
+			bridge("after", unix.NLM_F_ACK, address)
+		})
+		if err != nil || len(after) != 2 || after[1] != with[0] {
+			t.Errorf("set when it was there: got %q, %v, want the kernel's and then %q", after, err, with)
+		}
+		return nil
+	})
+}
+
 func TestWhatIsNotAsItWasIsNamed(t *testing.T) {
 	s := func(kv ...string) state {
 		m := map[string]string{}
