@@ -35,55 +35,115 @@ func TestAFailureSaysTheCommandAndItsCode(t *testing.T) {
 	}
 }
 
+// fifo makes a named pipe, which nobody who opens it waits for, and who reads it waits until the test is over.
+func fifo(t *testing.T, file string) {
+	t.Helper()
+	if err := syscall.Mkfifo(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+}
+
+// until waits for an event, as long as the test may take. Nobody waits for less than what a loaded machine may need.
+func until(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	end := time.Now().Add(time.Hour)
+	if d, ok := t.Deadline(); ok {
+		end = d.Add(-10 * time.Second)
+	}
+	for ; !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("never: %s", what)
+			return
+		}
+	}
+}
+
 func TestAnOutputThatIsHeldOpenIsWaitedForAndThenAnError(t *testing.T) {
-	// Who leaves the group outlives its parent, where there is no namespace of processes that ends with that.
-	out, err := (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 0.3' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}).Output(t.Context())
+	// Who leaves the group outlives its parent, where there is no namespace of processes that ends with that. The first
+	// ends when its parent has ended and is buried, the second does not.
+	holds := func(script string) Cmd {
+		return Cmd{Argv: []string{"sh", "-c", "p=$$; setsid sh -c 'touch up; " + script + "' hold $p & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}
+	}
+	out, err := holds("while kill -0 $1 2>/dev/null; do :; done").Output(t.Context())
 	if err != nil || out != "said\n" {
 		t.Errorf("held for a moment: got %q, %v", out, err)
 	}
 	before := held
 	defer func() { held = before }()
 	held = 100 * time.Millisecond
-	_, err = (Cmd{Argv: []string{"sh", "-c", "setsid sh -c 'touch up; sleep 5' & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}).Output(t.Context())
+	c := holds("read x <pipe")
+	fifo(t, filepath.Join(c.Dir, "pipe"))
+	_, err = c.Output(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "holds its output open") {
 		t.Errorf("held for long: got %v", err)
 	}
 }
 
+// group are the states of the processes of a group, as proc(5) has them: "T" stands still.
+func group(pgid int) (states string) {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range files {
+		data, _ := os.ReadFile(f)
+		if fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:])); len(fields) > 2 && fields[2] == strconv.Itoa(pgid) {
+			states += fields[0]
+		}
+	}
+	return states
+}
+
+// pidIn is the process whose number a child wrote into a file.
+func pidIn(t *testing.T, file string) int {
+	t.Helper()
+	data, _ := os.ReadFile(file)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		t.Error(err)
+		return 4194305 // nobody's
+	}
+	return pid
+}
+
 func TestAtItsGateTheWholeGroupStandsStill(t *testing.T) {
 	dir := t.TempDir()
-	exists := func(n string) bool { _, err := os.Stat(filepath.Join(dir, n)); return err == nil }
 	calls := 0
 	var out strings.Builder
-	err := Cmd{Argv: []string{"sh", "-c", "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; until test -e said; do :; done; touch child) & echo one; touch said; wait; touch done; echo two"}, Dir: dir, Env: env, Out: &out,
+	err := Cmd{Argv: []string{"sh", "-c", "(until test -e go; do :; done; touch child) & echo $$ >pid; echo one; wait; test -e child && echo two"}, Dir: dir, Env: env, Out: &out,
 		Gate: func(_ context.Context, cpu time.Duration) error {
 			calls++
 			if cpu <= 0 || cpu > time.Minute {
 				t.Errorf("got %v of CPU time", cpu)
 			}
-			time.Sleep(20 * time.Millisecond) // what ran on the other core when it was stopped
-			os.Remove(filepath.Join(dir, "child"))
-			time.Sleep(300 * time.Millisecond)
-			if exists("child") || exists("done") {
-				t.Error("a process of the group went on")
-			}
-			return nil
+			pgid := pidIn(t, filepath.Join(dir, "pid"))
+			until(t, "parent and child stand still", func() bool { g := group(pgid); return len(g) > 1 && strings.Trim(g, "T") == "" })
+			return os.WriteFile(filepath.Join(dir, "go"), nil, 0o644)
 		}}.Run(t.Context())
-	if err != nil || calls != 1 || out.String() != "one\ntwo\n" || !exists("done") {
+	if err != nil || calls != 1 || out.String() != "one\ntwo\n" {
 		t.Errorf("got %v, %d calls, %q; want it to go on to its end", err, calls, out.String())
 	}
 }
 
 func TestTheGateStandsAtWhatIsWanted(t *testing.T) {
-	for _, c := range []struct{ says, want string }{{"echo an error", ""}, {"echo warning; sleep 0.1; echo pkg; sleep 0.1; echo pkg2", "pkg\n"}} {
-		at := ""
-		err := Cmd{Argv: []string{"sh", "-c", c.says}, Dir: "/", Env: env, Out: &strings.Builder{}, At: func(p []byte) bool {
+	for _, c := range []struct{ says, want string }{
+		{"echo an error", ""},
+		{"echo warning; until test -e seen; do :; done; echo pkg; until test -e passed; do :; done; echo pkg2", "pkg\n"},
+	} {
+		dir, at := t.TempDir(), ""
+		touch := func(name string) error { return os.WriteFile(filepath.Join(dir, name), nil, 0o644) }
+		err := Cmd{Argv: []string{"sh", "-c", c.says}, Dir: dir, Env: env, Out: &strings.Builder{}, At: func(p []byte) bool {
+			if err := touch("seen"); err != nil {
+				t.Error(err)
+			}
 			if strings.HasPrefix(string(p), "pkg") {
 				at += string(p)
 				return true
 			}
 			return false
-		}, Gate: func(context.Context, time.Duration) error { return nil }}.Run(t.Context())
+		}, Gate: func(context.Context, time.Duration) error { return touch("passed") }}.Run(t.Context())
 		if err != nil || at != c.want {
 			t.Errorf("%s: got %v, stood at %q, want %q", c.says, err, at, c.want)
 		}
@@ -93,34 +153,33 @@ func TestTheGateStandsAtWhatIsWanted(t *testing.T) {
 func TestWhoStandsAtItsGateEndsWithTheContext(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
-	start := time.Now()
-	err := Cmd{Argv: []string{"sh", "-c", "echo one; sleep 60"}, Dir: "/", Env: env, Out: &strings.Builder{}, Gate: func(ctx context.Context, _ time.Duration) error {
+	dir := t.TempDir()
+	fifo(t, filepath.Join(dir, "pipe"))
+	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; echo one; read x <pipe"}, Dir: dir, Env: env, Out: &strings.Builder{}, Gate: func(ctx context.Context, _ time.Duration) error {
 		stop(stopped)
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}}.Run(ctx)
-	if err != stopped || time.Since(start) > 20*time.Second {
-		t.Errorf("got %v after %v, want %v at once", err, time.Since(start), stopped)
+	if err != stopped {
+		t.Errorf("got %v, want %v", err, stopped)
+	}
+	if left := group(pidIn(t, filepath.Join(dir, "pid"))); left != "" {
+		t.Errorf("processes of the group are left, in the states %s", left)
 	}
 }
 
 func TestAChildThatIsGoneIsNotHeldAtItsGate(t *testing.T) {
 	var out strings.Builder
-	start := time.Now()
 	dir := t.TempDir()
-	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; sleep 60"}, Dir: dir, Env: env, Out: &out, Gate: func(ctx context.Context, _ time.Duration) error {
-		data, _ := os.ReadFile(filepath.Join(dir, "pid"))
-		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-		if err != nil {
-			return err
-		}
-		syscall.Kill(pid, syscall.SIGKILL)
+	fifo(t, filepath.Join(dir, "pipe"))
+	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; read x <pipe"}, Dir: dir, Env: env, Out: &out, Gate: func(ctx context.Context, _ time.Duration) error {
+		syscall.Kill(pidIn(t, filepath.Join(dir, "pid")), syscall.SIGKILL)
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}}.Run(t.Context())
 	var e *Error
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "killed") || out.String() != "one\ntwo\n" || time.Since(start) > held/2 {
-		t.Errorf("got %v, %q after %v; want its end and all that it said, at once", err, out.String(), time.Since(start))
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "killed") || strings.Contains(err.Error(), "holds") || out.String() != "one\ntwo\n" {
+		t.Errorf("got %v, %q; want its end and all that it said", err, out.String())
 	}
 }
 
@@ -135,24 +194,22 @@ func TestALogThatCannotBeWrittenEndsTheChild(t *testing.T) {
 	}
 }
 
+// called calls itself with what is written.
+type called func([]byte)
+
+func (f called) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
 func TestCancellingEndsGrandchildrenThatIgnoreSIGTERM(t *testing.T) {
-	mark := "7" + strings.ReplaceAll(time.Now().Format("150405.000000"), ".", "")
-	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(300*time.Millisecond, cancel)
-	start := time.Now()
-	_, err := Cmd{Argv: []string{"sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep " + mark + "' & wait; wait"}, Env: env}.Output(ctx)
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	fifo(t, filepath.Join(dir, "pipe"))
+	err := Cmd{Argv: []string{"sh", "-c", "trap '' TERM; echo $$ >pid; sh -c 'trap \"\" TERM; echo up; read x <pipe' & wait"}, Dir: dir, Env: env,
+		Out: called(func([]byte) { cancel() })}.Run(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want canceled", err)
 	}
-	if d := time.Since(start); d > 4*time.Second {
-		t.Errorf("took %v, want under 4s", d)
-	}
-	time.Sleep(100 * time.Millisecond)
-	for _, p := range processes() {
-		if strings.Contains(p, "sleep\x00"+mark) {
-			t.Errorf("%q is still there", p)
-		}
-	}
+	pgid := pidIn(t, filepath.Join(dir, "pid"))
+	until(t, "the grandchild is gone", func() bool { return group(pgid) == "" })
 }
 
 func processes() []string {
@@ -189,24 +246,10 @@ func TestWhenTheRunnerIsKilledNothingIsLeftBehind(t *testing.T) {
 		}
 		return false
 	}
-	for range 3000 {
-		if there() {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if !there() {
-		t.Fatal("the grandchild did not start")
-	}
+	until(t, "the grandchild starts", there)
 	cmd.Process.Signal(syscall.SIGKILL)
 	cmd.Wait()
-	for range 3000 {
-		if !there() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Error("the grandchild lives on")
+	until(t, "the grandchild is gone", func() bool { return !there() })
 }
 
 func TestQuoteIsReadBackByAShell(t *testing.T) {
