@@ -49,7 +49,7 @@ func (Edit) Drop(ctx context.Context, component string) error { return forge.Edi
 // Patches are the commands for patches/, the edits to upstream sources.
 type Patches mg.Namespace
 
-// List tells which patches apply to which component, and why the others do not.
+// List tells which patches apply to which component, why the others do not, and which modules are raised.
 //
 // "mage patches" is short for it.
 //

@@ -281,6 +281,7 @@ func scripts(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "built": built,
+			"proxy":    proxy,
 			"attacked": attacked, "owned": owned, "kept": kept,
 			// toolchain RELEASE makes the stack name a release to fetch.
 			"toolchain": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -288,7 +289,7 @@ func scripts(dir string) testscript.Params {
 				data := ts.ReadFile(p)
 				ts.Check(os.WriteFile(p, []byte("toolchain = \""+args[0]+"\"\n"+data), 0o644))
 			},
-			// replace FILE OLD NEW changes a text in a file; OLD must be there.
+			// replace FILE OLD NEW changes a text in a file; OLD must be there, and \n in NEW begins a line.
 			"replace": func(ts *testscript.TestScript, neg bool, args []string) {
 				p := ts.MkAbs(args[0])
 				data, err := os.ReadFile(p)
@@ -296,7 +297,8 @@ func scripts(dir string) testscript.Params {
 				if !bytes.Contains(data, []byte(args[1])) {
 					ts.Fatalf("%s: %q is not in it", args[0], args[1])
 				}
-				ts.Check(os.WriteFile(p, bytes.Replace(data, []byte(args[1]), []byte(args[2]), 1), 0o644))
+				now := strings.ReplaceAll(args[2], `\n`, "\n")
+				ts.Check(os.WriteFile(p, bytes.Replace(data, []byte(args[1]), []byte(now), 1), 0o644))
 			},
 			// slow makes libseccomp's configure hang, as a run that takes long.
 			"slow": func(ts *testscript.TestScript, neg bool, args []string) {

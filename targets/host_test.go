@@ -11,6 +11,7 @@ import (
 
 	"drydock/targets/internal/testprog"
 
+	"github.com/rogpeppe/go-internal/goproxytest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -101,4 +102,24 @@ func withscript(ts *testscript.TestScript, neg bool, args []string) {
 		"old": "# Linux/x86_64 3.10.0-1160.el7.x86_64 Kernel Configuration\n" + config.String()} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(data), 0o644))
 	}
+}
+
+// proxy serves made-up modules, at $PROXY and to all that follows.
+func proxy(ts *testscript.TestScript, neg bool, args []string) {
+	dir := ts.MkAbs("proxy")
+	ts.Check(os.Mkdir(dir, 0o755))
+	files, err := filepath.Glob("internal/source/testdata/proxy/*.txtar")
+	ts.Check(err)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		ts.Check(err)
+		ts.Check(os.WriteFile(filepath.Join(dir, filepath.Base(f)), append(text, "-- LICENSE --\n"+licence()...), 0o644))
+	}
+	srv, err := goproxytest.NewServer(dir, "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(srv.Close)
+	for _, k := range []string{"PROXY", "GOPROXY"} {
+		ts.Setenv(k, srv.URL)
+	}
+	ts.Setenv("GOSUMDB", "off")
 }

@@ -166,7 +166,7 @@ func (f *Forge) bundled(found map[string]*input, withGo bool) ([]archive.Entry, 
 			}
 		}
 		if in.vendor != "" {
-			line := f.Stack.Lock.VendorFor(n, in.found.SHA256)
+			line := f.Stack.Lock.VendorFor(f.Stack.Component[n], in.found.SHA256)
 			add("vendor-sources/"+line.Name, filepath.Join(f.store.Dir, line.Name))
 		}
 	}
@@ -425,7 +425,7 @@ func MissingForBundle(ctx context.Context) error {
 			if found == nil || !source.NeedsVendor(c, found) {
 				continue
 			}
-			line := f.Stack.Lock.VendorFor(n, found.SHA256)
+			line := f.Stack.Lock.VendorFor(c, found.SHA256)
 			if line == nil {
 				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
 				continue

@@ -82,7 +82,7 @@ func (f *Forge) survey(ctx context.Context, names []string) (*graph.Graph, map[s
 			if lacks[n] == "" {
 				lacks[n] = "its vendor tree is not in vendor-sources/ and would be restored"
 			}
-			if line = f.Stack.Lock.VendorFor(n, in.found.SHA256); line == nil {
+			if line = f.Stack.Lock.VendorFor(c, in.found.SHA256); line == nil {
 				line = &stack.LockedVendor{TarSHA256: "unknown"}
 			}
 		}

@@ -192,8 +192,8 @@ func (f *Forge) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, [
 	}
 	if in.vendor != "" {
 		p.Vendor = &pack.Digest{SHA256: in.vendor}
-		if line := f.Stack.Lock.VendorFor(n.Name, in.found.SHA256); line != nil {
-			p.Vendor.Name = line.Name
+		if line := f.Stack.Lock.VendorFor(c, in.found.SHA256); line != nil {
+			p.Vendor.Name, p.Raised = line.Name, line.Raised
 		}
 	}
 	for _, x := range in.patches {

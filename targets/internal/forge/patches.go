@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,11 +53,35 @@ func Patches(ctx context.Context) error {
 		}
 		if len(rows) == 1 {
 			f.UI.Line("no patches in %s", f.rel(dir))
-			return nil
+		} else {
+			f.UI.Text(ui.Table(rows))
 		}
-		f.UI.Text(ui.Table(rows))
+		if rows := f.raised(); len(rows) > 1 {
+			f.UI.Text(ui.Table(rows))
+		}
 		return nil
 	})
+}
+
+// raised are the rows of a table of all modules that the stack raises, and of those that are raised with them.
+func (f *Forge) raised() [][]string {
+	rows := [][]string{{"COMPONENT", "MODULE", "UPSTREAM HAS", "RAISED TO", "WHY"}}
+	for _, n := range f.Stack.Parts() {
+		c := f.Stack.Component[n]
+		asked, all := c.Raises(), f.Stack.Raised(n)
+		if asked != nil && all == nil {
+			why := "the lock does not know: run \"mage fetch -record\""
+			rows = append(rows, []string{n, strings.Join(asked, " "), "?", "?", why})
+		}
+		for _, r := range all {
+			why := "needed by another"
+			if slices.Contains(asked, r.Module+"@"+r.To) {
+				why = "the stack asks for it"
+			}
+			rows = append(rows, []string{n, r.Module, cmp.Or(r.From, "none"), r.To, why})
+		}
+	}
+	return rows
 }
 
 // CheckPatches tries every series that applies against the component's source, without building. It reports all

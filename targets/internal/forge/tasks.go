@@ -133,10 +133,15 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 	if err != nil {
 		return err
 	}
-	if err := f.store.Restore(ctx, c, f.Stack.Lock, found, g.Path, env, scratch, record); err != nil {
+	tool := source.Go{Path: g.Path, Version: g.Version, Env: env, Constraint: f.Stack.GoConstraint(c),
+		Toolchain: cmp.Or(c.Toolchain, f.Stack.Toolchain)}
+	if err := f.store.Restore(ctx, c, f.Stack.Lock, found, tool, scratch, record); err != nil {
 		return err
 	}
 	f.UI.Line("restored  vendor/ of %s in %s", filepath.Base(found.Path), ui.Duration(time.Since(start)))
+	if n := len(f.Stack.Raised(c.Name)); n > 0 {
+		f.UI.Line("raised    %d modules of %s; \"mage patches\" lists them", n, c.Name)
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/stack"
 )
 
 // Change is one thing that two packages do not have alike; Was or Is is empty when only one has it.
@@ -46,6 +47,9 @@ func Diff(a, b *Read) []Change {
 		}
 		for _, d := range both(digests(p.Patches), digests(q.Patches)) {
 			add("patch", n+" "+d.name, short(d.was), short(d.is))
+		}
+		for _, d := range both(raises(p.Raised), raises(q.Raised)) {
+			add("raised", n+" "+d.name, d.was, d.is)
 		}
 		if p.Vendor != nil && q.Vendor != nil {
 			add("vendor tree", n, short(p.Vendor.SHA256), short(q.Vendor.SHA256))
@@ -125,6 +129,14 @@ func signers(ss []Signature) map[string]string {
 	m := map[string]string{}
 	for _, s := range ss {
 		m[s.Name] = s.Key + " at " + s.Made.Format(time.DateOnly)
+	}
+	return m
+}
+
+func raises(rs []stack.Raised) map[string]string {
+	m := map[string]string{}
+	for _, r := range rs {
+		m[r.Module] = r.To
 	}
 	return m
 }

@@ -29,6 +29,9 @@ func (m Module) source() string {
 	return m.Path
 }
 
+// purl is the module's package URL, as bills of materials name it.
+func (m Module) purl() string { return "pkg:golang/" + m.source() + "@" + m.Version }
+
 // goFile is what a Go file says of itself.
 type goFile struct {
 	version string // of Go, without the "go"

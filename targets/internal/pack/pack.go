@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/stack"
 )
 
 // Names in a package.
@@ -69,11 +70,13 @@ type Part struct {
 	// Signatures are upstream's own of the archives, each checked against a pinned key when the package was made.
 	Signatures []Signature `json:"signatures,omitempty"`
 	Vendor     *Digest     `json:"vendor,omitempty"` // the digest is that of the uncompressed tar
-	Patches    []Digest    `json:"patches,omitempty"`
-	Go         string      `json:"go,omitempty"` // release and identity of what compiled it
-	CC         string      `json:"cc,omitempty"`
-	Links      []string    `json:"links,omitempty"` // components that are linked into it
-	Steps      []Step      `json:"steps"`
+	// Raised are the modules that the vendor tree has at other versions than upstream's.
+	Raised  []stack.Raised `json:"raised,omitempty"`
+	Patches []Digest       `json:"patches,omitempty"`
+	Go      string         `json:"go,omitempty"` // release and identity of what compiled it
+	CC      string         `json:"cc,omitempty"`
+	Links   []string       `json:"links,omitempty"` // components that are linked into it
+	Steps   []Step         `json:"steps"`
 
 	// Notices is the tar of its licence texts and lists of modules, Relink that of its objects; Relink may be empty.
 	Notices string `json:"-"`

@@ -13,12 +13,14 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/stack"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/licensecheck"
@@ -287,6 +289,38 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 	}
 	if m.Relink == nil || m.Relink.SHA256 != sum {
 		t.Errorf("the manifest's digest of the relink file: got %+v, want %s", m.Relink, sum)
+	}
+}
+
+func TestTheBillSaysFromWhichVersionAModuleWasRaised(t *testing.T) {
+	t.Parallel()
+	c := sample(t)
+	info, err := buildinfo.ReadFile(c.Files[0].Entry.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, n := info.Deps[0], info.Deps[1]
+	c.partNamed("runc").Raised = []stack.Raised{{Module: m.Path, From: "v0.0.1", To: m.Version}, {Module: n.Path, To: n.Version}}
+	_, _, got := write(t, c)
+	var bill cdx.BOM
+	if err := json.Unmarshal(got[SBOMName], &bill); err != nil {
+		t.Fatal(err)
+	}
+	props := map[string][]cdx.Property{}
+	for _, x := range *bill.Components {
+		if x.Properties != nil {
+			props[x.BOMRef] = *x.Properties
+		}
+	}
+	for d, from := range map[*debug.Module]string{m: "v0.0.1", n: "none"} {
+		ref := "pkg:golang/" + d.Path + "@" + d.Version
+		want := []cdx.Property{{Name: "drydock:raised-from:runc", Value: from}}
+		if len(props) != 2 || !slices.Equal(props[ref], want) {
+			t.Errorf("%s: got %v among %v, want %v", ref, props[ref], props, want)
+		}
+	}
+	if !bytes.Contains(got[ManifestName], []byte(`"from": "v0.0.1"`)) {
+		t.Errorf("no word of it in the manifest: %s", got[ManifestName])
 	}
 }
 

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/stack"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
@@ -82,6 +84,7 @@ func bom(c *Contents) (*billOf, error) {
 				ts = textsOfModule(ts, m.Path, paths)
 			}
 			b.module(ref, m, ts)
+			b.raised(p, m)
 		}
 	}
 	b.installer(c, root, texts)
@@ -186,10 +189,26 @@ func (b *billOf) module(from string, m Module, ts []text) {
 		b.debian(from, m, ts)
 		return
 	}
-	purl := "pkg:golang/" + m.source() + "@" + m.Version
+	purl := m.purl()
 	x := &cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.source(), Version: m.Version, PackageURL: strings.ReplaceAll(purl, "+", "%2B")}
 	b.add(x, m.source(), "go/"+m.source()+"@"+m.Version, ts)
 	b.need(from, purl)
+}
+
+// raised notes that a component has a module at another version than upstream pins, and which that is.
+func (b *billOf) raised(p *Part, m Module) {
+	i := slices.IndexFunc(p.Raised, func(r stack.Raised) bool { return r.Module == m.Path })
+	if i < 0 || m.Package != "" {
+		return
+	}
+	x := b.parts[m.purl()]
+	note := cdx.Property{Name: "drydock:raised-from:" + p.Name, Value: cmp.Or(p.Raised[i].From, "none")}
+	if x.Properties == nil {
+		x.Properties = &[]cdx.Property{}
+	}
+	if !slices.Contains(*x.Properties, note) { // several files of the component have it
+		*x.Properties = append(*x.Properties, note)
+	}
 }
 
 // debian takes a Debian package in: its copyright file is the licence's text.

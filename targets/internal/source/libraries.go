@@ -51,7 +51,7 @@ func (s *Store) RestoreLibraries(ctx context.Context, c *stack.Component, packag
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	line := l.VendorFor(c.Name, f.SHA256)
+	line := l.VendorFor(c, f.SHA256)
 	switch {
 	case line == nil && !record:
 		return &MissingError{fmt.Sprintf("the lock has no digest for the libraries of %s: run \"mage fetch -record\"", filepath.Base(f.Path))}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,23 +15,25 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
-	"drydock/targets/internal/run"
 	"drydock/targets/internal/stack"
 
 	"golang.org/x/mod/modfile"
 )
 
-// NeedsVendor says whether a source lacks its vendor tree, so that one must be restored for it: from modules, or for
-// a GOPATH from the stack's packages.
+// NeedsVendor says whether a source lacks the vendor tree that the stack asks for, so that one must be restored for it:
+// from modules, or for a GOPATH from the stack's packages.
 func NeedsVendor(c *stack.Component, f *Found) bool {
-	return !f.Checkout() && !f.Origin.Vendored && (c.Vendor != nil || len(f.Layout) > 0)
+	if f.Checkout() || f.Origin.Vendored && c.Raises() == nil {
+		return false
+	}
+	return c.Vendor != nil || len(f.Layout) > 0
 }
 
 // VendorFile gives the restored vendor tree of a found archive, checked against the lock; nil and no error when it is
 // not there.
 func (s *Store) VendorFile(c *stack.Component, l *stack.Lock, f *Found) (*stack.LockedVendor, error) {
 	s.mu.Lock()
-	line := l.VendorFor(c.Name, f.SHA256)
+	line := l.VendorFor(c, f.SHA256)
 	s.mu.Unlock()
 	if line == nil {
 		return nil, nil
@@ -49,10 +52,11 @@ func (s *Store) VendorFile(c *stack.Component, l *stack.Lock, f *Found) (*stack.
 	return line, nil
 }
 
-// Restore makes the vendor tree of a found archive with the go command and the module proxy that this machine is set
-// up with, checks every module against go.sum, and stores it as an archive. With record a missing or other digest is
-// written into the lock; without, it is an error.
-func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, f *Found, goTool string, env []string, scratch string, record bool) (err error) {
+// Restore makes the vendor tree of a found archive with a go command and the module proxy that this machine is set up
+// with, raises the modules that the stack names, checks every module against go.sum, and stores the tree as an archive.
+// With record a missing or other digest is written into the lock; without, it is an error.
+func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, f *Found, g Go, scratch string,
+	record bool) (err error) {
 	tmp, err := os.MkdirTemp(scratch, "vendor-"+c.Name+"-")
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	defer func() {
 		err = errors.Join(err, RemoveAll(tmp))
 	}()
-	tree, cache := filepath.Join(tmp, "tree"), filepath.Join(tmp, "mod")
+	tree := filepath.Join(tmp, "tree")
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return err
 	}
@@ -68,45 +72,16 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 		return err
 	}
 	shipped, _ := os.ReadFile(filepath.Join(tree, "vendor/modules.txt"))
-	if err := os.RemoveAll(filepath.Join(tree, "vendor")); err != nil {
-		return err
-	}
-	mod := c.Vendor.Modfile
-	if mod == "" {
-		mod = "go.mod"
-	}
-	if err := replaceModules(filepath.Join(tree, mod), c.Vendor.Replace); err != nil {
-		return err
-	}
-	if mod != "go.mod" {
-		if err := stubMod(tree, mod); err != nil {
-			return err
-		}
-	}
-	env = append(env, "GOMODCACHE="+cache, "GOFLAGS=-modcacherw -mod=mod", "GOTOOLCHAIN=local", "GOWORK=off",
-		"GOCACHE="+filepath.Join(tmp, "cache"), "GOPATH="+filepath.Join(tmp, "gopath"), "CGO_ENABLED=0")
-	commands := [][]string{{"mod", "vendor"}, {"mod", "verify"}}
-	for _, r := range c.Vendor.Replace { // go.sum cannot know the replacement: the checksum database answers for it
-		old, _, _ := strings.Cut(r, "=>")
-		commands = append([][]string{{"mod", "download", strings.TrimSpace(old)}}, commands...)
-	}
-	for _, a := range commands {
-		if mod != "go.mod" {
-			a = slices.Insert(slices.Clone(a), 2, "-modfile="+mod)
-		}
-		out, err := run.Cmd{Argv: append([]string{goTool}, a...), Dir: tree, Env: env}.Output(ctx)
-		if err != nil {
-			return fmt.Errorf("restore vendor/: %w\n%s", err, tail(out, 20))
-		}
-	}
-	if err := modFiles(tree, mod); err != nil {
-		return err
+	raised, err := makeVendor(ctx, c.Vendor, g, tree, tmp)
+	if err != nil {
+		return fmt.Errorf("restore vendor/: %w", err)
 	}
 	made, err := os.ReadFile(filepath.Join(tree, "vendor/modules.txt"))
 	if err != nil {
 		return err
 	}
-	if len(shipped) > 0 && len(c.Vendor.Replace) == 0 && !bytes.Equal(shipped, made) {
+	changes := len(c.Vendor.Replace) + len(c.Vendor.Raise)
+	if len(shipped) > 0 && changes == 0 && !bytes.Equal(shipped, made) {
 		return fmt.Errorf("restore vendor/: vendor/modules.txt differs from the one in %s: the module proxy served other modules than upstream vendored", filepath.Base(f.Path))
 	}
 	es, err := archive.Tree(filepath.Join(tree, "vendor"), "vendor")
@@ -116,30 +91,103 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	for _, n := range []string{"go.mod", "go.sum"} {
 		es = append(es, archive.Entry{Name: n, Path: filepath.Join(tree, n), Mode: 0o644})
 	}
-	name := fmt.Sprintf("%s_%s_vendor-%s.tar.gz", c.Name, c.Version, f.SHA256[:8])
-	file := filepath.Join(s.Dir, name)
+	name := vendorName(c, f)
 	staged := filepath.Join(tmp, name)
 	sum, err := archive.WriteTarGz(staged, es, time.Unix(0, 0))
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	line := l.VendorFor(c.Name, f.SHA256)
-	switch {
-	case line == nil && !record:
-		return &MissingError{fmt.Sprintf("the lock has no digest for the vendor tree of %s: run \"mage fetch -record\"", filepath.Base(f.Path))}
-	case line == nil:
-		line = &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256}
-		l.Vendor = append(l.Vendor, line)
-	case line.TarSHA256 != sum && !record:
-		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command vendors other files; \"mage fetch -record\" records them", sum, line.TarSHA256)
+	line := &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256, TarSHA256: sum,
+		Raise: c.Raises(), Raised: raised}
+	if err := s.noteVendor(c, l, f, line, record); err != nil {
+		return err
 	}
-	line.TarSHA256 = sum
-	if err := moveFile(staged, file); err != nil {
+	if err := moveFile(staged, filepath.Join(s.Dir, name)); err != nil {
 		return err
 	}
 	return archive.SyncDir(s.Dir)
+}
+
+// vendorName is the file name of a vendor tree: it follows from the source, and from what is raised in it.
+func vendorName(c *stack.Component, f *Found) string {
+	of := f.SHA256
+	if r := c.Raises(); r != nil {
+		of, _ = archive.SHA256(strings.NewReader(of + "\n" + strings.Join(r, "\n")))
+	}
+	return fmt.Sprintf("%s_%s_vendor-%s.tar.gz", c.Name, c.Version, of[:8])
+}
+
+// noteVendor holds a vendor tree that was made against the lock, or with record writes it there.
+func (s *Store) noteVendor(c *stack.Component, l *stack.Lock, f *Found, made *stack.LockedVendor, record bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line := l.VendorFor(c, f.SHA256)
+	switch {
+	case line == nil && !record:
+		return &MissingError{fmt.Sprintf("the lock has no digest for the vendor tree of %s%s: run \"mage fetch -record\"",
+			filepath.Base(f.Path), withRaises(c))}
+	case line != nil && line.TarSHA256 != made.TarSHA256 && !record:
+		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command vendors other files; "+
+			"\"mage fetch -record\" records them", made.TarSHA256, line.TarSHA256)
+	case line != nil:
+		*line = *made
+	default: // what was raised otherwise is not asked for any more
+		of := func(v *stack.LockedVendor) bool { return v.Component == c.Name && v.Source == f.SHA256 }
+		l.Vendor = append(slices.DeleteFunc(l.Vendor, of), made)
+	}
+	return nil
+}
+
+// withRaises says what is raised in a vendor tree, if anything is.
+func withRaises(c *stack.Component) string {
+	if r := c.Raises(); r != nil {
+		return " with " + strings.Join(r, ", ")
+	}
+	return ""
+}
+
+// makeVendor makes vendor/, go.mod and go.sum of a tree, whatever was there, and returns what is raised.
+func makeVendor(ctx context.Context, v *stack.Vendor, g Go, tree, tmp string) (raised []stack.Raised, err error) {
+	if err := os.RemoveAll(filepath.Join(tree, "vendor")); err != nil {
+		return nil, err
+	}
+	m := modules{dir: tree, mod: cmp.Or(v.Modfile, "go.mod"), tool: g, cache: filepath.Join(tmp, "mod")}
+	if err := replaceModules(filepath.Join(tree, m.mod), v.Replace); err != nil {
+		return nil, err
+	}
+	flags := "GOFLAGS=-modcacherw -mod=mod"
+	if m.mod != "go.mod" {
+		flags += " -modfile=" + m.mod
+		if err := stubMod(tree, m.mod); err != nil {
+			return nil, err
+		}
+	}
+	m.tool.Env = append(slices.Clip(g.Env), "GOMODCACHE="+m.cache, flags, "GOTOOLCHAIN=local", "GOWORK=off",
+		"GOCACHE="+filepath.Join(tmp, "cache"), "GOPATH="+filepath.Join(tmp, "gopath"), "CGO_ENABLED=0")
+	// go.sum cannot know a replacement: the checksum database answers for it.
+	for _, r := range slices.Backward(v.Replace) {
+		old, _, _ := strings.Cut(r, "=>")
+		if _, err := m.run(ctx, "mod", "download", strings.TrimSpace(old)); err != nil {
+			return nil, err
+		}
+	}
+	var was *unraised
+	if len(v.Raise) > 0 {
+		if was, err = m.raise(ctx, v.Raise); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range []string{"vendor", "verify"} {
+		if _, err := m.run(ctx, "mod", a); err != nil {
+			return nil, err
+		}
+	}
+	if was != nil {
+		if raised, err = m.outcome(was, v.Raise); err != nil {
+			return nil, err
+		}
+	}
+	return raised, modFiles(tree, m.mod)
 }
 
 // Unpack makes the tree of a source in dir: its archives, with the patches that belong to them; a checkout is copied. What is

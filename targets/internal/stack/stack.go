@@ -184,6 +184,8 @@ type Vendor struct {
 	Modfile string `toml:"modfile"`
 	// Replace are go.mod replace directives ("old => new version") for pins that no proxy serves any more.
 	Replace []string `toml:"replace"`
+	// Raise are the least versions of modules, where upstream pins older ones.
+	Raise []Raise `toml:"raise"`
 }
 
 // Kinds of origin.
@@ -355,6 +357,14 @@ type LockedVendor struct {
 	Source string `toml:"source"`
 	// TarSHA256 is the digest of the uncompressed tar: gzip's bytes depend on the Go that wrote them.
 	TarSHA256 string `toml:"tar_sha256"`
+	// Raise is what the stack asked to be raised in it, Raised what came of that.
+	Raise  []string `toml:"raise"`
+	Raised []Raised `toml:"raised"`
+}
+
+// of reports whether a vendor tree is one that c asks for.
+func (v *LockedVendor) of(c *Component) bool {
+	return v.Component == c.Name && slices.Equal(v.Raise, c.Raises())
 }
 
 // LockedGo pins one Go toolchain by its module sum.
@@ -384,9 +394,9 @@ func (l *Lock) FileFor(component, name string) *LockedFile {
 }
 
 // VendorFor gives the lock's line for the vendor tree of a component's archive, or nil.
-func (l *Lock) VendorFor(component, sourceSHA string) *LockedVendor {
+func (l *Lock) VendorFor(c *Component, sourceSHA string) *LockedVendor {
 	for _, v := range l.Vendor {
-		if v.Component == component && v.Source == sourceSHA {
+		if v.of(c) && v.Source == sourceSHA {
 			return v
 		}
 	}
@@ -489,7 +499,7 @@ func decode(data []byte, file string, v any) (map[string]int, Problems) {
 	}
 }
 
-// keyLines maps "table.key" (with "[i]" behind an array table's name) to its line.
+// keyLines maps "table.key" to its line, with "[i]" behind the name of an array table, and for the elements of an array.
 func keyLines(data []byte) map[string]int {
 	lines := map[string]int{}
 	count := map[string]int{}
@@ -521,6 +531,11 @@ func keyLines(data []byte) map[string]int {
 				key = prefix + "." + key
 			}
 			lines[key] = line
+			for it, i := e.Value().Children(), 0; e.Value().Kind == unstable.Array && it.Next(); i++ {
+				if raw := it.Node().Raw; raw.Length > 0 {
+					lines[fmt.Sprintf("%s[%d]", key, i)] = p.Shape(raw).Start.Line
+				}
+			}
 		}
 	}
 	return lines
@@ -652,6 +667,16 @@ func Parse(data []byte, file string, s *Stack) Problems {
 			for _, r := range c.Vendor.Replace {
 				if l, _, ok := strings.Cut(r, "=>"); !ok || strings.TrimSpace(l) == "" || strings.ContainsAny(r, "\n()") {
 					bad(at(t+".vendor.replace", t+".vendor"), "%s.vendor.replace: got %q, want \"module => module version\"", t, r)
+				}
+			}
+		}
+		if c.Vendor != nil {
+			for i := range c.Vendor.Raise {
+				r := &c.Vendor.Raise[i]
+				line := at(fmt.Sprintf("%s.vendor.raise[%d]", t, i), t+".vendor.raise", t+".vendor")
+				r.At = fmt.Sprintf("%s:%d", file, line)
+				if why := raiseProblem(c, *r); why != "" {
+					bad(line, "%s.vendor.raise: got %q: %s", t, strings.TrimSuffix(r.String(), "@"), why)
 				}
 			}
 		}
@@ -882,6 +907,7 @@ func (l *Lock) Encode() []byte {
 	}
 	for _, v := range l.Vendor {
 		fmt.Fprintf(&b, "\n[[vendor]]\ncomponent = %q\nname = %q\nsource = %q\ntar_sha256 = %q\n", v.Component, v.Name, v.Source, v.TarSHA256)
+		v.encodeRaises(&b)
 	}
 	for _, c := range l.Checkout {
 		fmt.Fprintf(&b, "\n[[checkout]]\ncomponent = %q\nname = %q\nsha256 = %q\n", c.Component, c.Name, c.SHA256)
