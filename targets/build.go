@@ -107,8 +107,9 @@ func Dbus(ctx context.Context) error {
 func Fetch(ctx context.Context,
 	record *bool, // write digests that nobody knew into the lock
 	toolchain *bool, // bring the stack's Go even where one fits
+	advisories *bool, // bring the newest database of advisories, and write it into its lock
 ) error {
-	return forge.Fetch(ctx, on(record), on(toolchain))
+	return forge.Fetch(ctx, on(record), on(toolchain), on(advisories))
 }
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the compile caches.

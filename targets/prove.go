@@ -35,6 +35,23 @@ func Features(ctx context.Context,
 	return forge.Features(ctx, on(record))
 }
 
+// Audit names the advisories that are known against the built files, and what is stated of each.
+//
+// It compares the Go modules and functions that are in the files, and the versions of what is no Go, with the database that
+// "mage fetch" brings, and with vendor-sources/<stack>.vex.toml. It needs no network. The exit code is 8 when there is an
+// advisory of which nothing is stated: docs/security.md.
+//
+// Example: mage audit -open
+func Audit(ctx context.Context,
+	file *string, // a package, in place of the stack's own files
+	bin *string, // a directory with other files than the stack's own
+	json *bool, // for machines
+	open *bool, // list only those of which nothing is stated
+	draft *bool, // print statements for those, to be completed
+) error {
+	return forge.Audit(ctx, forge.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open), Draft: on(draft)})
+}
+
 // Smoke starts the built stack and uses it, check by check.
 //
 // It needs root, and nothing of the host's but namespaces. -kernel alone means the oldest kernel that the stack is for.

@@ -53,6 +53,9 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 			}
 		}
 		found, err := f.sources(ctx, f.Stack.Parts(), false)
+		if err == nil {
+			err = f.advisories(ctx, false)
+		}
 		if err != nil {
 			return fail(CodeSources, err)
 		}
@@ -176,7 +179,14 @@ func (f *Forge) bundled(found map[string]*input, withGo bool) ([]archive.Entry, 
 			add("vendor-sources/"+filepath.Base(p), p)
 		}
 	}
-	return es, nil
+	lock, err := stack.LoadAdvisories(f.store.Dir)
+	if lock != nil {
+		var p string
+		if p, err = f.store.AdvisoriesFile(lock); err == nil {
+			add("vendor-sources/"+filepath.Base(p), p)
+		}
+	}
+	return es, err
 }
 
 // staticSelf is this program's file, which must need nothing of the host that it is carried to.
@@ -442,6 +452,11 @@ func MissingForBundle(ctx context.Context) error {
 					row(filepath.Base(f.store.ToolchainFile(r)), 0, f.goSum(r), "Go "+r)
 				}
 			}
+		}
+		if lock, err := stack.LoadAdvisories(f.store.Dir); err != nil {
+			problems = append(problems, err)
+		} else if lock != nil && !exists(filepath.Join(f.store.Dir, lock.Name())) {
+			row(lock.Name(), 0, lock.SHA256, "audit")
 		}
 		if err := errors.Join(problems...); err != nil {
 			return fail(CodeSources, err)

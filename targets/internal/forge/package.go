@@ -140,12 +140,7 @@ func (f *Forge) contents(ctx context.Context, nodes []*graph.Node, found map[str
 	if s.OwnLibc() {
 		c.Specs = recipe.LinkSpecs
 	}
-	c.Packages = map[string]string{}
-	for _, p := range s.Packages {
-		if name, rest, ok := strings.Cut(filepath.Base(p), "_"); ok {
-			c.Packages[name], _, _ = strings.Cut(rest, "_")
-		}
-	}
+	c.Packages = s.PackageVersions()
 	if err := f.toolchains(ctx, c); err != nil {
 		return nil, err
 	}

@@ -146,8 +146,8 @@ func (f *Forge) restore(ctx context.Context, c *stack.Component, found *source.F
 }
 
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
-// A Go comes along where none fits, or where toolchain asks for it.
-func Fetch(ctx context.Context, record, toolchain bool) error {
+// A Go comes along where none fits, or where toolchain asks for it; the advisories that their lock names, or with newest the newest.
+func Fetch(ctx context.Context, record, toolchain, newest bool) error {
 	return command(ctx, func(ctx context.Context, f *Forge) error {
 		if err := f.look(ctx); err != nil {
 			return err
@@ -159,6 +159,9 @@ func Fetch(ctx context.Context, record, toolchain bool) error {
 			if found, err = f.sources(ctx, f.Stack.Parts(), record); err == nil {
 				err = f.signatures(found)
 			}
+		}
+		if err == nil {
+			err = errors.Join(f.advisories(ctx, newest), f.store.Digests.Save())
 		}
 		if record && string(f.Stack.Lock.Encode()) != before {
 			file, werr := f.writeLock()

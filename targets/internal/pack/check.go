@@ -330,9 +330,39 @@ type Read struct {
 	SHA256   string // of the package
 	Manifest Contents
 	Modules  map[string]string // of the bill of materials: versions by name
-	Sums     Sums
+	// Linked are the modules of each file ("file:docker/dockerd"), by the bill of materials.
+	Linked map[string][]Module
+	Sums   Sums
 	// List and Signature are SHA256SUMS and its signature; the latter is nil without.
 	List, Signature []byte
+}
+
+// linkedBy reads the modules of each file out of a bill of materials.
+func linkedBy(bill *cdx.BOM) map[string][]Module {
+	if bill.Components == nil || bill.Dependencies == nil {
+		return nil
+	}
+	modules := map[string]Module{}
+	for _, x := range *bill.Components {
+		switch {
+		case strings.HasPrefix(x.PackageURL, "pkg:deb/"):
+			modules[x.BOMRef] = Module{Path: x.Description, Version: x.Version, Package: x.Name}
+		case strings.HasPrefix(x.PackageURL, "pkg:golang/") && x.Name != "stdlib":
+			modules[x.BOMRef] = Module{Path: x.Name, Version: x.Version}
+		}
+	}
+	linked := map[string][]Module{}
+	for _, d := range *bill.Dependencies {
+		if !strings.HasPrefix(d.Ref, "file:") || d.Dependencies == nil {
+			continue
+		}
+		for _, on := range *d.Dependencies {
+			if m, ok := modules[on]; ok {
+				linked[d.Ref] = append(linked[d.Ref], m)
+			}
+		}
+	}
+	return linked
 }
 
 // ReadPackage reads a package to its end and gives what it says of itself, and what is wrong with it, file by file.
@@ -365,6 +395,7 @@ func ReadPackage(file string) (*Read, []string, error) {
 			}
 		}
 	}
+	r.Linked = linkedBy(&bill)
 	for _, f := range r.Manifest.Files {
 		switch {
 		case f.Link == "" && r.Sums[f.Name] != f.SHA256:

@@ -88,6 +88,20 @@ func readGo(file string, ts []text, versions map[string]string) (*goFile, error)
 	return g, nil
 }
 
+// Linked tells which modules are in a Go file that was built without modules: notices are its component's texts, versions those of
+// the packages that it was compiled with.
+func Linked(file, notices string, versions map[string]string) ([]Module, error) {
+	ts, err := readTexts(notices)
+	if err != nil {
+		return nil, err
+	}
+	g, err := readGo(file, ts, versions)
+	if err != nil {
+		return nil, err
+	}
+	return g.modules, nil
+}
+
 // vendorConf reads the list of a tree that is older than modules: import path, commit or tag, and now and then the
 // repository that it comes from instead.
 func vendorConf(data []byte) []Module {

@@ -2,19 +2,14 @@ package source
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"drydock/targets/internal/archive"
-	"drydock/targets/internal/run"
 	"drydock/targets/internal/stack"
-	"drydock/targets/internal/ui"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -24,7 +19,9 @@ import (
 // A Go toolchain of any release since 1.2 is a module, and the module proxy serves it.
 const toolchainModule = "golang.org/toolchain"
 
-func toolchainVersion(release string) string { return "v0.0.1-go" + release + ".linux-amd64" }
+func toolchainOf(release string) module.Version {
+	return module.Version{Path: toolchainModule, Version: "v0.0.1-go" + release + ".linux-amd64"}
+}
 
 // ToolchainFile is where a toolchain's zip lies in the store, and ToolchainDir where it is unpacked.
 func (s *Store) ToolchainFile(release string) string {
@@ -49,9 +46,9 @@ func (s *Store) Toolchain(ctx context.Context, release string, l *stack.Lock, go
 			return &MissingError{fmt.Sprintf("Go %s is not in %s, and OFFLINE forbids to fetch it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", release, s.Dir)}
 		}
 		if goTool != "" {
-			err = s.downloadModule(ctx, release, goTool, env, scratch)
+			_, err = s.downloadModule(ctx, toolchainOf(release), file, goTool, env, scratch)
 		} else {
-			err = s.downloadZip(ctx, release, proxies)
+			err = s.downloadZip(ctx, toolchainOf(release), file, proxies)
 		}
 		if err != nil {
 			return err
@@ -67,54 +64,6 @@ func (s *Store) Toolchain(ctx context.Context, release string, l *stack.Lock, go
 		return fmt.Errorf("%s: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", file, got, line.Sum)
 	}
 	return nil
-}
-
-// downloadModule lets a go command fetch the zip, with the proxy and the checksum database that this machine is set up with.
-func (s *Store) downloadModule(ctx context.Context, release, goTool string, env []string, scratch string) (err error) {
-	tmp, err := os.MkdirTemp(scratch, "toolchain-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, RemoveAll(tmp)) }()
-	if err := os.WriteFile(filepath.Join(tmp, "go.mod"), []byte("module example.invalid/fetch\n"), 0o644); err != nil {
-		return err
-	}
-	env = append(env, "GOMODCACHE="+tmp+"/mod", "GOPATH="+tmp+"/gopath", "GOCACHE="+tmp+"/cache", "GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=", "GOENV=off")
-	argv := []string{goTool, "mod", "download", "-json", toolchainModule + "@" + toolchainVersion(release)}
-	out, err := run.Cmd{Argv: argv, Dir: tmp, Env: env}.Output(ctx)
-	if err != nil {
-		return &MissingError{fmt.Sprintf("Go %s: %v\n%s", release, err, tail(out, 8))}
-	}
-	var got struct{ Zip string }
-	if i := strings.IndexByte(out, '{'); i >= 0 {
-		err = json.NewDecoder(strings.NewReader(out[i:])).Decode(&got)
-	}
-	if err != nil || got.Zip == "" {
-		return fmt.Errorf("go mod download: got %q, want JSON with a Zip (%v)", tail(out, 8), err)
-	}
-	f, err := os.Open(got.Zip)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return archive.WriteFile(s.ToolchainFile(release), 0o644, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
-}
-
-// downloadZip asks module proxies one after the other.
-func (s *Store) downloadZip(ctx context.Context, release string, proxies []string) error {
-	var tried []string
-	for _, p := range proxies {
-		u := strings.TrimRight(p, "/") + "/" + toolchainModule + "/@v/" + toolchainVersion(release) + ".zip"
-		err := s.download(ctx, fetch{url: u, name: filepath.Base(s.ToolchainFile(release)), plain: true})
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		tried = append(tried, ui.Masked(u+": "+err.Error()))
-	}
-	if len(tried) == 0 {
-		return &MissingError{fmt.Sprintf("Go %s: no module proxy is known on a machine without Go: set GOPROXY=<address>", release)}
-	}
-	return &MissingError{fmt.Sprintf("Go %s: no proxy gave it; tried:\n    %s", release, strings.Join(tried, "\n    "))}
 }
 
 // UnpackToolchain unpacks a release whose zip lies in the store and matches the lock. The names in the zip are held
@@ -137,11 +86,11 @@ func (s *Store) UnpackToolchain(release string, l *stack.Lock) (err error) {
 	}
 	defer func() { err = errors.Join(err, RemoveAll(tmp)) }()
 	tree := filepath.Join(tmp, "go")
-	if err := zip.Unzip(tree, module.Version{Path: toolchainModule, Version: toolchainVersion(release)}, file); err != nil {
+	if err := zip.Unzip(tree, toolchainOf(release), file); err != nil {
 		return fmt.Errorf("unpack %s: %w", file, err)
 	}
 	// What lies there now was read a second time.
-	got, err = dirhash.HashDir(tree, toolchainModule+"@"+toolchainVersion(release), dirhash.Hash1)
+	got, err = dirhash.HashDir(tree, toolchainOf(release).String(), dirhash.Hash1)
 	if err == nil && got != line.Sum {
 		err = fmt.Errorf("%s changed after it was checked: got %s, want %s: move it away, then run \"mage fetch\"", file, got, line.Sum)
 	}

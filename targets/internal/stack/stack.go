@@ -295,6 +295,17 @@ func (c *Component) Layout(o *Origin) map[string]string {
 // Package is where one of the stack's packages can be had.
 func Package(path string) *Origin { return &Origin{Kind: KindDebian, Path: path} }
 
+// PackageVersions are the releases of the stack's packages by their names.
+func (s *Stack) PackageVersions() map[string]string {
+	versions := map[string]string{}
+	for _, p := range s.Packages {
+		if name, rest, ok := strings.Cut(path.Base(p), "_"); ok {
+			versions[name], _, _ = strings.Cut(rest, "_")
+		}
+	}
+	return versions
+}
+
 // PackageOwner is the component that the lock's lines of packages name.
 const PackageOwner = "packages"
 
@@ -437,7 +448,7 @@ func List(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, f := range files {
-		if name, ok := strings.CutSuffix(f.Name(), ".toml"); ok {
+		if name, ok := strings.CutSuffix(f.Name(), ".toml"); ok && isStack(name) {
 			names = append(names, name)
 		}
 	}

@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// entry makes an advisory against a module.
+func entry(t *testing.T, text string) *Entry {
+	t.Helper()
+	e, err := parseEntry([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+const inDep = `{"id": "GO-2026-9001", "aliases": ["CVE-2026-9001"], "summary": "hole", "affected": [{"package": {"name": "example.invalid/dep"},
+	"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}, {"introduced": "1.3.0-rc.1"}, {"fixed": "1.3.3"}]}],
+	"ecosystem_specific": {"imports": [{"path": "example.invalid/dep", "symbols": ["Bad", "T.Bad"]}]}}]}`
+
+func TestRangesOfVersions(t *testing.T) {
+	t.Parallel()
+	a := entry(t, inDep).Affected[0]
+	for v, want := range map[string]string{"v1.1.9": "v1.2.0", "v1.2.0": "", "v1.2.9": "", "v1.3.0-rc.1": "v1.3.3", "v1.3.2": "v1.3.3", "v1.3.3": "",
+		"v0.0.0-20200121000000-8c9f03a": "v1.2.0"} {
+		if got := a.affects(v); got != (want != "") {
+			t.Errorf("%s: got %v", v, got)
+		}
+		if got := a.fixedIn(v); want != "" && got != want {
+			t.Errorf("%s: fixed in: got %s, want %s", v, got, want)
+		}
+	}
+	if !(&Affected{}).affects("v1.0.0") {
+		t.Error("an advisory without ranges is of all versions")
+	}
+}
+
+func TestVersionsOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"1.2.3+ds1-2": "v1.2.3", "0.0~git20200121.8c9f03a-1": "v0.0.0-20200121000000-8c9f03a", "1:0.7.0+dfsg-1": "v0.7.0",
+		"1.0.0~rc92-1": "v1.0.0-rc92"} {
+		if got := DebianVersion(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"go1.26.8": "v1.26.8", "go1.27rc1": "v1.27.0-rc.1", "go1.26.8 X:nodwarf5": "v1.26.8"} {
+		if got := goVersion(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"github.com/docker/docker": "v26.1.5+incompatible", "github.com/containerd/containerd/v2": "v26.1.5"} {
+		if got := MainVersion(in, "26.1.5"); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestNamesInGosTable(t *testing.T) {
+	t.Parallel()
+	p := &Program{packages: map[string]map[string]bool{}}
+	for _, n := range []string{"golang.org/x/net/http2.(*Transport).RoundTrip.func1", "gopkg.in/yaml%2ev3.Unmarshal", "slices.SortFunc[...]",
+		"a.b/c.T[...].M-fm", "a.b/m/vendor/golang.org/x/net/html.Parse", "main.run", "type:.eq.a.b/x.T", "vendor/golang.org/x/text.F"} {
+		p.note(n, "a.b/cmd/x")
+	}
+	for _, want := range []string{"golang.org/x/net/http2 Transport.RoundTrip", "gopkg.in/yaml.v3 Unmarshal", "slices SortFunc", "a.b/c T.M",
+		"golang.org/x/net/html Parse", "a.b/cmd/x run", "vendor/golang.org/x/text F"} {
+		if pkg, symbol, _ := strings.Cut(want, " "); !p.has(pkg, symbol) {
+			t.Errorf("no %s in %v", want, p.packages)
+		}
+	}
+	if p.has("a.b/x", "") {
+		t.Error("an equality of types is no function of the package")
+	}
+}
+
+// compiled makes a stripped program of which Good is called, Bad not, and Small compiled into main.
+func compiled(t *testing.T, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":                            "module a.b/x\n\ngo 1.21\n\nrequire example.invalid/dep v1.1.0\n",
+		"main.go":                           "package main\n\nimport (\n\t\"os\"\n\n\t\"example.invalid/dep\"\n)\n\nfunc main() { dep.Good(); println(dep.Small(len(os.Args))) }\n",
+		"vendor/modules.txt":                "# example.invalid/dep v1.1.0\n## explicit; go 1.21\nexample.invalid/dep\n",
+		"vendor/example.invalid/dep/dep.go": "package dep\n\n//go:noinline\nfunc Good() {}\n\n//go:noinline\nfunc Bad() {}\n\nfunc Small(n int) int { return n*7 + 1 }\n",
+	} {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("go", append(append([]string{"build", "-mod=vendor", "-o", "x"}, args...), ".")...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(dir, "x")
+}
+
+func TestFunctionsOfAStrippedFile(t *testing.T) {
+	t.Parallel()
+	p, err := ReadProgramFile(compiled(t, "-ldflags=-s -w"), "runc", "1.1.15")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(p.Modules, Module{"example.invalid/dep", "example.invalid/dep", "v1.1.0"}) || p.Modules[0].Version != "v1.1.15" {
+		t.Errorf("modules: got %v", p.Modules)
+	}
+	for f, want := range map[string]bool{"Good": true, "Bad": false, "Small": true} {
+		if got := p.has("example.invalid/dep", f); got != want {
+			t.Errorf("%s: got %v, want %v", f, got, want)
+		}
+	}
+	reach := func(text string) Reach {
+		db := NewDatabase("2026-11-05", []*Entry{entry(t, text)})
+		all := db.In(p, "amd64")
+		if len(all) != 1 || all[0].Fixed != "v1.2.0" || all[0].CVE != "CVE-2026-9001" {
+			t.Fatalf("got %+v, want one finding", all)
+		}
+		return all[0].Reach
+	}
+	for symbols, want := range map[string]Reach{`"Bad", "T.Bad"`: ReachNo, `"Small"`: ReachYes, ``: ReachYes} {
+		if got := reach(strings.Replace(inDep, `"Bad", "T.Bad"`, symbols, 1)); got != want {
+			t.Errorf("%s: got %s, want %s", symbols, got, want)
+		}
+	}
+	if got := reach(strings.Replace(inDep, `"imports"`, `"nothing"`, 1)); got != ReachUnknown {
+		t.Errorf("an advisory that names no packages: got %s", got)
+	}
+}

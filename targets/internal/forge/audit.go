@@ -1,0 +1,323 @@
+package forge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/audit"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// CodeOpen is the exit code of an audit that finds an advisory of which nothing is stated.
+const CodeOpen = 8
+
+// cTable is the table of what is known against components that are no Go.
+const cTable = "advisories-c.toml"
+
+// maxTexts is the size, in bytes, up to which statements and tables are read.
+const maxTexts = 4 << 20
+
+// AuditOptions are what an audit is of, and how it is shown.
+type AuditOptions struct {
+	File, Bin                string // a package, or a directory of files, in place of the stack's own
+	JSON, Open, Draft, Write bool
+}
+
+// Audit compares the built files with what is published of holes in what they are made of, and with what is stated of each.
+func Audit(ctx context.Context, opt AuditOptions) error {
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		r, err := f.audit(opt)
+		if err = errors.Join(err, f.store.Digests.Save()); err != nil {
+			return err
+		}
+		if err := f.showAudit(r, opt); err != nil {
+			return err
+		}
+		if r.Open > 0 {
+			return fail(CodeOpen, fmt.Errorf("audit: %s", r.Line()))
+		}
+		f.UI.Line("drydock: %s: audit: %s", r.Stack, r.Line())
+		return nil
+	})
+}
+
+// showAudit prints a report, or writes what is made of it.
+func (f *Forge) showAudit(r *audit.Report, opt AuditOptions) error {
+	switch {
+	case opt.JSON:
+		data, err := json.MarshalIndent(r, "", "  ")
+		fmt.Printf("%s\n", data)
+		return err
+	case opt.Draft:
+		fmt.Print(r.Draft())
+		return nil
+	}
+	rows := [][]string{{"ADVISORY", "CVE", "WHERE", "MODULE", "REACHABLE", "FIXED IN", "VERDICT"}}
+	for _, x := range r.Rows {
+		if opt.Open && x.Verdict != audit.Unstated {
+			continue
+		}
+		verdict := x.Verdict
+		if x.Verdict == audit.Unstated {
+			verdict = f.UI.Bad(verdict)
+		}
+		if x.Why != "" {
+			verdict += ": " + x.Why
+		}
+		where := strings.Join(x.Files, " ")
+		if where == "" {
+			where = x.Component
+		}
+		rows = append(rows, []string{x.ID, x.CVE, where, x.Module + "@" + x.Version, string(x.Reach), x.Fixed, verdict})
+	}
+	if len(rows) > 1 {
+		f.UI.Text(ui.Table(rows))
+	}
+	for _, g := range r.Gaps {
+		f.UI.Line("not covered  %s", g)
+	}
+	for _, u := range r.Unneeded {
+		f.UI.Line("notice    %s", u)
+	}
+	return nil
+}
+
+// audit makes the report.
+func (f *Forge) audit(opt AuditOptions) (*audit.Report, error) {
+	lock, err := stack.LoadAdvisories(f.store.Dir)
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	if lock == nil {
+		return nil, fail(CodeSources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"", stack.AdvisoriesLock, f.rel(f.store.Dir))})
+	}
+	file, err := f.store.AdvisoriesFile(lock)
+	if err != nil {
+		return nil, fail(CodeSources, err)
+	}
+	db, err := audit.Open(file, lock.Date())
+	if err != nil {
+		return nil, fail(CodeSources, err)
+	}
+	var sub *audit.Subject
+	if opt.File != "" {
+		sub, err = f.packageSubject(opt.File)
+	} else {
+		sub, err = f.ownSubject(opt.Bin)
+	}
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	table, book, err := f.stated(sub.Stack)
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	r, ps := audit.Make(sub, db, table, book)
+	if len(ps) > 0 {
+		return nil, fail(CodeOther, ps)
+	}
+	return r, nil
+}
+
+// vexFile is the file with a stack's statements.
+func (f *Forge) vexFile(name string) string { return filepath.Join(f.store.Dir, name+".vex.toml") }
+
+// stated reads the table of what is no Go and a stack's statements. Either may be missing.
+func (f *Forge) stated(name string) (*audit.Table, *audit.Book, error) {
+	file := filepath.Join(f.store.Dir, cTable)
+	data, err := archive.ReadFile(file, maxTexts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	table, ps := audit.ParseTable(data, f.rel(file))
+	file = f.vexFile(name)
+	if data, err = archive.ReadFile(file, maxTexts); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	book, more := audit.ParseStatements(data, f.rel(file))
+	if ps = append(ps, more...); len(ps) > 0 {
+		return nil, nil, ps
+	}
+	return table, book, nil
+}
+
+// ownSubject is the stack's own files, or those of a directory under their names.
+func (f *Forge) ownSubject(bin string) (*audit.Subject, error) {
+	sub := &audit.Subject{Stack: f.Stack.Name, Arch: f.Stack.Target.Arch, Evidence: map[string]audit.Evidence{}}
+	for _, n := range f.built() {
+		c := f.Stack.Component[n]
+		var err error
+		if sub.Evidence[n], err = f.evidence(c); err != nil {
+			return nil, err
+		}
+		if !recipe.UsesGo(n) {
+			sub.Parts = append(sub.Parts, audit.Part{Name: n, Version: c.Version})
+			continue
+		}
+		for _, o := range f.outputs(n) {
+			if !o.Bin {
+				continue
+			}
+			file := f.output("bin", o.Name)
+			if bin != "" {
+				file = filepath.Join(bin, o.Name)
+			}
+			p, err := f.program(file, n, c.Version)
+			if errors.Is(err, fs.ErrNotExist) && bin == "" {
+				return nil, fmt.Errorf("%s: not built yet: run \"mage %s\"", f.rel(file), targetOf(n))
+			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			if p != nil {
+				sub.Programs = append(sub.Programs, p)
+			}
+		}
+	}
+	if len(sub.Programs) == 0 {
+		return nil, fmt.Errorf("%s: none of the stack's files is in it, want some of %s", bin, strings.Join(f.Stack.Parts(), ", "))
+	}
+	return sub, nil
+}
+
+// program reads a built file; where it names no modules, what a package lists of it.
+func (f *Forge) program(file, component, version string) (*audit.Program, error) {
+	p, err := audit.ReadProgramFile(file, component, version)
+	if err != nil || !p.Unknown {
+		return p, err
+	}
+	if rec := f.records().Load(component); rec != nil {
+		ms, err := pack.Linked(file, filepath.Join(f.storeDir(component, rec.Key), noticesFile), f.Stack.PackageVersions())
+		if err != nil {
+			return nil, err
+		}
+		p.Take(linkedModules(ms))
+	}
+	return p, nil
+}
+
+// linkedModules are modules as an audit knows them.
+func linkedModules(ms []pack.Module) []audit.Module {
+	var all []audit.Module
+	for _, m := range ms {
+		x := audit.Module{Path: m.Path, Source: m.Path, Version: m.Version}
+		if m.Replaced != "" {
+			x.Source = m.Replaced
+		}
+		if m.Package != "" {
+			x.Version = audit.DebianVersion(m.Version)
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// evidence is what a component has that statements may name.
+func (f *Forge) evidence(c *stack.Component) (e audit.Evidence, err error) {
+	ps, err := source.Series(filepath.Join(f.Root, "patches"), c.Name, c.Version)
+	if err != nil {
+		return e, err
+	}
+	for _, p := range ps {
+		e.Patches = append(e.Patches, p.Name, filepath.Base(p.File))
+	}
+	for _, s := range recipe.Of(f.Stack, c.Name, recipe.Tools{}, recipe.Symbolic(f.needs(c.Name))).Steps {
+		e.Tags = append(e.Tags, tagsOf(run.Quote(s.Argv))...)
+	}
+	return e, nil
+}
+
+// packageSubject is what a package has in it.
+func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
+	r, problems, err := pack.ReadPackage(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
+	}
+	m := &r.Manifest
+	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{}}
+	if filepath.Base(m.Stack) != m.Stack {
+		return nil, fmt.Errorf("%s: stack: got %q, want the name of one", file, m.Stack)
+	}
+	versions := map[string]string{}
+	for _, p := range m.Components {
+		versions[p.Name] = p.Version
+		var e audit.Evidence
+		for _, d := range p.Patches {
+			e.Patches = append(e.Patches, d.Name, filepath.Base(d.Name))
+		}
+		for _, s := range p.Steps {
+			e.Tags = append(e.Tags, tagsOf(s.Command)...)
+		}
+		sub.Evidence[p.Name] = e
+		if !recipe.UsesGo(p.Name) {
+			sub.Parts = append(sub.Parts, audit.Part{Name: p.Name, Version: p.Version})
+		}
+	}
+	return sub, f.unpacked(file, r, func(x *pack.File, path string) error {
+		p, err := audit.ReadProgramFile(path, x.Component, versions[x.Component])
+		if errors.Is(err, audit.ErrNotGo) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if p.Unknown {
+			p.Take(linkedModules(r.Linked["file:"+x.Name]))
+		}
+		sub.Programs = append(sub.Programs, p)
+		return nil
+	})
+}
+
+// unpacked gives each file of a package to do, by where it lies on disk for that moment.
+func (f *Forge) unpacked(file string, r *pack.Read, do func(x *pack.File, path string) error) error {
+	tree, done, err := f.scratch("audit-")
+	if err != nil {
+		return err
+	}
+	defer done()
+	tar, err := archive.Open(file, "gz")
+	if err != nil {
+		return err
+	}
+	defer tar.Close()
+	listed := func(name string) bool {
+		return slices.ContainsFunc(r.Manifest.Files, func(x *pack.File) bool { return x.Name == name && x.Link == "" })
+	}
+	if err := archive.ExtractOnly(tar, tree, 0, listed); err != nil {
+		return err
+	}
+	for _, x := range r.Manifest.Files {
+		if x.Link == "" {
+			err = errors.Join(err, do(x, filepath.Join(tree, x.Name)))
+		}
+	}
+	return err
+}
+
+// tagsOf are the build tags of a command of a manifest, whose words are quoted as a shell wants them.
+func tagsOf(command string) []string {
+	_, rest, ok := strings.Cut(command, " -tags ")
+	if !ok {
+		return nil
+	}
+	if quoted, ok := strings.CutPrefix(rest, "'"); ok {
+		rest, _, _ = strings.Cut(quoted, "'")
+	} else {
+		rest, _, _ = strings.Cut(rest, " ")
+	}
+	return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' })
+}

@@ -1,0 +1,145 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+
+	"golang.org/x/mod/module"
+)
+
+// downloadModule lets a go command fetch a module's zip to file, with the proxy and the checksum database that this machine is set
+// up with. The version may be a query such as latest; it returns what that came to.
+func (s *Store) downloadModule(ctx context.Context, m module.Version, file, goTool string, env []string, scratch string) (v string, err error) {
+	tmp, err := os.MkdirTemp(scratch, "module-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, RemoveAll(tmp)) }()
+	if err := os.WriteFile(filepath.Join(tmp, "go.mod"), []byte("module example.invalid/fetch\n"), 0o644); err != nil {
+		return "", err
+	}
+	env = append(env, "GOMODCACHE="+tmp+"/mod", "GOPATH="+tmp+"/gopath", "GOCACHE="+tmp+"/cache", "GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=", "GOENV=off")
+	argv := []string{goTool, "mod", "download", "-json", m.Path + "@" + m.Version}
+	out, err := run.Cmd{Argv: argv, Dir: tmp, Env: env}.Output(ctx)
+	if err != nil {
+		return "", &MissingError{fmt.Sprintf("%s: %v\n%s", calledOf(m), err, tail(out, 8))}
+	}
+	var got struct{ Zip, Version string }
+	if i := strings.IndexByte(out, '{'); i >= 0 {
+		err = json.NewDecoder(strings.NewReader(out[i:])).Decode(&got)
+	}
+	if err != nil || got.Zip == "" {
+		return "", fmt.Errorf("go mod download: got %q, want JSON with a Zip (%v)", tail(out, 8), err)
+	}
+	f, err := os.Open(got.Zip)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return got.Version, archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
+}
+
+// downloadZip asks module proxies one after the other.
+func (s *Store) downloadZip(ctx context.Context, m module.Version, file string, proxies []string) error {
+	name := calledOf(m)
+	var tried []string
+	for _, p := range proxies {
+		u := strings.TrimRight(p, "/") + "/" + m.Path + "/@v/" + m.Version + ".zip"
+		err := s.download(ctx, fetch{url: u, name: filepath.Base(file), plain: true})
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		tried = append(tried, ui.Masked(u+": "+err.Error()))
+	}
+	if len(tried) == 0 {
+		return &MissingError{fmt.Sprintf("%s: no module proxy is known on a machine without Go: set GOPROXY=<address>", name)}
+	}
+	return &MissingError{fmt.Sprintf("%s: no proxy gave it; tried:\n    %s", name, strings.Join(tried, "\n    "))}
+}
+
+// calledOf is a module's name in messages.
+func calledOf(m module.Version) string {
+	if m.Path == toolchainModule {
+		return "Go " + strings.TrimSuffix(strings.TrimPrefix(m.Version, "v0.0.1-go"), ".linux-amd64")
+	}
+	return m.String()
+}
+
+// AdvisoriesModule is the module with the Go vulnerability database.
+const AdvisoriesModule = "golang.org/x/vulndb"
+
+// Advisories brings the zip of the database into the store, held against its h1: sum in the lock. goTool, env, proxies and scratch
+// are as those of Toolchain.
+func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, goTool string, env, proxies []string, scratch string) error {
+	file := filepath.Join(s.Dir, a.Name())
+	m := module.Version{Path: a.Module, Version: a.Version}
+	_, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case s.Client == nil:
+			return s.noAdvisories(a)
+		case goTool != "":
+			_, err = s.downloadModule(ctx, m, file, goTool, env, scratch)
+		default:
+			err = s.downloadZip(ctx, m, file, proxies)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.AdvisoriesFile(a)
+	return err
+}
+
+// AdvisoriesFile returns the path of the database's zip, which has the sum that the lock names; a MissingError where it is not there.
+func (s *Store) AdvisoriesFile(a *stack.Advisories) (string, error) {
+	file := filepath.Join(s.Dir, a.Name())
+	got, err := s.Digests.OfModule(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", s.noAdvisories(a)
+	case err != nil:
+		return "", fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", file, err)
+	case got != a.Sum:
+		return "", fmt.Errorf("%s: got %s, want %s (from %s): move the file away, then run \"mage fetch\"", file, got, a.Sum, stack.AdvisoriesLock)
+	}
+	return file, nil
+}
+
+func (s *Store) noAdvisories(a *stack.Advisories) error {
+	return &MissingError{fmt.Sprintf("the database of advisories is not here (%s in %s): run \"mage fetch\" on a connected machine, and carry vendor-sources/ over", a.Name(), s.Dir)}
+}
+
+// NewestAdvisories fetches the newest database, and returns the line for its lock.
+func (s *Store) NewestAdvisories(ctx context.Context, goTool string, env []string, scratch string) (*stack.Advisories, error) {
+	if s.Client == nil || goTool == "" {
+		return nil, &MissingError{"the newest database of advisories: OFFLINE is set, or no Go of this machine could ask for it"}
+	}
+	a := &stack.Advisories{Module: AdvisoriesModule}
+	tmp := filepath.Join(scratch, "vulndb.zip")
+	defer os.Remove(tmp)
+	var err error
+	if a.Version, err = s.downloadModule(ctx, module.Version{Path: a.Module, Version: "latest"}, tmp, goTool, env, scratch); err != nil {
+		return nil, err
+	}
+	if a.SHA256, err = archive.SHA256File(tmp); err != nil {
+		return nil, err
+	}
+	if err := moveFile(tmp, filepath.Join(s.Dir, a.Name())); err != nil {
+		return nil, err
+	}
+	a.Sum, err = s.Digests.OfModule(filepath.Join(s.Dir, a.Name()))
+	return a, err
+}
