@@ -25,6 +25,7 @@ const (
 type Finding struct {
 	ID, CVE, Summary string
 	names            []string
+	raisedFrom       string // the version of a raised module that has the hole; empty where the file has it
 	File             string // empty for a component that is no Go
 	Component        string
 	Module           string // where the code comes from; the component's name where it is no Go

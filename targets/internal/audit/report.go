@@ -53,6 +53,7 @@ type Subject struct {
 	Programs    []*Program
 	Parts       []Part // those that are no Go
 	Evidence    map[string]Evidence
+	Raised      map[string][]stack.Raised // by component
 }
 
 // worst orders verdicts, the worst first.
@@ -64,7 +65,7 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 	ps := append(b.Check(sub.Evidence, db, t), b.resolved(sub)...)
 	var all []Finding
 	for _, p := range sub.Programs {
-		all = append(all, db.In(p, sub.Arch)...)
+		all = append(append(all, db.In(p, sub.Arch)...), db.raised(p, sub.Raised[p.Component])...)
 		if p.Unknown {
 			r.Gaps = append(r.Gaps, p.File+": the modules of this file are not known; only Go's own library was looked at")
 		}
@@ -83,7 +84,6 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 		r.add(&f, b, used)
 	}
 	for _, s := range b.Statements {
-		r.raised(s, sub, db, used)
 		if !used[s] {
 			r.Unneeded = append(r.Unneeded, fmt.Sprintf("%s:%d: %s: is known against nothing in the files any more: take the statement out",
 				b.File, s.line, strings.Join(s.Names(), " ")))
@@ -100,7 +100,10 @@ func (r *Report) add(f *Finding, b *Book, used map[*Statement]bool) {
 	if f.File != "" {
 		row.Files = []string{f.File}
 	}
-	if f.Reach == ReachNo {
+	switch {
+	case f.raisedFrom != "":
+		row.Verdict, row.Why = Fixed, "raised from "+f.raisedFrom
+	case f.Reach == ReachNo:
 		row.Verdict, row.Justification, row.Why = NotAffected, NotPresent, "none of the functions that the advisory names is in the file"
 	}
 	for _, s := range b.Statements {
@@ -135,31 +138,25 @@ func (x *Row) same(y *Row) bool {
 		x.Verdict == y.Verdict && x.Why == y.Why
 }
 
-// raised makes rows of what a raised module mended, which is found in no file any more.
-func (r *Report) raised(s *Statement, sub *Subject, db *Database, used map[*Statement]bool) {
-	for _, raise := range s.Raise {
-		path, v, _ := strings.Cut(raise, "@")
-		for _, id := range s.ID {
-			e := db.Named(strings.Fields(id + " -")[0])
-			if s.Status != Fixed || e == nil || used[s] && r.has(e.ID) {
-				continue
+// raised finds what a component's raised modules mended: what is known against the versions that upstream has, and not against those
+// that are in the files.
+func (db *Database) raised(p *Program, raised []stack.Raised) []Finding {
+	var all []Finding
+	for _, r := range raised {
+		if r.From == "" || !slices.ContainsFunc(p.Modules, func(m Module) bool { return m.Source == r.Module && m.Version == r.To }) {
+			continue
+		}
+		for _, e := range db.byModule[r.Module] {
+			of := func(v string) bool {
+				return slices.ContainsFunc(e.Affected, func(a Affected) bool { return a.Package.Name == r.Module && a.affects(v) })
 			}
-			i := slices.IndexFunc(e.Affected, func(a Affected) bool { return a.Package.Name == path && !a.affects(v) })
-			if i < 0 {
-				continue
-			}
-			for _, c := range componentsWith(sub, s, raise) {
-				used[s] = true
-				row := Row{ID: e.ID, CVE: e.CVE(), Summary: e.Summary, Component: c, Module: path, Version: v, Reach: ReachNo}
-				row.state(s)
-				r.Rows = append(r.Rows, row)
+			if of(r.From) && !of(r.To) {
+				all = append(all, Finding{ID: e.ID, CVE: e.CVE(), Summary: e.Summary, names: e.Names(), File: p.File, Component: p.Component,
+					Module: r.Module, Version: r.To, Reach: ReachNo, raisedFrom: r.From})
 			}
 		}
 	}
-}
-
-func (r *Report) has(id string) bool {
-	return slices.ContainsFunc(r.Rows, func(x Row) bool { return x.ID == id })
+	return all
 }
 
 // componentsWith are the components of a statement for which a module is raised.

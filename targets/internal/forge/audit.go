@@ -155,13 +155,14 @@ func (f *Forge) stated(name string) (*audit.Table, *audit.Book, error) {
 
 // ownSubject is the stack's own files, or those of a directory under their names.
 func (f *Forge) ownSubject(bin string) (*audit.Subject, error) {
-	sub := &audit.Subject{Stack: f.Stack.Name, Arch: f.Stack.Target.Arch, Evidence: map[string]audit.Evidence{}}
+	sub := &audit.Subject{Stack: f.Stack.Name, Arch: f.Stack.Target.Arch, Evidence: map[string]audit.Evidence{}, Raised: map[string][]stack.Raised{}}
 	for _, n := range f.built() {
 		c := f.Stack.Component[n]
 		var err error
 		if sub.Evidence[n], err = f.evidence(c); err != nil {
 			return nil, err
 		}
+		sub.Raised[n] = f.Stack.Raised(n)
 		if !recipe.UsesGo(n) {
 			sub.Parts = append(sub.Parts, audit.Part{Name: n, Version: c.Version})
 			continue
@@ -232,6 +233,10 @@ func (f *Forge) evidence(c *stack.Component) (e audit.Evidence, err error) {
 	for _, p := range ps {
 		e.Patches = append(e.Patches, p.Name, filepath.Base(p.File))
 	}
+	e.Raises = c.Raises()
+	for _, r := range f.Stack.Raised(c.Name) {
+		e.Raises = append(e.Raises, r.Module+"@"+r.To)
+	}
 	for _, s := range recipe.Of(f.Stack, c.Name, recipe.Tools{}, recipe.Symbolic(f.needs(c.Name))).Steps {
 		e.Tags = append(e.Tags, tagsOf(run.Quote(s.Argv))...)
 	}
@@ -248,7 +253,7 @@ func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
 		return nil, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
 	}
 	m := &r.Manifest
-	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{}}
+	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{}, Raised: map[string][]stack.Raised{}}
 	if filepath.Base(m.Stack) != m.Stack {
 		return nil, fmt.Errorf("%s: stack: got %q, want the name of one", file, m.Stack)
 	}
@@ -262,7 +267,10 @@ func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
 		for _, s := range p.Steps {
 			e.Tags = append(e.Tags, tagsOf(s.Command)...)
 		}
-		sub.Evidence[p.Name] = e
+		for _, r := range p.Raised {
+			e.Raises = append(e.Raises, r.Module+"@"+r.To)
+		}
+		sub.Evidence[p.Name], sub.Raised[p.Name] = e, p.Raised
 		if !recipe.UsesGo(p.Name) {
 			sub.Parts = append(sub.Parts, audit.Part{Name: p.Name, Version: p.Version})
 		}
