@@ -42,7 +42,11 @@ func (f *Facts) findGo(ctx context.Context) {
 			paths = append(paths, filepath.Join(f.Asked.Goroot, "bin/go"))
 		}
 		for _, in := range []struct{ dir, name string }{{"/usr/local", "go*"}, {"/usr/lib", "go-*"}, {filepath.Join(f.Asked.Home, "sdk"), "go*"}, {f.Asked.Sources, "go*"}} {
-			f.stamp(in.dir)
+			if in.dir == f.Asked.Sources { // where files come and go
+				f.stamp(in.dir + unpacked)
+			} else {
+				f.stamp(in.dir)
+			}
 			paths = append(paths, archive.Glob(in.dir, in.name+"/bin/go")...)
 		}
 	}

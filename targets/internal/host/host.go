@@ -106,7 +106,14 @@ func (f *Facts) makeScratch() (err error) {
 	return err
 }
 
+// unpacked is the pattern of toolchains in vendor-sources/. Its stamp is what it finds there: a directory's own time is
+// another with every source that is fetched.
+const unpacked = "/go*/bin/go"
+
 func stampOf(path string) string {
+	if dir, ok := strings.CutSuffix(path, unpacked); ok {
+		return strings.Join(archive.Glob(dir, unpacked[1:]), ":")
+	}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		return "absent"

@@ -70,11 +70,9 @@ func TestEachOldToolGetsItsOwnLine(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			pose(t, dir, c.tool, c.script)
-			a := Asked{Path: dir + ":/usr/bin:/bin"}
-			switch c.tool { // for these, another one that fits would be taken
-			case "go":
-				a.Go = filepath.Join(dir, "go")
-			case "gcc":
+			// Another compiler or Go that fits would be taken, and takes long to try.
+			a := Asked{Path: dir + ":/usr/bin:/bin", CC: "/bin/false", Go: filepath.Join(dir, "go")}
+			if c.tool == "gcc" {
 				a.CC = filepath.Join(dir, "gcc")
 			}
 			f, err := Look(context.Background(), a, filepath.Join(t.TempDir(), "host.json"))
@@ -97,7 +95,7 @@ func TestEachOldToolGetsItsOwnLine(t *testing.T) {
 func TestACompilerThatLinksDynamicallyWithoutAWordIsFound(t *testing.T) {
 	dir := t.TempDir()
 	pose(t, dir, "cc", `for a; do case $a in -static-pie) ;; *) set -- "$@" "$a";; esac; shift; done; exec /usr/bin/gcc "$@"`)
-	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", CC: filepath.Join(dir, "cc")}, filepath.Join(t.TempDir(), "host.json"))
+	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "cc")}, filepath.Join(t.TempDir(), "host.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +108,7 @@ func TestAHostWithoutACLibraryServesAStackThatBringsItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	// As on a machine without libc6-dev and linux-libc-dev: nothing links with -lc, and no header of theirs is there.
 	pose(t, dir, "gcc", `case "$*" in *-nostdlib*|-v|-dump*|-print*) ;; *) echo "ld: cannot find crt1.o"; exit 1;; esac; exec /usr/bin/gcc "$@"`)
-	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", CC: filepath.Join(dir, "gcc"), KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
+	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "gcc"), KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +151,7 @@ func TestAHostWithoutACLibraryServesAStackThatBringsItsOwn(t *testing.T) {
 
 func TestWhatIsTakenFromAKilledCompilerIsNeitherUsedNorKept(t *testing.T) {
 	dir, cache := t.TempDir(), filepath.Join(t.TempDir(), "host.json")
-	a := Asked{Path: "/usr/bin:/bin", CC: filepath.Join(dir, "gcc")}
+	a := Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "gcc")}
 	look := func() *Facts {
 		f, err := Look(context.Background(), a, cache)
 		if err != nil {
@@ -175,7 +173,7 @@ func TestTheNewestCompilerThatPassesIsTakenAndTheOthersAreExplained(t *testing.T
 	dir := t.TempDir()
 	pose(t, dir, "gcc", `case "$1" in -dump*) echo 4.1.2;; *) exit 1;; esac`)
 	pose(t, dir, "gcc-99", `case "$1" in -dump*) echo 99.1;; *) echo "error: no licence"; exit 1;; esac`)
-	f, err := Look(context.Background(), Asked{Path: dir + ":/usr/bin:/bin"}, filepath.Join(t.TempDir(), "host.json"))
+	f, err := Look(context.Background(), Asked{Path: dir + ":/usr/bin:/bin", Go: "/bin/false"}, filepath.Join(t.TempDir(), "host.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +189,7 @@ func TestKernelHeadersOfTheUserComeFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	look := func() *Facts {
-		f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
+		f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +211,7 @@ func TestKernelHeadersOfTheUserComeFirst(t *testing.T) {
 func TestFactsAreTakenAgainWhenAToolChanges(t *testing.T) {
 	dir := t.TempDir()
 	cache := filepath.Join(t.TempDir(), "host.json")
-	a := Asked{Path: dir + ":/usr/bin:/bin"}
+	a := Asked{Path: dir + ":/usr/bin:/bin", CC: "/bin/false", Go: "/bin/false"}
 	var got []string
 	for _, v := range []string{"3.79.1", "4.2"} {
 		pose(t, dir, "make", "echo GNU Make "+v)
@@ -225,6 +223,33 @@ func TestFactsAreTakenAgainWhenAToolChanges(t *testing.T) {
 	}
 	if strings.Join(got, " ") != "3.79.1 4.2" {
 		t.Errorf("got %v, want both versions", got)
+	}
+}
+
+func TestASourceThatComesIsNoReasonToLookAgainAndAToolchainIs(t *testing.T) {
+	dir, sources, cache := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "host.json")
+	pose(t, dir, "gcc", "echo x >>"+dir+"/asked; exit 1")
+	look := func() (gos, asked int) {
+		f, err := Look(t.Context(), Asked{Path: dir + ":/usr/bin:/bin", CC: filepath.Join(dir, "gcc"), Sources: sources}, cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := os.ReadFile(filepath.Join(dir, "asked"))
+		return len(f.Gos), len(data)
+	}
+	gos, first := look()
+	if err := os.WriteFile(filepath.Join(sources, "go-md2man.tar.gz"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, asked := look(); asked != first || first == 0 {
+		t.Errorf("the compiler was asked %d bytes' worth of times, and with another source %d", first, asked)
+	}
+	if err := os.MkdirAll(filepath.Join(sources, "go1.99/bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pose(t, filepath.Join(sources, "go1.99/bin"), "go", "exit 1")
+	if more, asked := look(); more != gos+1 || asked == first {
+		t.Errorf("got %d toolchains, want the unpacked one after the %d others", more, gos)
 	}
 }
 
