@@ -17,12 +17,24 @@ import (
 
 // These are the ways in which an installer can harm a host that nobody can restore.
 
+// inPackage is a file as the package has it.
+func inPackage(t *testing.T, name string) []byte {
+	t.Helper()
+	es, err := Files(Profile{Version: "26.1.5", Docker: "26.1.5"})
+	must(t, err)
+	for _, e := range es {
+		if strings.TrimPrefix(e.Name, "init/") == name {
+			return e.Data
+		}
+	}
+	t.Fatalf("%s: not in the package", name)
+	return nil
+}
+
 // functions runs the functions of a script, without what it does at its end, and then text, with arguments.
 func functions(t *testing.T, shell, name, end, text string, env []string, args ...string) string {
 	t.Helper()
-	data, err := files.ReadFile("files/" + name)
-	must(t, err)
-	head, _, ok := strings.Cut(string(data), end)
+	head, _, ok := strings.Cut(string(inPackage(t, name)), end)
 	if !ok {
 		t.Fatalf("%s: no %q in it", name, end)
 	}

@@ -1,6 +1,6 @@
 // Package install has what a package installs itself with: install.sh and, below init/, the services' files for the target
 // host, a program that checks and renames where the host's tools cannot, and what the kernel must have. install.sh is
-// POSIX sh for the oldest shells; its own --help is its reference.
+// POSIX sh for the oldest shells; its own --help is its reference. It is one file in the package, and parts here.
 package install
 
 import (
@@ -54,16 +54,17 @@ func Files(p Profile) ([]archive.Entry, error) {
 		}
 		made["init/"+name] = data
 	}
+	// A directory's files are joined in the order of their names, which is that of WalkDir.
 	err := fs.WalkDir(files, "files", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		data, err := files.ReadFile(name)
-		name = strings.TrimPrefix(name, "files/")
-		if name != "install.sh" {
+		name, part, _ := strings.Cut(strings.TrimPrefix(name, "files/"), "/")
+		if part == "" {
 			name = "init/" + name
 		}
-		made[name] = []byte(strings.ReplaceAll(string(data), "@CGROUP@", cmp.Or(p.Cgroup, "either")))
+		made[name] = append(made[name], strings.ReplaceAll(string(data), "@CGROUP@", cmp.Or(p.Cgroup, "either"))...)
 		return err
 	})
 	if err != nil {

@@ -46,9 +46,7 @@ type shellCase struct {
 func askShell(t *testing.T, table []byte, shell string, cases []shellCase) []string {
 	t.Helper()
 	dir := t.TempDir()
-	data, err := files.ReadFile("files/install.sh")
-	must(t, err)
-	text, ok := strings.CutSuffix(strings.TrimSpace(string(data)), `main "$@"`)
+	text, ok := strings.CutSuffix(strings.TrimSpace(string(inPackage(t, "install.sh"))), `main "$@"`)
 	if !ok {
 		t.Fatal("install.sh does not end with its main")
 	}

@@ -1,0 +1,172 @@
+write_line() { say "$1" >"$2.tmp" && mv -f "$2.tmp" "$2"; }
+
+# link_version VERSION: the commit: from here on, all commands are that version's.
+link_version() {
+	rm -f "$base/.current" && ln -s "$1" "$base/.current" && sync && check rename "$base/.current" "$base/current"
+}
+
+# wanted: the files that are to be commands.
+wanted() {
+	for w in $commands; do say "docker/$w"; done
+	if [ -n "$with_dbus" ]; then for w in $bus; do say "dbus/$w"; done; fi
+}
+
+# commands_in: PREFIX/bin, through the link "current".
+commands_in() {
+	for f in $(wanted); do
+		at=$root$prefix/bin/${f##*/}
+		through=../libexec/drydock/current/$f
+		if [ "$(readlink "$at" 2>/dev/null)" != "$through" ]; then
+			act "link $at" relink "$through" "$at"
+		fi
+	done
+}
+
+# commands_out KEPT: takes out those of ours that are not among the kept.
+commands_out() {
+	for f in $commands $bus; do
+		at=$root$prefix/bin/$f
+		through=$(readlink "$at" 2>/dev/null)
+		case $through in
+		../libexec/drydock/current/docker/"$f" | ../libexec/drydock/current/dbus/"$f")
+			case " $(printf %s "$1" | tr '\n' ' ') " in
+			*" ${through#../libexec/drydock/current/} "*) ;;
+			*) act "remove $at" rm -f "$at" ;;
+			esac
+			;;
+		esac
+	done
+}
+
+relink() {
+	put_tmp=${2%/*}/.${2##*/}.drydock-tmp
+	mkdir -p "${2%/*}" && rm -f "$put_tmp" && ln -s "$1" "$put_tmp" && mv -f "$put_tmp" "$2"
+}
+
+# copy_package ID: the package into its own directory, which nothing refers to yet (or, the second time, mends it).
+copy_package() {
+	to=$base/$1
+	mkdir -p "$to" || return 1
+	say SHA256SUMS >"$scratch.files" # first: it tells a version of ours from a user's directory
+	sed 's/^[0-9a-f]*  //' "$here/SHA256SUMS" >>"$scratch.files"
+	if [ -f "$here/SHA256SUMS.minisig" ]; then say SHA256SUMS.minisig >>"$scratch.files"; fi
+	while read -r f; do
+		mode=$(mode_of "$f")
+		if [ -f "$to/$f" ] && cmp -s "$here/$f" "$to/$f"; then
+			has_mode "$mode" "$to/$f" || chmod "$mode" "$to/$f" || return 1
+		else
+			put "$mode" "$here/$f" "$to/$f" || return 1
+		fi
+	done <"$scratch.files"
+	if [ -f "$to/iptables/$xtables" ]; then # one program by many names, which the list of digests does not have
+		for f in iptables ip6tables; do
+			for suffix in '' -save -restore; do
+				[ -h "$to/iptables/$f$suffix" ] || ln -s "$xtables" "$to/iptables/$f$suffix" || return 1
+			done
+		done
+	fi
+	if quiet "$to/init/check" digest "$profile"; then helper=$to/init/check; fi
+	sync
+	# What stands on the disk now is what counts. Files of /etc come after, they are not the package's.
+	whole "$to"
+}
+
+# render_all ID: this host's form of the system's files.
+render_all() {
+	system_files >"$scratch.system"
+	rm -rf "$base/$1/.etc"
+	while read -r mode f t; do
+		mkdir -p "$base/$1/.etc/${t%/*}" && render "$f" >"$base/$1/.etc$t" && chmod "$mode" "$base/$1/.etc$t" || return 1
+	done <"$scratch.system"
+	if [ -d "$base/$1/etc" ] && quiet diff -r "$base/$1/etc" "$base/$1/.etc/etc"; then
+		rm -rf "$base/$1/.etc"
+	else
+		# The form before is kept until all is done: it tells a file of ours from a user's.
+		if [ -d "$base/$1/etc" ]; then rm -rf "$base/.before/etc" && mkdir -p "$base/.before" && mv "$base/$1/etc" "$base/.before/etc" || return 1; fi
+		mv "$base/$1/.etc/etc" "$base/$1/etc" && rmdir "$base/$1/.etc"
+	fi
+	printf '%s\n' "init=$init" "init_asked=$init_asked" "iptables=$iptables" "with_iptables=$with_iptables" "with_dbus=$with_dbus" >"$base/$1/.options.tmp" &&
+		mv -f "$base/$1/.options.tmp" "$base/$1/.options"
+}
+
+# in_use: the version that a running dockerd was started from.
+in_use() {
+	for p in "$root/var/run/docker.pid" "$root/run/docker.pid"; do
+		if [ -r "$p" ]; then
+			exe=$(readlink "/proc/$(cat "$p")/exe" 2>/dev/null)
+			exe=${exe#"$root"}
+			case $exe in
+			"$prefix/libexec/drydock/"*)
+				exe=${exe#"$prefix/libexec/drydock/"}
+				say "${exe%%/*}"
+				return 0
+				;;
+			esac
+		fi
+	done
+}
+
+# is_version DIR: is it one that this script made? Its name ends with its list's digest.
+is_version() {
+	if [ -h "$1" ] || [ ! -f "$1/SHA256SUMS" ]; then return 1; fi
+	case $1 in
+	*/?*-????????????) [ "$(digest "$1/SHA256SUMS" | first12)" = "${1##*-}" ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# prune: only the current version, the one before it and a running one stay.
+prune() {
+	rm -rf "$base/.before"
+	keep=" $(readlink "$base/current") $(cat "$base/current/.previous" 2>/dev/null) $(in_use) "
+	for d in "$base"/*; do
+		is_version "$d" || continue
+		case $keep in
+		*" ${d##*/} "*) ;;
+		*) act "remove the version ${d##*/}" rm -rf "$d" ;;
+		esac
+	done
+}
+
+# switch ID: from current to a version whose directory is whole.
+switch() {
+	old=$(readlink "$base/current" 2>/dev/null)
+	if [ "$old" != "$1" ]; then
+		if [ -n "$old" ]; then
+			# It lies in the new version's directory, so that the one rename brings both.
+			act "keep $old for --rollback" write_line "$old" "$base/$1/.previous"
+		fi
+		act "switch to $1" link_version "$1"
+	fi
+	if [ -z "$root" ] && [ -n "$old_init" ] && [ "$old_init" != "$init" ]; then
+		new_init=$init
+		init=$old_init
+		act "take the service out ($init)" disable_service
+		init=$new_init
+	fi
+	system_in "$1"
+	commands_out "$(wanted)"
+	if [ -n "$old" ] && [ "$old" != "$1" ]; then system_out "$base/$old/etc" "$base/$1/etc"; fi
+	system_out "$base/.before/etc" "$base/$1/etc"
+	if [ -z "$root" ]; then
+		act "enable the service ($init)" enable_service
+	elif [ "$init" != none ]; then
+		note "the service is not enabled in $root: do it there (chkconfig, update-rc.d, rc-update or systemctl enable)"
+	fi
+	: >"$base/$1/.complete"
+	prune
+}
+
+# after ID: what the operator should know.
+after() {
+	[ -z "$root" ] || return 0
+	if [ -n "$restart" ]; then
+		service restart || fail 1 "$init: the daemon did not start: the cause stands above or in /var/log/docker.log"
+		return 0
+	fi
+	run=$(in_use)
+	if [ -n "$run" ] && [ "$run" != "$1" ]; then
+		note "the daemon that runs is still $run: restart it when it suits you"
+	fi
+}
+
