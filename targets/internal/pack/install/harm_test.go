@@ -32,7 +32,7 @@ func inPackage(t *testing.T, name string) []byte {
 }
 
 // functions runs the functions of a script, without what it does at its end, and then text, with arguments.
-func functions(t *testing.T, shell, name, end, text string, env []string, args ...string) string {
+func functions(t *testing.T, shell []string, name, end, text string, env []string, args ...string) string {
 	t.Helper()
 	head, _, ok := strings.Cut(string(inPackage(t, name)), end)
 	if !ok {
@@ -40,7 +40,7 @@ func functions(t *testing.T, shell, name, end, text string, env []string, args .
 	}
 	file := filepath.Join(t.TempDir(), name)
 	must(t, os.WriteFile(file, []byte(head+"\n"+text+"\n"), 0o644))
-	cmd := exec.Command(shell, append([]string{file}, args...)...)
+	cmd := exec.Command(shell[0], slices.Concat(shell[1:], []string{file}, args)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	out, _ := cmd.CombinedOutput()
 	return string(out)
@@ -113,14 +113,11 @@ func TestTheServiceAsksTheDaemonWhereItListens(t *testing.T) {
 		{"-Hunix:///run/z.sock", "", "unix:///run/z.sock"},
 	} {
 		for name, shell := range shells() {
-			if len(shell) > 1 {
-				continue
-			}
 			config := filepath.Join(t.TempDir(), "daemon.json")
 			if c.json != "" {
 				must(t, os.WriteFile(config, []byte(c.json), 0o644))
 			}
-			got := functions(t, shell[0], "service", "\ncase ${1:-} in", "DOCKER_OPTS=\"$1 --config-file=$2\"; find_address; echo \"address $address\"", nil, c.opts, config)
+			got := functions(t, shell, "service", "\ncase ${1:-} in", "DOCKER_OPTS=\"$1 --config-file=$2\"; find_address; echo \"address $address\"", nil, c.opts, config)
 			if !strings.Contains(got, "address "+c.want+"\n") {
 				t.Errorf("%s: %q, %q: got %s, want %s", name, c.opts, c.json, got, c.want)
 			}
@@ -293,7 +290,7 @@ func TestAnIptablesThatDoesNotWorkIsNotTaken(t *testing.T) {
 		if c.script != "" {
 			wrap(t, bin, "iptables", c.script)
 		}
-		got := functions(t, "/bin/sh", "install.sh", "\nmain \"$@\"", `dry= root=; if usable_iptables; then echo "yes: $iptables_why"; else echo "no: $iptables_why"; fi`, []string{"PATH=" + bin})
+		got := functions(t, []string{"/bin/sh"}, "install.sh", "\nmain \"$@\"", `dry= root=; if usable_iptables; then echo "yes: $iptables_why"; else echo "no: $iptables_why"; fi`, []string{"PATH=" + bin})
 		if strings.TrimSpace(got) != strings.TrimSpace(c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}

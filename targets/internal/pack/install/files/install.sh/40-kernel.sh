@@ -3,6 +3,7 @@ number() {
 	release_major=${1%%.*}
 	release_minor=${1#*.}
 	release_minor=${release_minor%%[!0-9]*}
+	while [ "$release_minor" != "${release_minor#0}" ]; do release_minor=${release_minor#0}; done # 18.09: not octal
 	case $release_major in
 	'' | *[!0-9]*) say 0 ;;
 	*) say $((release_major * 1000 + ${release_minor:-0})) ;;
