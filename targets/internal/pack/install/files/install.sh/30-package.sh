@@ -28,7 +28,7 @@ whole() {
 		sed -n 's/: FAILED.*/: is not what SHA256SUMS says: damaged/p' "$scratch.sums" >&2
 		[ $sums = 0 ] || bad=1
 	else
-		(cd "$1" && check sums SHA256SUMS) >&2
+		(cd "$1" && judge sums SHA256SUMS) >&2
 		case $? in
 		0) ;;
 		1) bad=1 ;;
@@ -75,7 +75,7 @@ digest() {
 	if have sha256sum; then
 		sha256sum <"$1" | sed 's/ .*//'
 	else
-		check digest "$1"
+		judge digest "$1"
 	fi
 }
 

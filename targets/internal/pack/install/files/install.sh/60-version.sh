@@ -65,6 +65,7 @@ copy_package() {
 			done
 		done
 	fi
+	if [ ! -f "$here/SHA256SUMS.minisig" ]; then rm -f "$to/SHA256SUMS.minisig"; fi
 	if quiet "$to/init/check" digest "$profile"; then helper=$to/init/check; fi
 	sync
 	# What stands on the disk now is what counts. Files of /etc come after, they are not the package's.

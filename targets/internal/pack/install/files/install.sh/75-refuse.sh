@@ -6,6 +6,24 @@ remembered() {
 	esac
 }
 
+# key_text FILE: a public key, without its comment.
+key_text() { tr -d '\r' <"$1" | sed -e '/^untrusted comment:/d' -e '/^$/d' | sed -n 1p; }
+
+# signer FILE: most of the number of the key that made a signature, in base64; nothing where there is no such file.
+signer() { sed -n '2s/^...\(..........\).*/\1/p' "$1" 2>/dev/null; }
+
+# same_signer: an installed version that is signed is replaced by one that the same key has signed, or with a word.
+same_signer() {
+	signed_by=$(signer "$base/current/SHA256SUMS.minisig")
+	if [ -z "$signed_by" ] || [ -n "$forget_key" ]; then return 0; fi
+	case $(signer "$here/SHA256SUMS.minisig") in
+	"$signed_by") return 0 ;;
+	'') refused_for="the installed version, $(readlink "$base/current"), is signed, and this package is not (no SHA256SUMS.minisig)" ;;
+	*) refused_for="SHA256SUMS.minisig: signed by another key than the installed version, $(readlink "$base/current")" ;;
+	esac
+	fail 4 "$refused_for: --forget-key takes it all the same; nothing was changed"
+}
+
 # check_signature: by the key that was named, or the one that an earlier package was installed with. A forged package can
 # bring a forged init/check: the host's minisign or the installed version's is asked first.
 check_signature() {
@@ -14,19 +32,22 @@ check_signature() {
 		key=$base/.key
 		asked="the key of the installed version"
 	fi
-	if [ -z "$key" ]; then return 0; fi
-	[ -r "$key" ] || fail 2 "--key: cannot read $key"
-	if [ -f "$base/.key" ] && [ -z "$forget_key" ] && [ "$(sed -n 2p "$key")" != "$(sed -n 2p "$base/.key")" ]; then
-		fail 4 "--key: $key is not the key that the installed version was signed with: --forget-key takes the new one; nothing was changed"
+	if [ -n "$key" ] && { [ ! -r "$key" ] || [ -z "$(key_text "$key")" ]; }; then
+		fail 2 "--key: $key: cannot be read, or has no key in it: want a public key of minisign"
 	fi
+	if [ -n "$key" ] && [ -f "$base/.key" ] && [ -z "$forget_key" ] && [ "$(key_text "$key")" != "$(key_text "$base/.key")" ]; then
+		fail 4 "--key: $key is not the key that the installed version was signed with ($base/.key): --forget-key takes the new one; nothing was changed"
+	fi
+	if [ ! -f "$base/.key" ]; then same_signer; fi
+	if [ -z "$key" ]; then return 0; fi
 	[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "$asked: the package is not signed (no SHA256SUMS.minisig)$(case $asked in the*) say '; --forget-key takes it all the same' ;; esac); nothing was changed"
 	if have minisign; then
 		minisign -V -q -p "$key" -m "$here/SHA256SUMS" -x "$here/SHA256SUMS.minisig" >"$scratch.signed" 2>&1 || {
 			sed -n 1p "$scratch.signed" >&2
 			fail 4 "SHA256SUMS: the signature is not good, says this host's minisign (see above); nothing was changed"
 		}
-	elif quiet "$base/current/init/check" digest "$profile"; then
-		"$base/current/init/check" signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" >&2 ||
+	elif [ -n "$trusted" ]; then
+		judge signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" >&2 ||
 			fail 4 "SHA256SUMS: the signature is not good, says the installed version (see above); nothing was changed"
 	elif [ -n "$helper" ]; then
 		check signature "$key" "$here/SHA256SUMS" "$here/SHA256SUMS.minisig" >&2 || fail 4 "SHA256SUMS: the signature is not good (see above); nothing was changed"

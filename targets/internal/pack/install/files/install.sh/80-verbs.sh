@@ -21,6 +21,10 @@ install_package() {
 	fi
 	storage_note "$here"
 	new=$version-$(digest "$here/SHA256SUMS" | first12)
+	case $new in
+	"$version"-????????????) ;;
+	*) fail 1 "$here/SHA256SUMS: got the digest \"${new#"$version"-}\", want 12 digits of SHA-256; nothing was changed" ;;
+	esac
 	need=$(($(du -sk "$here" | sed 's/[^0-9].*//') + 1024))
 	at=$(above "$root$prefix")
 	# The last line's fields end in: available, used %, where it is mounted.
@@ -71,6 +75,7 @@ install_package() {
 	if [ -n "$forget_key" ]; then rm -f "$base/.key"; fi
 	if [ -n "$key" ] && [ "$key" != "$base/.key" ]; then
 		act "remember the key in $base/.key" put 644 "$key" "$base/.key"
+		say "the key is remembered in $base/.key: later packages must be signed by it (--forget-key ends that)"
 	fi
 	if [ "$old" = "$new" ]; then
 		say "docker $version ($new) is installed in $root$prefix"
