@@ -1,6 +1,8 @@
 package install
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -29,4 +31,31 @@ func TestReleasesWithALeadingZeroAreNumbers(t *testing.T) {
 	k.refused(5, "docker 18.09.1 is installed, and 17.09.0 is older", unpacked(t, "17.09.0"))
 	k.ok(unpacked(t, "19.03.15"))
 	k.is("19.03.15")
+}
+
+func TestAnInstallerThatWasKilledWhileItCopiesOrRemovesLeavesNothing(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.path = oldTools(t)
+	a, b := unpacked(t, "26.1.5"), unpacked(t, "26.1.6")
+	k.ok(a)
+	at := "usr/local/libexec/drydock/"
+	leave := func() {
+		must(t, os.MkdirAll(filepath.Join(k.root, at+"26.1.1-0123456789ab"), 0o755))
+		k.write(at+"26.1.2-0123456789ab/.SHA256SUMS.drydock-tmp", "half")
+		k.write(at+".gone.26.1.3-0123456789ab/docker/runc", "half")
+	}
+	leave()
+	k.ok(b)
+	for _, f := range []string{"26.1.1-0123456789ab", "26.1.2-0123456789ab", ".gone.26.1.3-0123456789ab"} {
+		if k.has(at + f) {
+			t.Errorf("%s is still there", f)
+		}
+	}
+	leave()
+	// From the installed version, whose own programs go with it.
+	k.ok(filepath.Join(k.root, at, "current"), "--uninstall")
+	if k.has(at) {
+		t.Errorf("not all is gone:\n%s", k.tree())
+	}
 }

@@ -116,15 +116,31 @@ is_version() {
 	esac
 }
 
+# begun DIR: was it made by an installer that was killed before it wrote anything there? Then it goes.
+begun() {
+	case $1 in
+	*/?*-????????????) ;;
+	*) return 1 ;;
+	esac
+	case $(ls -A "$1") in
+	'' | .SHA256SUMS.drydock-tmp) ;;
+	*) return 1 ;;
+	esac
+	if [ -z "$dry" ]; then rm -f "$1/.SHA256SUMS.drydock-tmp" && rmdir "$1"; fi
+}
+
+# drop_version DIR: by a rename first, so that one that is half removed is known.
+drop_version() { mv "$1" "$base/.gone.${1##*/}" && rm -rf "$base/.gone.${1##*/}"; }
+
 # prune: only the current version, the one before it and a running one stay.
 prune() {
-	rm -rf "$base/.before"
+	rm -rf "$base/.before" "$base"/.gone.*
 	keep=" $(readlink "$base/current") $(cat "$base/current/.previous" 2>/dev/null) $(in_use) "
 	for d in "$base"/*; do
-		is_version "$d" || continue
+		is_version "$d" || { begun "$d"; continue; }
 		case $keep in
 		*" ${d##*/} "*) ;;
-		*) act "remove the version ${d##*/}" rm -rf "$d" ;;
+		*) act "remove the version ${d##*/}" drop_version "$d" ;;
 		esac
 	done
 }

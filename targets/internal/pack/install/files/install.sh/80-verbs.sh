@@ -137,16 +137,18 @@ uninstall() {
 	system_out "$base/.before/etc" ""
 	if [ -z "$root" ] && [ "$init" = systemd ] && [ -d /run/systemd/system ]; then act "reload systemd" systemctl daemon-reload; fi
 	commands_out ''
-	act "remove $base/current" rm -f "$base/current"
+	versions='' # while the program that tells them is there
 	for d in "$base"/*; do
 		if is_version "$d"; then
-			act "remove $d" rm -rf "$d"
-		elif [ -d "$d" ] && [ ! -h "$d" ]; then
+			versions="$versions $d"
+		elif [ -d "$d" ] && [ ! -h "$d" ] && ! begun "$d"; then
 			note "$d is not of this installer, and stays"
 		fi
 	done
+	act "remove $base/current" rm -f "$base/current"
+	for d in $versions; do act "remove $d" drop_version "$d"; done
 	if [ -z "$dry" ]; then
-		rm -rf "$base/.before" "$base/.current" "$base/.key"
+		rm -rf "$base/.before" "$base/.current" "$base/.key" "$base"/.gone.*
 		rmdir "$root/etc/docker" 2>/dev/null
 		bus_stays=''
 		if [ -n "$with_dbus" ] && grep -q '^dbus:' "$root/etc/passwd" 2>/dev/null; then bus_stays=', the user and the group dbus'; fi
