@@ -111,6 +111,15 @@ func TestTheServiceAsksTheDaemonWhereItListens(t *testing.T) {
 		{"--debug --host=unix:///run/x.sock -H tcp://1.2.3.4:5", "", "unix:///run/x.sock"},
 		{"--debug --host unix:///run/y.sock", "", "unix:///run/y.sock"},
 		{"-Hunix:///run/z.sock", "", "unix:///run/z.sock"},
+		{"-H=tcp://[::]:2375", "", "tcp://[::1]:2375"},
+		{"-H :2375", "", "tcp://127.0.0.1:2375"},
+		{"-H 10.0.0.1:2375 --label host=-H", "", "tcp://10.0.0.1:2375"},
+		{"-H tcp://", "", "tcp://127.0.0.1:2375"},
+		{"-H unix://", "", "unix:///var/run/docker.sock"},
+		{"-H fd:// -H tcp://1.2.3.4:5", "", "tcp://1.2.3.4:5"},
+		{"--tls -H tcp://0.0.0.0:2376 -H unix:///a.sock -H tcp://0.0.0.0:2375", "", "unix:///a.sock"},
+		{"", `{"log-opts": {"hosts": "x"}, "hosts": ["unix:///run/a.sock", "unix:///run/b.sock"], "runtimes": {"r": {"path": "/r", "hosts": ["y"]}}}`, "unix:///run/b.sock"},
+		{"", "{\"hosts\"\t:\r\n[\t\"tcp://127.0.0.1:1\"\r\n]}", "tcp://127.0.0.1:1"},
 	} {
 		for name, shell := range shells() {
 			config := filepath.Join(t.TempDir(), "daemon.json")

@@ -102,8 +102,9 @@ append() {
 	rm -f "$append_tmp" && cp -p "$2" "$append_tmp" && printf '%s%s\n' "$append_end" "$1" >>"$append_tmp" && mv -f "$append_tmp" "$2"
 }
 
-# ours FILE: does the file below root stand as one of the installed versions wrote it?
+# ours FILE: does the file below root stand as one of the installed versions wrote it? They write no links.
 ours() {
+	if [ -h "$root$1" ]; then return 1; fi
 	for ours_in in "$base"/*/etc "$base/.before/etc"; do
 		if [ -f "$ours_in/${1#/etc/}" ] && cmp -s "$ours_in/${1#/etc/}" "$root$1"; then return 0; fi
 	done

@@ -77,3 +77,5 @@ places_free() {
 	done
 }
 
+
+not_accepted() { fail 5 "$refused_json is not accepted by $1: $refusal; change it first; nothing was changed"; }

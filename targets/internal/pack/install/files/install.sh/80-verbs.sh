@@ -33,7 +33,8 @@ install_package() {
 	'' | *[!0-9]*) ;;
 	*) if [ ! -d "$base/$new" ] && [ "$free" -lt "$need" ]; then fail 1 "$at: has $free KiB free, needs $need; nothing was changed"; fi ;;
 	esac
-	accepts "$here/docker" || fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $refusal; change it first; nothing was changed"
+	render daemon.json >"$scratch.daemon.json"
+	accepts "$here/docker" "$scratch.daemon.json" || not_accepted "dockerd $version"
 	if [ ! -d "$base/$new" ]; then fresh=yes; fi
 	act "copy the package to $base/$new" copy_package "$new"
 	if [ -n "$dry" ]; then
@@ -62,11 +63,11 @@ install_package() {
 		if [ -n "$restart" ]; then say "would restart the daemon"; fi
 		return 0
 	fi
-	if [ -n "$unasked" ] && ! accepts "$base/$new/docker"; then # the package lies where nothing can be run
+	if [ -n "$unasked" ] && ! accepts "$base/$new/docker" "$scratch.daemon.json"; then # the package lies where nothing can be run
 		if [ -n "$fresh" ]; then rm -rf "${base:?}/$new"; fi
-		fail 5 "$root/etc/docker/daemon.json is not accepted by dockerd $version: $refusal; change it first; nothing was changed"
+		not_accepted "dockerd $version"
 	fi
-	if [ -n "$unasked" ]; then note "$base/$new/docker/dockerd cannot be run here: $root/etc/docker/daemon.json was not checked"; fi
+	if [ -n "$unasked" ]; then note "$base/$new/docker/dockerd cannot be run here: $refused_json was not checked"; fi
 	act "write the system's files for this host" render_all "$new"
 	act "make the group docker" make_group
 	if [ -n "$with_dbus" ]; then act "make the user dbus" make_bus_user; fi
@@ -107,7 +108,8 @@ roll_back() {
 	whole "$base/$to" || fail 4 "the version $to is damaged (see above): install its package again; nothing was changed"
 	init=$(value init "$base/$to/.options")
 	with_dbus=$(value with_dbus "$base/$to/.options")
-	accepts "$base/$to/docker" || fail 5 "$root/etc/docker/daemon.json is not accepted by the dockerd of $to: $refusal; change it first; nothing was changed"
+	accepts "$base/$to/docker" "$base/$to/etc/docker/daemon.json" || not_accepted "the dockerd of $to"
+	storage_note "$base/$to"
 	places_free
 	if [ -n "$dry" ]; then
 		say "would switch from $old to $to and put its files into /etc"
