@@ -37,19 +37,23 @@ func script() []byte {
 	return []byte(b.String())
 }
 
-var checker = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "drydock-check-")
+var checker = sync.OnceValues(func() (string, error) { return built("./check") })
+
+// built is a compiled program.
+func built(dir string) (string, error) {
+	to, err := os.MkdirTemp("", "drydock-check-")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-o", dir+"/check", "./check")
+	defer os.RemoveAll(to)
+	cmd := exec.Command("go", "build", "-o", to+"/program", dir)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return os.ReadFile(dir + "/check")
-})
+	data, err := os.ReadFile(to + "/program")
+	return string(data), err
+}
 
 // kit is a place to install into, and how.
 type kit struct {
@@ -86,7 +90,7 @@ func unpacked(t *testing.T, version string, change ...func(files map[string]stri
 	must(t, err)
 	helper, err := checker()
 	must(t, err)
-	files := map[string]string{"manifest.json": "{}\n", CheckName: string(helper), "licenses/runc/LICENSE": "Apache\n"}
+	files := map[string]string{"manifest.json": "{}\n", CheckName: helper, "licenses/runc/LICENSE": "Apache\n"}
 	exec := map[string]bool{CheckName: true}
 	for _, e := range es {
 		files[e.Name], exec[e.Name] = string(e.Data), e.Mode == 0o755

@@ -159,7 +159,14 @@ system_out() {
 own_service() {
 	case $init in
 	sysv | openrc) service_file=/etc/init.d/docker ;;
-	systemd) service_file=/etc/systemd/system/docker.service ;;
+	systemd)
+		service_file=/etc/systemd/system/docker.service.d
+		case $(last_exec_start) in
+		'' | *libexec/drydock/current/docker/dockerd*) ;;
+		*) return 1 ;;
+		esac
+		service_file=/etc/systemd/system/docker.service
+		;;
 	*) return 0 ;;
 	esac
 	if [ ! -e "$root$service_file" ] && [ ! -h "$root$service_file" ]; then return 0; fi
@@ -169,8 +176,13 @@ own_service() {
 # service VERB: the daemon's service, on the host itself.
 service() {
 	case $init in
-	sysv) if [ -r "$base/current/init/service" ]; then sh "$base/current/init/service" "$1" 9>&-; fi ;;
-	openrc) if [ -x /etc/init.d/docker ] && own_service; then /etc/init.d/docker "$1" 9>&-; fi ;;
+	sysv | openrc)
+		if [ "$init" = openrc ] && [ -x /etc/init.d/docker ] && own_service; then
+			/etc/init.d/docker "$1" 9>&-
+		elif [ -r "$base/current/init/service" ]; then
+			sh "$base/current/init/service" "$1" 9>&-
+		fi
+		;;
 	systemd)
 		case $1 in
 		stop) systemctl stop docker.socket docker.service ;;

@@ -44,9 +44,14 @@ service_flags() {
 	done
 }
 
-# drop_ins: the last ExecStart of an operator's docker.service.d is the one that counts.
+# last_exec_start: of an operator's docker.service.d the last one counts.
+last_exec_start() {
+	cat "$root"/etc/systemd/system/docker.service.d/*.conf 2>/dev/null | sed -n 's/^ExecStart=\(.\)/\1/p' | sed -n '$p'
+}
+
+# drop_ins: their arguments take the place of the unit's.
 drop_ins() {
-	exec_start=$(cat "$root"/etc/systemd/system/docker.service.d/*.conf 2>/dev/null | sed -n 's/^ExecStart=\(.\)/\1/p' | sed -n '$p')
+	exec_start=$(last_exec_start)
 	if [ -z "$exec_start" ]; then return 0; fi
 	flags=''
 	case $exec_start in
@@ -159,3 +164,14 @@ storage_note() {
 		note "${json#"$root"} names the storage driver $driver, which this dockerd does not have: it will not start. It has$(sed -n 's/.*"dockerd: graph driver \([a-z0-9-]*\)".*/ \1/p' "$1/manifest.json" | tr -d '\n')"
 }
 
+# iptables_note: says when a kept daemon.json lets dockerd make rules that nothing here can make.
+iptables_note() {
+	if [ "$iptables" = yes ] || [ -n "$root" ]; then return 0; fi
+	service_flags
+	if [ ! -f "$json" ] || ours "${json#"$root"}"; then return 0; fi
+	case $(setting iptables "$json"):" $opts " in
+	false:* | *' --iptables=false '*) return 0 ;;
+	esac
+	usable_iptables && return 0
+	note "dockerd makes rules by ${json#"$root"}, and will not start: $iptables_why: set \"iptables\": false in it, or say --with-iptables where the package has one"
+}

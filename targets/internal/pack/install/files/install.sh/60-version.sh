@@ -86,25 +86,40 @@ render_all() {
 		if [ -d "$base/$1/etc" ]; then rm -rf "$base/.before/etc" && mkdir -p "$base/.before" && mv "$base/$1/etc" "$base/.before/etc" || return 1; fi
 		mv "$base/$1/.etc/etc" "$base/$1/etc" && rmdir "$base/$1/.etc"
 	fi
-	printf '%s\n' "init=$init" "init_asked=$init_asked" "iptables=$iptables" "with_iptables=$with_iptables" "with_dbus=$with_dbus" >"$base/$1/.options.tmp" &&
-		mv -f "$base/$1/.options.tmp" "$base/$1/.options"
+	write_line "init=$init
+init_asked=$init_asked
+iptables=$iptables
+with_iptables=$with_iptables
+with_dbus=$with_dbus" "$base/$1/.options"
+}
+
+# running_dockerd: the file that a running dockerd was started from.
+running_dockerd() {
+	service_flags
+	for p in /var/run/docker.pid /run/docker.pid $(setting pidfile "$json") $(say "$opts" | sed -n 's/.*--pidfile[= ]\([^ ]*\).*/\1/p'); do
+		pid=$(cat "$root$p" 2>/dev/null)
+		case $pid in
+		'' | *[!0-9]*) continue ;;
+		esac
+		exe=$(readlink "/proc/$pid/exe" 2>/dev/null)
+		exe=${exe%% *} # "... (deleted)"
+		if [ "${exe##*/}" = dockerd ]; then
+			say "$exe"
+			return 0
+		fi
+	done
 }
 
 # in_use: the version that a running dockerd was started from.
 in_use() {
-	for p in "$root/var/run/docker.pid" "$root/run/docker.pid"; do
-		if [ -r "$p" ]; then
-			exe=$(readlink "/proc/$(cat "$p")/exe" 2>/dev/null)
-			exe=${exe#"$root"}
-			case $exe in
-			"$prefix/libexec/drydock/"*)
-				exe=${exe#"$prefix/libexec/drydock/"}
-				say "${exe%%/*}"
-				return 0
-				;;
-			esac
-		fi
-	done
+	exe=$(running_dockerd)
+	real_base=$(cd "$base" 2>/dev/null && pwd -P)
+	case $exe in
+	"$real_base"/*)
+		exe=${exe#"$real_base/"}
+		say "${exe%%/*}"
+		;;
+	esac
 }
 
 # is_version DIR: is it one that this script made? Its name ends with its list's digest.
@@ -158,27 +173,34 @@ switch() {
 	if [ -z "$root" ] && [ -n "$old_init" ] && [ "$old_init" != "$init" ]; then
 		new_init=$init
 		init=$old_init
-		act "take the service out ($init)" disable_service
+		if own_service; then act "take the service out ($init)" disable_service; fi
 		init=$new_init
 	fi
 	system_in "$1"
 	commands_out "$(wanted)"
 	if [ -n "$old" ] && [ "$old" != "$1" ]; then system_out "$base/$old/etc" "$base/$1/etc"; fi
 	system_out "$base/.before/etc" "$base/$1/etc"
-	if [ -z "$root" ]; then
+	if [ -z "$root" ] && ! own_service; then
+		note "$service_file is not of this installer: the service is left as it is, and nothing of ours is started (move the file away and install again to take it over)"
+	elif [ -z "$root" ]; then
 		act "enable the service ($init)" enable_service
 	elif [ "$init" != none ]; then
 		note "the service is not enabled in $root: do it there (chkconfig, update-rc.d, rc-update or systemctl enable)"
 	fi
-	: >"$base/$1/.complete"
+	if [ -z "$dry" ]; then write_line '' "$base/$1/.complete"; fi
 	prune
 }
 
 # after ID: what the operator should know.
 after() {
 	[ -z "$root" ] || return 0
-	if [ -n "$restart" ]; then
+	if [ -n "$restart" ] && [ "$init" = none ]; then
+		note "--restart: no init system of this host is served (--init=none): start $prefix/bin/dockerd yourself"
+		return 0
+	elif [ -n "$restart" ]; then
 		service restart || fail 1 "$init: the daemon did not start: the cause stands above or in /var/log/docker.log"
+		exe=$(running_dockerd)
+		if [ -n "$exe" ] && [ -z "$(in_use)" ]; then fail 1 "$init: got a daemon that runs from $exe, want one of $base: who starts it?"; fi
 		return 0
 	fi
 	run=$(in_use)

@@ -14,7 +14,9 @@ lock() {
 		fi
 	done
 	if [ -h "$base/.locked" ]; then fail 5 "$base/.locked: is a link, and not of this installer: remove it; nothing was changed"; fi
-	exec 9>>"$base/.locked" || fail 1 "$base: cannot be written"
+	# In a shell of its own first: a redirection of exec that fails ends some shells without a word.
+	(: >>"$base/.locked") 2>/dev/null || fail 1 "$base: cannot be written (mounted read-only?); nothing was changed"
+	exec 9>>"$base/.locked"
 	if [ -n "$helper" ]; then
 		check lock <&9 >"$scratch.lock" 2>&1
 		if [ $? = 1 ]; then fail 6 "another installer ($(readlink "$base/.lock" 2>/dev/null | sed 's/^/process /')) is at work in $base"; fi

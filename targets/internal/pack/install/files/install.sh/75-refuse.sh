@@ -79,3 +79,9 @@ places_free() {
 
 
 not_accepted() { fail 5 "$refused_json is not accepted by $1: $refusal; change it first; nothing was changed"; }
+
+# may_restart: --restart starts nothing of somebody else's in our name.
+may_restart() {
+	if [ -z "$restart" ] || own_service; then return 0; fi
+	fail 5 "--restart: $root$service_file is not of this installer, and starts another daemon: move it away and say this again; nothing was changed"
+}

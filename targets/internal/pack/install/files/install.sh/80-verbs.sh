@@ -16,10 +16,9 @@ install_package() {
 	if [ -z "$root" ]; then
 		at=$(noexec "$(above "$prefix")") && fail 3 "$prefix: nothing can be run there: $at is mounted noexec: remount it, or choose another --prefix; nothing was changed"
 	fi
-	if [ -n "$restart" ] && ! own_service; then
-		fail 5 "--restart: $service_file is not of this installer, and starts another daemon: move it away and say this again; nothing was changed"
-	fi
+	may_restart
 	storage_note "$here"
+	iptables_note
 	new=$version-$(digest "$here/SHA256SUMS" | first12)
 	case $new in
 	"$version"-????????????) ;;
@@ -111,6 +110,7 @@ roll_back() {
 	accepts "$base/$to/docker" "$base/$to/etc/docker/daemon.json" || not_accepted "the dockerd of $to"
 	storage_note "$base/$to"
 	places_free
+	may_restart
 	if [ -n "$dry" ]; then
 		say "would switch from $old to $to and put its files into /etc"
 		return 0
@@ -131,7 +131,11 @@ uninstall() {
 	if [ -n "$old" ]; then init=$(value init "$base/$old/.options"); fi
 	if [ -z "$root" ]; then
 		if [ -n "$(in_use)" ]; then act "stop the daemon and its containers" service stop; fi
-		act "take the service out ($init)" disable_service
+		if own_service; then
+			act "take the service out ($init)" disable_service
+		else
+			note "$service_file is not of this installer: the service is left as it is"
+		fi
 	fi
 	for d in "$base"/*; do
 		if [ ! -h "$d" ]; then system_out "$d/etc" ""; fi

@@ -92,7 +92,8 @@ main() {
 	iptables=$(value iptables "$profile")
 	if [ "$with_iptables" = unset ]; then
 		with_iptables=$(value with_iptables "$now")
-		if [ -z "$iptables" ]; then iptables=$(value iptables "$now"); fi
+		# A host's own that was taken is tried again: it or the kernel may be another now.
+		if [ -z "$iptables" ] && { [ -n "$root" ] || [ "$(value iptables "$now")" != yes ]; }; then iptables=$(value iptables "$now"); fi
 	fi
 	if [ -n "$with_iptables" ]; then
 		iptables=yes
