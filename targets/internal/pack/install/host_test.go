@@ -59,3 +59,30 @@ func TestAnInstallerThatWasKilledWhileItCopiesOrRemovesLeavesNothing(t *testing.
 		t.Errorf("not all is gone:\n%s", k.tree())
 	}
 }
+
+func TestALinkPlantedBesideOurOwnFilesIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	a, b := unpacked(t, "26.1.5"), unpacked(t, "26.1.6")
+	k.ok(a)
+	k.ok(b)
+	victim := filepath.Join(t.TempDir(), "victim")
+	must(t, os.WriteFile(victim, []byte("precious"), 0o600))
+	versions, err := filepath.Glob(k.root + "/usr/local/libexec/drydock/26.1.*")
+	must(t, err)
+	for _, v := range versions {
+		for _, f := range []string{".options.tmp", ".previous.tmp", ".complete.tmp"} {
+			must(t, os.Symlink(victim, filepath.Join(v, f)))
+		}
+		must(t, os.Remove(filepath.Join(v, ".complete")))
+		must(t, os.Symlink(victim, filepath.Join(v, ".complete")))
+	}
+	must(t, os.Symlink(victim, filepath.Join(k.root, "etc/.group.drydock-tmp")))
+	must(t, os.Symlink(victim, filepath.Join(k.root, "etc/group.drydock-tmp")))
+	k.write("etc/group", "root:x:0:")
+	k.ok(b, "--rollback")
+	k.ok(b)
+	if data, err := os.ReadFile(victim); err != nil || string(data) != "precious" {
+		t.Errorf("got %q, %v", data, err)
+	}
+}

@@ -1,4 +1,5 @@
-write_line() { say "$1" >"$2.tmp" && mv -f "$2.tmp" "$2"; }
+# write_line LINES FILE: the file appears whole, and no link is followed.
+write_line() { rm -f "$2.tmp" && (set -C && say "$1" >"$2.tmp") && mv -f "$2.tmp" "$2"; }
 
 # link_version VERSION: the commit: from here on, all commands are that version's.
 link_version() {

@@ -27,7 +27,9 @@ lock() {
 		tries=$((tries + 1))
 		if [ $tries -gt 5 ]; then fail 1 "$base/.lock: cannot be made"; fi
 		if [ -n "$pid" ] && [ "$pid" != $$ ] && at_work "$pid"; then fail 6 "another installer (process $pid) is at work in $base"; fi
-		rm -f "$base/.lock" # of one that was killed
+		# Of one that was killed. Without flock, who removes it might remove another's that was made meanwhile.
+		[ -n "$helper" ] || fail 1 "$base/.lock: is of an installer (process $pid) that was killed, and no program can be run here that takes it over: remove it; nothing was changed"
+		rm -f "$base/.lock"
 	done
 	locked=yes
 }
