@@ -86,3 +86,44 @@ func TestALinkPlantedBesideOurOwnFilesIsNotFollowed(t *testing.T) {
 		t.Errorf("got %q, %v", data, err)
 	}
 }
+
+func TestDirectoriesThatLostTheirModesAreMended(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	a, b := unpacked(t, "26.1.5"), unpacked(t, "26.1.6")
+	k.ok(a)
+	k.ok(b)
+	for _, args := range [][]string{nil, {"--rollback"}} {
+		versions, err := filepath.Glob(k.root + "/usr/local/libexec/drydock/26.1.*")
+		must(t, err)
+		for _, v := range versions {
+			must(t, os.Chmod(v+"/docker", 0o700))
+			must(t, os.Chmod(v+"/SHA256SUMS", 0o600))
+		}
+		k.ok(b, args...)
+		for f, want := range map[string]os.FileMode{"docker": 0o755, "SHA256SUMS": 0o644} {
+			fi, err := os.Stat(k.root + "/usr/local/libexec/drydock/current/" + f)
+			must(t, err)
+			if fi.Mode().Perm() != want {
+				t.Errorf("%v: %s: got mode %s, want %s", args, f, fi.Mode(), want)
+			}
+		}
+	}
+}
+
+func TestTheInstallersModesAreThePackages(t *testing.T) {
+	t.Parallel()
+	es, err := Files(Profile{Version: "26.1.5", Docker: "26.1.5"})
+	must(t, err)
+	var args []string
+	var want strings.Builder
+	for _, e := range es {
+		args = append(args, e.Name)
+		if e.Mode&0o111 != 0 {
+			want.WriteString("755 ")
+		} else {
+			want.WriteString("644 ")
+		}
+	}
+	each(t, `for f; do printf '%s ' $(mode_of "$f"); done`, strings.TrimSpace(want.String()), args...)
+}

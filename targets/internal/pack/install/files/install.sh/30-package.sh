@@ -60,10 +60,18 @@ has_mode() {
 
 # mend_modes DIR: gives the files of a whole version their modes again.
 mend_modes() {
-	sed 's/^[0-9a-f]*  //' "$1/SHA256SUMS" >"$scratch.modes"
+	say SHA256SUMS >"$scratch.modes"
+	sed 's/^[0-9a-f]*  //' "$1/SHA256SUMS" >>"$scratch.modes"
 	while read -r f; do
 		mode=$(mode_of "$f")
 		has_mode "$mode" "$1/$f" || chmod "$mode" "$1/$f" || return 1
+	done <"$scratch.modes"
+	find "$1" -type d >"$scratch.modes"
+	while read -r f; do
+		case $(ls -ld "$f") in
+		drwxr-xr-x*) ;;
+		*) chmod 755 "$f" || return 1 ;;
+		esac
 	done <"$scratch.modes"
 }
 

@@ -53,12 +53,9 @@ copy_package() {
 	if [ -f "$here/SHA256SUMS.minisig" ]; then say SHA256SUMS.minisig >>"$scratch.files"; fi
 	while read -r f; do
 		mode=$(mode_of "$f")
-		if [ -f "$to/$f" ] && cmp -s "$here/$f" "$to/$f"; then
-			has_mode "$mode" "$to/$f" || chmod "$mode" "$to/$f" || return 1
-		else
-			put "$mode" "$here/$f" "$to/$f" || return 1
-		fi
+		if [ ! -f "$to/$f" ] || ! cmp -s "$here/$f" "$to/$f"; then put "$mode" "$here/$f" "$to/$f" || return 1; fi
 	done <"$scratch.files"
+	mend_modes "$to" || return 1
 	if [ -f "$to/iptables/$xtables" ]; then # one program by many names, which the list of digests does not have
 		for f in iptables ip6tables; do
 			for suffix in '' -save -restore; do
