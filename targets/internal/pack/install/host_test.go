@@ -127,3 +127,66 @@ func TestTheInstallersModesAreThePackages(t *testing.T) {
 	}
 	each(t, `for f; do printf '%s ' $(mode_of "$f"); done`, strings.TrimSpace(want.String()), args...)
 }
+
+func TestWhatIsInTheWayIsNamedBeforeAnythingIsWritten(t *testing.T) {
+	t.Parallel()
+	dir := unpacked(t, "26.1.5")
+	outside := t.TempDir()
+	for _, c := range []struct {
+		make func(k *kit)
+		want string
+	}{
+		{func(k *kit) { k.write("usr/local/bin", "a file") }, "usr/local/bin: is no directory"},
+		{func(k *kit) { k.write("usr/local/libexec", "a file") }, "usr/local/libexec: is no directory"},
+		{func(k *kit) { k.write("usr", "a file") }, "usr: is no directory"},
+		{func(k *kit) { k.write("etc/docker", "a file") }, "etc/docker: is no directory"},
+		{func(k *kit) { k.write("etc/default", "a file") }, "etc/default: is no directory"},
+		{func(k *kit) { k.write("etc/docker/daemon.json/x", "in a directory") }, "etc/docker/daemon.json: is a directory"},
+		{func(k *kit) { k.write("etc/init.d/docker/x", "in a directory") }, "etc/init.d/docker: is a directory"},
+		{func(k *kit) { k.write("usr/local/libexec/drydock/current/x", "mine") }, "drydock/current: got a file or directory"},
+		{func(k *kit) { k.write("usr/local/libexec/drydock/current", "mine") }, "drydock/current: got a file or directory"},
+		{func(k *kit) {
+			k.write("usr/local/libexec/drydock/x", "")
+			must(t, os.Symlink(outside, k.root+"/usr/local/libexec/drydock/current"))
+		}, "drydock/current: got a link to " + outside},
+		{func(k *kit) { // a version's directory, or one in it, that leads elsewhere
+			k.ok(dir)
+			docker := k.root + "/usr/local/libexec/drydock/current/docker"
+			must(t, os.RemoveAll(docker))
+			must(t, os.Symlink(outside, docker))
+		}, "/docker: is a link to " + outside},
+		{func(k *kit) {
+			must(t, os.Symlink("init.d", k.root+"/etc/docker"))
+			must(t, os.RemoveAll(k.root+"/etc/init.d"))
+			must(t, os.Symlink("docker", k.root+"/etc/init.d"))
+		}, "is a link to "}, // a loop
+	} {
+		k := newKit(t)
+		c.make(k)
+		k.refused(5, c.want, dir, "--init=sysv")
+		if es, err := os.ReadDir(outside); err != nil || len(es) > 0 {
+			t.Fatalf("%s: written outside: %v, %v", c.want, es, err)
+		}
+	}
+}
+
+func TestARefusalLeavesNoDirectories(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.refused(5, "carries no iptables", unpacked(t, "26.1.5"), "--with-iptables", "--prefix=/opt/a/b")
+	k.ok(unpacked(t, "26.1.5"), "--uninstall", "--prefix=/opt/a/b")
+	if k.has("opt") || k.has("usr") {
+		t.Errorf("directories were left")
+	}
+}
+
+func TestAnEmptyRootIsInstalledInto(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	must(t, os.RemoveAll(k.root+"/etc"))
+	k.ok(unpacked(t, "26.1.5"))
+	k.is("26.1.5")
+	if got := k.read("etc/group"); got != "docker:x:999:\n" {
+		t.Errorf("group: got %q", got)
+	}
+}

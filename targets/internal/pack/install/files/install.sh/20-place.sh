@@ -59,6 +59,29 @@ above() {
 	say "${above:-/}"
 }
 
+# clear_way DIR: what is there of its path is a directory, or a link to one.
+clear_way() {
+	way=$(above "$1")
+	way=${way%/}
+	next=${1#"$way"}
+	next=${next#/}
+	next=$way/${next%%/*}
+	if [ "$next" != "$way/" ] && { [ -e "$next" ] || [ -h "$next" ]; }; then
+		fail 5 "$next: is no directory, and $1 is to be one: move it away; nothing was changed"
+	fi
+}
+
+# current_is_ours: the link "current" names a version beside it.
+current_is_ours() {
+	current_to=$(readlink "$base/current" 2>/dev/null)
+	case $current_to in
+	'') if [ ! -e "$base/current" ] && [ ! -h "$base/current" ]; then return 0; fi ;;
+	*/* | .*) ;;
+	*) return 0 ;;
+	esac
+	fail 5 "$base/current: got ${current_to:+a link to }${current_to:-a file or directory}, want a link to a version beside it: it is not of this installer: move it away; nothing was changed"
+}
+
 # below_root PATH: everything that is written there stays below --root: an absolute link, or one that leads out, is refused.
 below_root() {
 	[ -n "$root" ] || return 0

@@ -90,6 +90,7 @@ put() {
 
 # append LINE FILE: a line of its own, whether or not the last one has an end. It appears whole.
 append() {
+	mkdir -p "${2%/*}" || return 1
 	append_tmp=$2.drydock-tmp
 	if [ -h "$2" ]; then append_tmp=''; fi # in place: a link stays one
 	append_end=''

@@ -41,6 +41,10 @@ leave() {
 		rm -f "$base/.lock"
 		# Held to the end; it goes with the last version.
 		if [ ! -h "$base/current" ] && [ -z "$(ls "$base")" ]; then rm -f "$base/.locked"; fi
+	fi
+	if [ -n "$made_below" ]; then # the directories that we made and that are empty
+		left=$base
+		while [ "$left" != "$made_below" ] && rmdir "$left" 2>/dev/null; do left=${left%/*}; done
 		rmdir "$base" 2>/dev/null
 	fi
 }

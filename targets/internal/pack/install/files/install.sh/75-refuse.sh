@@ -64,8 +64,14 @@ older() {
 	[ "$older_a" -lt "$older_b" ] || { [ "$older_a" = "$older_b" ] && [ "$(patchlevel "$1")" -lt "$(patchlevel "$2")" ]; }
 }
 
-# places_free: no file of somebody else is where a command goes.
+# places_free: nothing of somebody else is where a command or a file of the system goes.
 places_free() {
+	clear_way "$root$prefix/bin"
+	system_files >"$scratch.system"
+	while read -r _ _ t; do
+		clear_way "$root${t%/*}"
+		if [ -d "$root$t" ]; then fail 5 "$root$t: is a directory, and a file is to be there: move it away; nothing was changed"; fi
+	done <"$scratch.system"
 	for f in $(wanted); do
 		at=$root$prefix/bin/${f##*/}
 		if [ -e "$at" ] || [ -h "$at" ]; then

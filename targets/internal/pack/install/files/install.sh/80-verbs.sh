@@ -35,6 +35,9 @@ install_package() {
 	render daemon.json >"$scratch.daemon.json"
 	accepts "$here/docker" "$scratch.daemon.json" || not_accepted "dockerd $version"
 	if [ ! -d "$base/$new" ]; then fresh=yes; fi
+	# Those of iptables are ours; the files of our own that begin with a dot are always made anew.
+	strange=$(find "$base/$new" -type l 2>/dev/null | sed -e "\|^$base/$new/iptables/|d" -e "\|^$base/$new/\.[^/]*\$|d" | sed -n 1p)
+	if [ -n "$strange" ]; then fail 5 "$strange: is a link to $(readlink "$strange"), where this installer makes none: remove it; nothing was changed"; fi
 	act "copy the package to $base/$new" copy_package "$new"
 	if [ -n "$dry" ]; then
 		system_files >"$scratch.system"

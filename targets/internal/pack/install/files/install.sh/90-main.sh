@@ -6,7 +6,7 @@ main() {
 	umask 022
 	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
 	bus="dbus-daemon dbus-send dbus-uuidgen" xtables=xtables-legacy-multi
-	dry='' locked='' helper='' helper_copy='' said_with='' forget_key='' downgrade='' iptables_why='' refusal='' unasked='' fresh='' old_init='' told='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
+	dry='' locked='' helper='' helper_copy='' said_with='' forget_key='' downgrade='' iptables_why='' refusal='' unasked='' fresh='' old_init='' told='' made_below='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
 	with_iptables=unset with_dbus=unset verb=install_package
 	for a in "$@"; do
 		case $a in
@@ -80,8 +80,11 @@ main() {
 	trap leave 0
 	trap 'exit 130' 1 2 15
 	if [ $verb != status ]; then all_below_root; fi
+	current_is_ours
 	find_helper
 	if [ -z "$dry" ] && [ $verb != status ]; then
+		clear_way "$base"
+		made_below=$(above "$base")
 		mkdir -p "$base" || fail 1 "cannot make $base"
 		lock
 	fi
