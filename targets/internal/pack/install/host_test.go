@@ -190,3 +190,30 @@ func TestAnEmptyRootIsInstalledInto(t *testing.T) {
 		t.Errorf("group: got %q", got)
 	}
 }
+
+func TestTheBussUserIsWholeAfterAKill(t *testing.T) {
+	t.Parallel()
+	withBus := unpacked(t, "26.1.6", func(f map[string]string) {
+		for _, n := range []string{"dbus-daemon", "dbus-send", "dbus-uuidgen", "share/dbus-1/system.conf"} {
+			f["dbus/"+n] = "#!/bin/sh\n"
+		}
+	})
+	for _, c := range []struct{ passwd, group, wantPasswd, wantGroup string }{
+		{"root:x:0:0::/:/bin/sh", "root:x:0:", "dbus:x:998:998:", "\ndbus:x:998:\n"},
+		{"root:x:0:0::/:/bin/sh\ndbus:x:81:81::/:/bin/false", "root:x:0:\n", "\ndbus:x:81:81::/:/bin/false", "\ndbus:x:998:\n"},
+		{"dbusd:x:81:81::/:/bin/false\n", "dbus:x:81:\r\nusers:x:999:", "\ndbus:x:80:81:system bus", "dbus:x:81:\r\nusers:x:999:\ndocker:x:998:\n"},
+	} {
+		k := newKit(t)
+		k.write("etc/passwd", c.passwd)
+		k.write("etc/group", c.group)
+		k.ok(withBus, "--with-dbus")
+		if p, g := k.read("etc/passwd"), k.read("etc/group"); !strings.Contains(p, c.wantPasswd) || !strings.Contains(g, c.wantGroup) {
+			t.Errorf("%q, %q: got %q, %q", c.passwd, c.group, p, g)
+		}
+		k.ok(withBus, "--without-dbus") // what was made is known to the end
+		made := !strings.Contains(c.passwd, "\ndbus:") || !strings.Contains(c.group, "dbus:")
+		if out := k.ok(withBus, "--uninstall"); strings.Contains(out, "the user and the group dbus") != made {
+			t.Errorf("uninstall says: %s", out)
+		}
+	}
+}

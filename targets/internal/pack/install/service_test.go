@@ -20,6 +20,9 @@ func decoys(t *testing.T, version string) string {
 	must(t, err)
 	return unpacked(t, version, func(f map[string]string) {
 		f["docker/dockerd"] = dockerd + version // an ELF file is none the worse for it
+		for _, n := range []string{"dbus-daemon", "dbus-send", "dbus-uuidgen", "share/dbus-1/system.conf"} {
+			f["dbus/"+n] = "#!/bin/sh\n"
+		}
 		f["docker/docker"] = "#!/bin/sh\ntest -e /var/run/answers.not && exit 1\necho 26.1\n"
 	})
 }
@@ -197,4 +200,21 @@ wants 0 "is installed" $I --init=sysv
 mount -o remount,bind,ro /usr/local || mount -t tmpfs -o ro x /usr/local
 wants 1 "install.sh: /usr/local/libexec/drydock: cannot be" $N
 `)
+}
+
+func TestTheHostsOwnToolsMakeGroupsAndUsers(t *testing.T) {
+	t.Parallel()
+	for _, without := range []string{"", "mkdir /run/none && mount --bind /run/none /usr/sbin"} {
+		onHost(t, []string{"sh"}, wants+without+`
+printf 'root:x:0:0::/root:/bin/sh\ndbusx:x:81:81::/:/bin/sh' >/etc/passwd
+printf 'root:x:0:\ndockerx:x:999:\ndbus:x:998:' >/etc/group
+wants 0 "is installed" $I --init=sysv --with-dbus
+wants 0 "is installed" $N
+cat /etc/group /etc/passwd
+for l in root:x:0: dockerx:x:999: dbus:x:998: dbusx:x:81:81::/:/bin/sh; do
+	grep -qx "$l" /etc/group /etc/passwd || { echo "no line $l"; exit 1; }
+done
+[ "$(grep -c '^docker:x:[0-9]*:$' /etc/group)" = 1 ] && [ "$(grep -c '^dbus:[^:]*:[0-9]*:998:' /etc/passwd)" = 1 ]
+`)
+	}
 }

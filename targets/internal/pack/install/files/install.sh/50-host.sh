@@ -239,30 +239,45 @@ drop_bus() {
 	return 0
 }
 
+# there NAME FILE: does the group or the user exist (FILE is group or passwd)?
+there() {
+	grep -q "^$1:" "$root/etc/$2" 2>/dev/null && return 0
+	[ -z "$root" ] && have getent && quiet getent "$2" "$1"
+}
+
+# free_id FROM FILE...: the first number below FROM, or FROM, that these files do not give out.
+free_id() {
+	id=$1
+	shift
+	while cat "$@" 2>/dev/null | grep -q "^[^:]*:[^:]*:$id:"; do id=$((id - 1)); done
+	say "$id"
+}
+
+# make_group NAME
 make_group() {
-	grep -q '^docker:' "$root/etc/group" 2>/dev/null && return 0
-	if [ -z "$root" ] && have getent && quiet getent group docker; then return 0; fi
+	there "$1" group && return 0
 	if [ -z "$root" ] && have groupadd; then
-		groupadd -r docker
+		groupadd -r "$1"
 	elif [ -z "$root" ] && have addgroup; then
-		addgroup -S docker
+		addgroup -S "$1"
 	else
-		gid=999
-		while grep -q "^[^:]*:[^:]*:$gid:" "$root/etc/group" 2>/dev/null; do gid=$((gid - 1)); done
-		append "docker:x:$gid:" "$root/etc/group"
+		append "$1:x:$(free_id 999 "$root/etc/group"):" "$root/etc/group"
 	fi
 }
 
+# make_bus_user: with a group of its own. That it was we is kept for the day of the uninstall.
 make_bus_user() {
-	grep -q '^dbus:' "$root/etc/passwd" 2>/dev/null && return 0
+	if there dbus passwd && there dbus group; then return 0; fi
+	write_line dbus "$base/.made" && make_group dbus || return 1
+	there dbus passwd && return 0
 	if [ -z "$root" ] && have useradd; then
-		useradd -r -d / -s /sbin/nologin dbus
+		useradd -r -g dbus -d / -s /sbin/nologin dbus
 	elif [ -z "$root" ] && have adduser; then
-		adduser -S -H -h / -s /sbin/nologin dbus
+		adduser -S -H -G dbus -h / -s /sbin/nologin dbus
 	else
-		uid=998
-		while grep -q "^[^:]*:[^:]*:$uid:" "$root/etc/passwd" "$root/etc/group" 2>/dev/null; do uid=$((uid - 1)); done
-		append "dbus:x:$uid:$uid:system bus:/:/sbin/nologin" "$root/etc/passwd" && append "dbus:x:$uid:" "$root/etc/group"
+		gid=$(sed -n 's/^dbus:[^:]*:\([0-9]*\):.*/\1/p' "$root/etc/group" | sed -n 1p)
+		[ -n "$gid" ] || return 1
+		append "dbus:x:$(free_id "$gid" "$root/etc/passwd"):$gid:system bus:/:/sbin/nologin" "$root/etc/passwd"
 	fi
 }
 

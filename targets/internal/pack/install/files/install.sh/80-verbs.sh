@@ -54,7 +54,7 @@ install_package() {
 			fi
 		done <"$scratch.system"
 		commands_in
-		grep -q '^docker:' "$root/etc/group" 2>/dev/null || say "would make the group docker"
+		there docker group || say "would make the group docker"
 		if [ "$old" = "$new" ]; then
 			say "docker $version ($new) is installed already"
 		else
@@ -71,7 +71,7 @@ install_package() {
 	fi
 	if [ -n "$unasked" ]; then note "$base/$new/docker/dockerd cannot be run here: $refused_json was not checked"; fi
 	act "write the system's files for this host" render_all "$new"
-	act "make the group docker" make_group
+	act "make the group docker" make_group docker
 	if [ -n "$with_dbus" ]; then act "make the user dbus" make_bus_user; fi
 	commands_in
 	switch "$new"
@@ -157,10 +157,12 @@ uninstall() {
 	act "remove $base/current" rm -f "$base/current"
 	for d in $versions; do act "remove $d" drop_version "$d"; done
 	if [ -z "$dry" ]; then
-		rm -rf "$base/.before" "$base/.current" "$base/.key" "$base"/.gone.*
+		if [ -f "$base/.made" ]; then with_dbus=yes; fi
+		rm -rf "$base/.before" "$base/.current" "$base/.key" "$base/.made" "$base"/.gone.*
 		rmdir "$root/etc/docker" 2>/dev/null
 		bus_stays=''
-		if [ -n "$with_dbus" ] && grep -q '^dbus:' "$root/etc/passwd" 2>/dev/null; then bus_stays=', the user and the group dbus'; fi
+		if [ -n "$with_dbus" ] && there dbus passwd; then bus_stays=', the user and the group dbus'; fi
+		if [ -n "$with_dbus" ] && [ -d "$root/var/lib/dbus" ]; then bus_stays="$bus_stays, /var/lib/dbus"; fi
 		say "uninstalled from $root$prefix; what stays: /var/lib/docker, /var/lib/containerd, /var/log/docker.log, the group docker$bus_stays, and what you changed"
 	fi
 }
