@@ -281,8 +281,8 @@ func scripts(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "built": built,
-			"proxy":    proxy,
-			"attacked": attacked, "owned": owned, "kept": kept,
+			"proxy":      proxy,
+			"advisories": advisories, "attacked": attacked, "owned": owned, "kept": kept,
 			// toolchain RELEASE makes the stack name a release to fetch.
 			"toolchain": func(ts *testscript.TestScript, neg bool, args []string) {
 				p := ts.MkAbs("repo/vendor-sources/fake.toml")

@@ -2,12 +2,18 @@ package forge
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/version"
 )
 
 // advisories brings the database of advisories that the lock names into vendor-sources/; with newest, the newest one, which the lock
@@ -50,4 +56,65 @@ func (f *Forge) advisories(ctx context.Context, newest bool) error {
 	}
 	f.UI.Line("recorded  the advisories of %s in %s: \"mage audit\" compares the files with them", next.Date(), f.rel(file))
 	return nil
+}
+
+// audited is the result of the last audit of a run, and the key of what it was made from: a run with nothing to do makes none.
+type audited struct {
+	Key  string `json:"key"`
+	Open int    `json:"open"`
+	Line string `json:"line"`
+}
+
+// auditKey is of all that the result of an audit depends on; empty where there is no database.
+func (f *Forge) auditKey() (string, error) {
+	inputs := []graph.Input{{Name: "format", Value: "1"}, {Name: "drydock", Value: version.Drydock}}
+	for _, name := range []string{stack.AdvisoriesLock, cTable, filepath.Base(f.vexFile(f.Stack.Name))} {
+		data, err := archive.ReadFile(filepath.Join(f.store.Dir, name), maxTexts)
+		if errors.Is(err, fs.ErrNotExist) && name == stack.AdvisoriesLock {
+			return "", nil
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		inputs = append(inputs, graph.Input{Name: name, Value: string(data)})
+	}
+	for _, n := range f.built() {
+		rec := f.done[n].Record
+		if rec == nil {
+			rec = f.records().Load(n)
+		}
+		if rec == nil {
+			return "", fmt.Errorf("no record of %s", n)
+		}
+		inputs = append(inputs, graph.Input{Name: n, Value: f.Stack.Component[n].Version + " " + rec.Key})
+	}
+	return graph.Key(inputs), nil
+}
+
+// auditLine says in one line what is known against what was built, for the end of a run: the result of the last run where nothing
+// changed since. An audit that cannot be made fails no build.
+func (f *Forge) auditLine() {
+	key, err := f.auditKey()
+	if key == "" && err == nil {
+		return // nobody asked for one
+	}
+	var last audited
+	file := f.build("audit.json")
+	if data, rerr := archive.ReadFile(file, maxTexts); rerr != nil || json.Unmarshal(data, &last) != nil || last.Key != key {
+		last = audited{Key: key}
+		r, aerr := f.audit(AuditOptions{})
+		if err = errors.Join(err, aerr); err == nil {
+			last.Open, last.Line = r.Open, r.Line()
+			data, _ := json.Marshal(last)
+			err = archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+		}
+	}
+	switch {
+	case err != nil:
+		f.UI.Line("audit: not done: %s", oneLine(err.Error()))
+	case last.Open > 0:
+		f.open = fmt.Sprintf("; audit: %s", last.Line)
+		f.UI.Line("audit: %s: \"mage audit -open\" names them", f.UI.Bad(last.Line))
+	default:
+		f.UI.Line("audit: %s", last.Line)
+	}
 }

@@ -110,6 +110,7 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	var unfit error
 	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
 		unfit = fail(CodeOther, f.release(ctx, opt))
+		f.auditLine()
 	}
 	f.summary(results) // the last line of a run
 	// Whatever failed besides, or was being examined, it was stopped.

@@ -103,6 +103,7 @@ type Forge struct {
 	done     map[string]graph.Result // what this process has brought up to date
 	progress *progress
 	outcome  string // of a run that failed, for its last line
+	open     string // what the last line says of advisories of which nothing is stated
 	logs     string // this run's directory of logs; empty until something is logged
 	logDir   func() (string, error)
 	confined func() error // see confine: once

@@ -58,9 +58,9 @@ func (f *Forge) summary(results []graph.Result) {
 	case failed > 0:
 		f.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
 	case worked == 0:
-		f.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s", f.Stack.Name, len(results), total)
+		f.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", f.Stack.Name, len(results), total, f.open)
 	default:
-		f.UI.Line("drydock: %s: built %d of %d, %s", f.Stack.Name, worked, len(results), total)
+		f.UI.Line("drydock: %s: built %d of %d, %s%s", f.Stack.Name, worked, len(results), total, f.open)
 	}
 }
 
