@@ -89,6 +89,7 @@ func (f *Forge) writeSmoke(native, old *smokeReport) error {
 		}
 		text += "| " + strings.Join(row, " | ") + " |\n"
 	}
+	text += notImitated
 	file := filepath.Join(f.Root, "docs/smoke.md")
 	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
 		return fail(CodeOther, err)
@@ -96,6 +97,23 @@ func (f *Forge) writeSmoke(native, old *smokeReport) error {
 	f.UI.Line("wrote %s", f.rel(file))
 	return nil
 }
+
+// notImitated ends docs/smoke.md.
+const notImitated = `
+## What a filter of system calls does not show
+
+The filter answers calls; the kernel behind them is this machine's. These differences of a vanilla 3.10 were found by booting one, as ` + "`mage boot`" + `
+does ([kernels.md](kernels.md)):
+
+- A bridge that is made with its hardware address takes no packets for it (before 3.14). dockerd is patched, and the check "a bridge gets its address when it
+  is there" watches it on every kernel.
+- After ` + "`pivot_root(\".\", \".\")`, `umount(\".\")`" + ` takes the new root (before 3.12).
+- Interfaces that a module makes in every network namespace, such as sit0.
+- Control groups: no pids (4.3); ` + "`--oom-kill-disable` and `--memory-swappiness`" + ` are refused where memory.use_hierarchy is set.
+- No overlayfs (3.18; RHEL 7 has one), no ipvlan (4.2), no /proc/thread-self (3.17); userns-remap is refused.
+- Names of options in the kernel's configuration, and which modules there are.
+- How long things take on a slow machine.
+`
 
 // smoke is one run.
 func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*smokeReport, error) {
@@ -105,18 +123,7 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*sm
 	if err := smoke.Known(kernel, f.Stack.Target.Arch); err != nil {
 		return nil, fail(CodeOther, err)
 	}
-	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: f.daemonFlags(),
-		Versions: map[string]string{"docker": f.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
-	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
-		c.Versions[part], c.Commits[part] = f.Stack.Component[component].Version, f.Stack.Component[component].Commit
-	}
-	for _, n := range f.Stack.Parts() {
-		for _, o := range f.outputs(n) {
-			if o.Bin {
-				c.Files = append(c.Files, o.Name)
-			}
-		}
-	}
+	c := f.smokeConfig(kernel, bin)
 	if bin == "" {
 		c.Bin = f.output("bin")
 		if _, err := os.Stat(c.Bin); err != nil {
@@ -161,6 +168,23 @@ func (f *Forge) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*sm
 	return &report, f.smokeVerdict(report, asJSON, c.Work)
 }
 
+// smokeConfig is what the stack's own files must be and say.
+func (f *Forge) smokeConfig(kernel, bin string) smoke.Config {
+	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: f.daemonFlags(),
+		Versions: map[string]string{"docker": f.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
+	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
+		c.Versions[part], c.Commits[part] = f.Stack.Component[component].Version, f.Stack.Component[component].Commit
+	}
+	for _, n := range f.Stack.Parts() {
+		for _, o := range f.outputs(n) {
+			if o.Bin {
+				c.Files = append(c.Files, o.Name)
+			}
+		}
+	}
+	return c
+}
+
 // trySmoke prepares the run's directory and runs the checks. One run at a time for each stack.
 func (f *Forge) trySmoke(ctx context.Context, c smoke.Config, each func(smoke.Result)) ([]smoke.Result, error) {
 	if err := smoke.Allowed(); err != nil {
@@ -194,16 +218,22 @@ func (f *Forge) extras(c *smoke.Config) {
 	if _, err := os.Stat(filepath.Join(c.Bin, "iptables")); err != nil {
 		c.NoNetwork = "iptables is not built: \"mage iptables\""
 	} else {
-		c.Network = []string{"--iptables=true"}
-		if f.dockerdAtLeast("20.10") { // rules for IPv6 were an experiment up to 26
-			c.Network = append(c.Network, "--experimental", "--ip6tables=true")
-		}
+		c.Network = f.networkFlags()
 	}
 	share := filepath.Join(filepath.Dir(c.Bin), "share")
 	_, daemon := os.Stat(filepath.Join(c.Bin, "dbus-daemon"))
 	if _, err := os.Stat(filepath.Join(share, "dbus-1/system.conf")); err == nil && daemon == nil {
 		c.Share = share
 	}
+}
+
+// networkFlags are dockerd's with iptables, by what its version knows.
+func (f *Forge) networkFlags() []string {
+	flags := []string{"--iptables=true"}
+	if f.dockerdAtLeast("20.10") { // rules for IPv6 were an experiment up to 26
+		flags = append(flags, "--experimental", "--ip6tables=true")
+	}
+	return flags
 }
 
 func (f *Forge) dockerdAtLeast(release string) bool {

@@ -506,7 +506,7 @@ func published(l *lab) {
 	c, err := net.DialTimeout("tcp", "127.0.0.1:8080", 5*time.Second)
 	l.ok("connect", err)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(l.slowly(10 * time.Second)))
 	fmt.Fprintln(c, "ahoy")
 	line, err := bufio.NewReader(c).ReadString('\n')
 	l.ok("read", err)
@@ -637,6 +637,6 @@ func nothingLeft(l *lab) {
 
 // untilOrNot waits until a condition holds, but not for ever, and leaves it to the caller to say what is wrong.
 func (l *lab) untilOrNot(limit time.Duration, holds func() bool) {
-	for end := time.Now().Add(limit); !holds() && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(l.slowly(limit)); !holds() && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 	}
 }

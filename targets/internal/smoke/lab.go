@@ -139,6 +139,7 @@ func (l *lab) inspect(name, format string) string {
 
 // until waits until a condition holds.
 func (l *lab) until(what string, limit time.Duration, holds func() bool) {
+	limit = l.slowly(limit)
 	for end := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
 		if l.ctx.Err() != nil || time.Now().After(end) {
 			l.failf("%s: not after %s", what, limit)
@@ -146,10 +147,17 @@ func (l *lab) until(what string, limit time.Duration, holds func() bool) {
 	}
 }
 
+// slowly is a limit of time on this machine.
+func (l *lab) slowly(d time.Duration) time.Duration { return times(d, max(1, l.c.Slow)) }
+
 // logged waits until a container has said something.
 func (l *lab) logged(name, text string) {
 	l.until(name+" says "+text, 10*time.Second, func() bool { return strings.Contains(l.try("logs", name).out, text) })
 }
+
+// slowContainerd is the last that dockerd says where its containerd needs more than the 15 s that it gives it. The next one finds that
+// containerd running.
+const slowContainerd = "timeout waiting for containerd to start"
 
 // start starts the daemon and waits until it answers.
 func (l *lab) start(more ...string) {
@@ -188,7 +196,12 @@ func (l *lab) start(more ...string) {
 		select {
 		case <-ended:
 			l.daemon = nil
-			l.failf("dockerd ended while it started: %s: %s", cmd.ProcessState, l.lastWords())
+			words := l.lastWords()
+			if l.c.Slow > 1 && strings.HasSuffix(words, slowContainerd) && l.ctx.Err() == nil {
+				l.start(more...)
+				return
+			}
+			l.failf("dockerd ended while it started: %s: %s", cmd.ProcessState, words)
 		case <-l.ctx.Done():
 			l.failf("dockerd does not answer: %s", l.lastWords())
 		case <-time.After(50 * time.Millisecond):
@@ -316,7 +329,7 @@ func (l *lab) runAll(table []check, each func(Result)) {
 		l.daemon.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-l.ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(l.slowly(20 * time.Second)):
 		}
 	}
 }
@@ -336,6 +349,7 @@ func (l *lab) alive() bool {
 
 // one runs one check within its limit; hangs says that it did not come back even then.
 func (l *lab) one(k check) (r Result, hangs bool) {
+	k.limit = l.slowly(k.limit)
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), k.limit, fmt.Errorf("no end after %s", k.limit))
 	l.ctx, l.note = ctx, ""
@@ -375,7 +389,7 @@ func (l *lab) one(k check) (r Result, hangs bool) {
 
 // tidy removes the containers that a check has left.
 func (l *lab) tidy() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), l.slowly(time.Minute))
 	defer cancel()
 	defer func(was context.Context) { l.ctx = was }(l.ctx)
 	l.ctx = ctx

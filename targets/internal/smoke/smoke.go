@@ -48,6 +48,9 @@ type Config struct {
 	Daemon []string `json:"daemon"`
 	// Only are the names of the checks that are run; nil for all.
 	Only []string `json:"only,omitempty"`
+	// Slow is by how much a program takes longer to start here than on a machine of today; limits of time are so many times longer. Run
+	// sets it.
+	Slow float64 `json:"slow"`
 	// Cgroup is the name of the cgroup below which the daemon makes its own. Run sets it.
 	Cgroup string `json:"cgroup"`
 }
@@ -94,6 +97,24 @@ type message struct {
 // longest is the whole run's time: more than the checks' own limits can add up to is a hang of our own.
 const longest = 20 * time.Minute
 
+// slowness is how many times longer than usual a program of Go takes to say its version, from 1 to 20: the best of three.
+func slowness(ctx context.Context, program string) float64 {
+	const usual = 100 * time.Millisecond // 40 ms on an idle machine of today
+	best := 20 * usual
+	for range 3 {
+		start := time.Now()
+		if err := exec.CommandContext(ctx, program, "--version").Run(); err != nil {
+			return 1
+		}
+		best = min(best, time.Since(start))
+	}
+	return max(1, float64(best)/float64(usual))
+}
+
+func times(d time.Duration, n float64) time.Duration {
+	return time.Duration(float64(d) * n).Round(time.Second)
+}
+
 // Run tries the stack and gives every check's result, to each as they come. The error is a *Refusal where nothing could
 // be tried; a check that fails is none.
 func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
@@ -103,13 +124,14 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 	if err := Known(c.Kernel, runtime.GOARCH); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("the smoke test did not end in %s", longest))
-	defer cancel()
 	bin, err := filepath.EvalSymlinks(c.Bin)
 	if err != nil {
 		return nil, err
 	}
-	c.Bin = bin
+	c.Bin, c.Slow = bin, slowness(ctx, filepath.Join(bin, "docker"))
+	limit := times(longest, c.Slow)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the smoke test did not end in %s", limit))
+	defer cancel()
 	sweep()
 	c.Cgroup = cgroupPrefix + strconv.Itoa(os.Getpid())
 	if why := cgroupsUsable(c.Cgroup); why != "" {
