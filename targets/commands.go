@@ -119,9 +119,9 @@ func listed() string {
 func on(flag *bool) bool { return flag != nil && *flag }
 
 // in returns the value of an optional flag; empty without it.
-func in(flag *string) string {
-	if flag == nil {
-		return ""
+func in[T any](flag *T) (value T) {
+	if flag != nil {
+		value = *flag
 	}
-	return *flag
+	return value
 }

@@ -67,6 +67,30 @@ func Smoke(ctx context.Context,
 	return forge.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
 }
 
+// Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
+//
+// The machine has nothing but busybox and a SysV init. It needs qemu-system-x86_64, but not root, and takes some ten minutes
+// without KVM. The kernel is one of Debian's (6.1, 5.10), or that of the host that the package is for, copied from its /boot
+// and /lib/modules. The exit code is 7 when it cannot be run here.
+//
+// Example: mage boot -image=/boot/vmlinuz-3.10.0-1160.el7.x86_64 -modules=/lib/modules/3.10.0-1160.el7.x86_64
+func Boot(ctx context.Context,
+	kernel *string, // one of Debian's by its series; default 6.1
+	image *string, // a kernel of your own instead
+	modules *string, // its modules
+	config *string, // its configuration
+	cgroup *string, // v1, v2, hybrid, or none: control groups that are mounted at boot; default v1
+	pkg *string, // another package than the stack's latest
+	to *string, // a later package: upgrade, rollback and uninstall are tried, with reboots
+	quick *bool, // the service and a container, without the smoke test
+	cuts *int, // cut the power so many times while install.sh runs, instead
+	json *bool, // for machines
+	write *bool, // make docs/kernels.md of this run and those before
+) error {
+	return forge.Boot(ctx, forge.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
+		Package: in(pkg), To: in(to), Cuts: in(cuts), Quick: on(quick), JSON: on(json), Write: on(write)})
+}
+
 // Reproduce builds the stack twice, in different surroundings, and compares byte for byte.
 //
 // Both builds begin with empty caches; user, directory, time zone, umask, locale, number of jobs and host name differ.

@@ -1,0 +1,281 @@
+package boot
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/testlong"
+)
+
+func try(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// made is an object file with nothing but a section .modinfo.
+func made(info string) []byte {
+	const names = "\x00.modinfo\x00.shstrtab\x00"
+	le := binary.LittleEndian
+	b := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9)...)
+	for _, v := range []uint16{1, 62} {
+		b = le.AppendUint16(b, v)
+	}
+	b = le.AppendUint32(b, 1)
+	at := uint64(64)
+	for _, v := range []uint64{0, 0, at + uint64(len(info)+len(names))} {
+		b = le.AppendUint64(b, v)
+	}
+	b = le.AppendUint32(b, 0)
+	for _, v := range []uint16{64, 0, 0, 64, 3, 2} {
+		b = le.AppendUint16(b, v)
+	}
+	b = append(append(b, info...), names...)
+	section := func(name, kind uint32, from, size uint64) {
+		b = le.AppendUint32(le.AppendUint32(b, name), kind)
+		for _, v := range []uint64{0, 0, from, size} {
+			b = le.AppendUint64(b, v)
+		}
+		b = append(b, make([]byte, 8)...)
+		b = le.AppendUint64(le.AppendUint64(b, 1), 0)
+	}
+	section(0, 0, 0, 0)
+	section(1, 1, at, uint64(len(info)))
+	section(10, 3, at+uint64(len(info)), uint64(len(names)))
+	return b
+}
+
+func modulesIn(t *testing.T) string {
+	dir := t.TempDir()
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	w.Write(made("depends=nf_defrag,nf-base\x00"))
+	try(t, w.Close(), os.MkdirAll(filepath.Join(dir, "kernel/net"), 0o755))
+	for name, data := range map[string][]byte{
+		"kernel/net/iptable_nat.ko": made("license=GPL\x00depends=nf_nat,ip_tables\x00"), "kernel/net/nf_nat.ko.gz": z.Bytes(),
+		"kernel/net/nf-base.ko": made("depends=\x00softdep=pre: crc-made post: later\x00"), "kernel/net/nf_defrag.ko": made("depends=built_in\x00"),
+		"kernel/crc-made.ko": made(""), "kernel/later.ko": made(""), "kernel/net/ip_tables.ko": made("depends=nf_nat\x00"),
+	} {
+		try(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	return dir
+}
+
+func TestModulesComeAfterWhatTheyNeed(t *testing.T) {
+	ms, err := loadable(modulesIn(t), []string{"iptable_nat", "not_here", "nf_nat"})
+	try(t, err)
+	var got []string
+	for _, m := range ms {
+		got = append(got, m.name)
+	}
+	want := []string{"nf_defrag", "crc_made", "nf_base", "nf_nat", "ip_tables", "iptable_nat"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !bytes.HasPrefix(ms[3].data, []byte("\x7fELF")) {
+		t.Error("a compressed module is not unpacked")
+	}
+}
+
+func TestAModuleThatCannotBeReadIsNamed(t *testing.T) {
+	for name, data := range map[string]string{"odd.ko": "not a module", "odd.ko.zst": "", "odd.ko.gz": "no gzip"} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, name)
+		try(t, os.WriteFile(file, []byte(data), 0o644))
+		if _, err := loadable(dir, []string{"odd"}); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: got %v, want an error that names it", name, err)
+		}
+	}
+}
+
+// unpacked reads what writeCpio wrote: name → mode in octal, and content.
+func unpacked(t *testing.T, b []byte) map[string][2]string {
+	all := map[string][2]string{}
+	for len(b) > 110 {
+		field := func(i int) int {
+			n, err := strconv.ParseUint(string(b[6+8*i:14+8*i]), 16, 32)
+			try(t, err)
+			return int(n)
+		}
+		if string(b[:6]) != "070701" {
+			t.Fatalf("got the magic %q", b[:6])
+		}
+		mode, size, nameSize := field(1), field(6), field(11)
+		name, from := string(b[110:110+nameSize-1]), (110+nameSize+3)&^3
+		if name == "TRAILER!!!" {
+			return all
+		}
+		if _, twice := all[name]; twice {
+			t.Errorf("%s: is there twice", name)
+		}
+		all[name] = [2]string{strconv.FormatInt(int64(mode), 8), string(b[from : from+size])}
+		b = b[(from+size+3)&^3:]
+	}
+	t.Fatal("no trailer")
+	return nil
+}
+
+func TestAnInitramfsHasItsFilesAndTheDirectoriesAboveThem(t *testing.T) {
+	var b bytes.Buffer
+	try(t, writeCpio(&b, []archive.Entry{{Name: "init", Data: []byte("#!/bin/sh\n"), Mode: 0o755}, {Name: "tree/etc/hosts", Data: []byte("abcde"), Mode: 0o644},
+		{Name: "tree/sbin/init", Link: "../bin/busybox"}}))
+	want := map[string][2]string{"tree": {"40755", ""}, "tree/etc": {"40755", ""}, "tree/sbin": {"40755", ""}, "init": {"100755", "#!/bin/sh\n"},
+		"tree/etc/hosts": {"100644", "abcde"}, "tree/sbin/init": {"120777", "../bin/busybox"}}
+	got := unpacked(t, b.Bytes())
+	for name, w := range want {
+		if got[name] != w {
+			t.Errorf("%s: got %q, want %q", name, got[name], w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("got %d entries, want %d", len(got), len(want))
+	}
+	if cpio, err := exec.LookPath("cpio"); err == nil { // another's reading of the form
+		cmd := exec.Command(cpio, "-t", "--quiet")
+		cmd.Stdin = bytes.NewReader(b.Bytes())
+		out, err := cmd.CombinedOutput()
+		if lines := strings.Fields(string(out)); err != nil || len(lines) != len(want) {
+			t.Errorf("cpio -t: got %q, %v", out, err)
+		}
+	}
+}
+
+func TestTheMachinesRootHasWhatItIsGiven(t *testing.T) {
+	dir := modulesIn(t)
+	file := filepath.Join(dir, "some")
+	try(t, os.WriteFile(file, []byte("content"), 0o644))
+	es, err := image(Kernel{Release: "3.10.0", Modules: dir, Config: file}, Contents{Busybox: file, Runner: file, Guest: file, Package: file}, []byte(`{"steps":[]}`))
+	try(t, err)
+	var b bytes.Buffer
+	try(t, writeCpio(&b, es))
+	got := unpacked(t, b.Bytes())
+	for name, want := range map[string]string{"tree/srv/order.json": `{"steps":[]}`, "tree/boot/config-3.10.0": "content", "tree/srv/package.tar.gz": "content", "tree/srv/drydock-boot": "runner"} {
+		if got[name][1] != want {
+			t.Errorf("%s: got %q, want %q", name, got[name][1], want)
+		}
+	}
+	order := strings.Fields(got["modules/order"][1])
+	if slices.Index(order, "nf_nat.ko") > slices.Index(order, "iptable_nat.ko") || got["modules/nf_nat.ko"][1] == "" {
+		t.Errorf("modules: got %q", order)
+	}
+	if _, there := got["tree/srv/to.tar.gz"]; there {
+		t.Error("a second package is there that nobody gave")
+	}
+}
+
+func TestResultsAreToldFromWhatQemuSays(t *testing.T) {
+	var rows []string
+	r := &reports{each: func(x smoke.Result) { rows = append(rows, x.Name+" "+x.Verdict) }, done: func() {}, begins: func(step string) { rows = append(rows, "begins "+step) }}
+	text := "qemu: a warning\r\n" + `{"begins":"run"}` + "\n" + `{"row":{"name":"run","verdict":"passed","seconds":1}}` + "\r\n" + `{"row":{"name":"exec","verdict":"failed","seconds":1}}` + "\n" + `{"done":true}` + "\n"
+	for _, b := range []byte(text) {
+		r.Write([]byte{b})
+	}
+	if !slices.Equal(rows, []string{"begins run", "run passed", "exec failed"}) || !r.ended || r.last() != "qemu: a warning\r\n" {
+		t.Errorf("got rows %q, ended %t, said %q", rows, r.ended, r.last())
+	}
+}
+
+func TestAKernelsReleaseIsInItsHeader(t *testing.T) {
+	b := make([]byte, 0x1000)
+	copy(b[0x202:], "HdrS")
+	binary.LittleEndian.PutUint16(b[0x20e:], 0x600)
+	copy(b[0x800:], "3.10.0-1160.el7.x86_64 (mockbuild@x) #1 SMP\x00")
+	if got, err := releaseOf(bytes.NewReader(b)); err != nil || got != "3.10.0-1160.el7.x86_64" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := releaseOf(strings.NewReader("\x7fELF, a vmlinux")); err == nil || !strings.Contains(err.Error(), "bzImage") {
+		t.Errorf("not a bzImage: got %v", err)
+	}
+	if _, err := Find("2.4"); err == nil || !strings.Contains(err.Error(), "6.1") {
+		t.Errorf("a series that is not known: got %v, want those that are", err)
+	}
+}
+
+func TestWithoutQemuNothingIsBooted(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := Accelerator(context.Background(), t.TempDir())
+	if r := (*smoke.Refusal)(nil); !errors.As(err, &r) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+func TestTheCommandLineIsOfAnOldMachineToo(t *testing.T) {
+	m := Machine{Kernel: Kernel{Image: "vmlinuz"}, Cgroup: "v2", Memory: 1024, Accelerator: "tcg", Work: "/w"}
+	line := strings.Join(m.argv("/w/initrd"), " ")
+	for _, want := range []string{"-kernel vmlinuz", "-initrd /w/initrd", "drydock.cgroup=v2", "-accel tcg -cpu qemu64", "-serial stdio", "-m 1024"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("got %q, want %q in it", line, want)
+		}
+	}
+	if strings.Contains(line, "-drive") {
+		t.Errorf("got %q, want no disk", line)
+	}
+	m.Disk = "/w/disk"
+	if line := strings.Join(m.argv("/w/initrd"), " "); !strings.Contains(line, "if=virtio,format=raw,file=/w/disk") {
+		t.Errorf("got %q, want the disk", line)
+	}
+}
+
+// TestLongAKernelBootsFromMemoryAndFromADisk boots the distribution's kernel where it was fetched.
+func TestLongAKernelBootsFromMemoryAndFromADisk(t *testing.T) {
+	testlong.Skip(t)
+	const sources = "../../../vendor-sources/"
+	debs := map[string]string{}
+	for _, s := range []Source{Kernels[0], Busybox} {
+		file := filepath.Join(sources, filepath.Base(s.Path))
+		if !isThere(file) {
+			t.Skip("fetched by \"mage boot\": " + file)
+		}
+		r, err := archive.Open(file, "deb")
+		try(t, err)
+		dir := t.TempDir()
+		try(t, archive.ExtractOnly(r, dir, 0, nil), r.Close())
+		debs[s.Name] = dir
+	}
+	work := t.TempDir()
+	accelerator, err := Accelerator(t.Context(), work)
+	if r := (*smoke.Refusal)(nil); errors.As(err, &r) {
+		t.Skip(err)
+	}
+	try(t, err)
+	runner := filepath.Join(work, "runner")
+	build := exec.Command("go", "test", "-c", "-o", runner, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	k, err := Unpacked(debs[Kernels[0].Name])
+	try(t, err)
+	busybox, err := BusyboxIn(debs[Busybox.Name])
+	try(t, err)
+	disk := filepath.Join(work, "disk")
+	disks := []string{"", disk, disk} // the second time it is the root that the first made
+	if err := NewDisk(t.Context(), disk, 256); err != nil {
+		t.Log(err)
+		disks = disks[:1]
+	}
+	for _, disk := range disks {
+		var rows []smoke.Result
+		m := Machine{Kernel: k, Contents: Contents{Busybox: busybox, Runner: runner}, Cgroup: "v1", Memory: 512, Accelerator: accelerator, Disk: disk, Work: work}
+		err := m.Start(t.Context(), Order{Steps: []string{"machine"}}, func(r smoke.Result) { rows = append(rows, r) })
+		if err != nil || len(rows) != 1 || rows[0].Verdict != smoke.Passed || !strings.Contains(rows[0].Detail, k.Release) {
+			console, _ := os.ReadFile(filepath.Join(work, "console.log"))
+			t.Fatalf("disk %q: got %+v, %v; console: %s", disk, rows, err, console[max(0, len(console)-2000):])
+		}
+	}
+}

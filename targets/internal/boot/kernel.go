@@ -1,0 +1,127 @@
+// Package boot starts a kernel in a virtual machine (qemu), installs the package there with its own installer, starts the
+// service and uses it: what a filter of system calls cannot imitate is booted.
+package boot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/stack"
+)
+
+// Kernel is what is booted.
+type Kernel struct {
+	Release string // as uname -r prints it
+	Image   string // a bzImage
+	Modules string // the directory lib/modules/<release>; empty for a kernel that needs none
+	Config  string // its configuration; empty where that is not known
+}
+
+// Source is a file of a distribution, by digest.
+type Source struct {
+	Name, Path, SHA256 string // Path is below the base of a Debian mirror
+	Size               int64
+}
+
+// Kernels are those of Debian that can be asked for by series: the last point release of each, which nothing replaces there.
+var Kernels = []Source{
+	{"6.1", "pool/main/l/linux-signed-amd64/linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb",
+		"efe19f605b6f54a8352e68d85a629abb2d30b72a085faef603a9152590baa791", 26484304},
+	{"5.10", "pool/main/l/linux-signed-amd64/linux-image-5.10.0-32-cloud-amd64_5.10.223-1_amd64.deb",
+		"fb4a1229952d892138532c1d9f40a7fd0bd408e4dcf969c12e4524b6a89fdcb8", 21032620},
+}
+
+// Busybox is the machine's userland.
+var Busybox = Source{"busybox", "pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_amd64.deb",
+	"3d3fdbe91d4660c873e14b092c213fe81c1da6362daa236eb25d0171eb108744", 928188}
+
+// Component is the source in the form that a store of sources takes, with its line of a lock.
+func (s Source) Component() (*stack.Component, *stack.Lock) {
+	o := &stack.Origin{Kind: stack.KindDebian, Path: s.Path}
+	return &stack.Component{Name: s.Name, Origin: []*stack.Origin{o}},
+		&stack.Lock{File: []*stack.LockedFile{{Component: s.Name, Name: o.Name(), SHA256: s.SHA256, Size: s.Size}}}
+}
+
+// Find returns the kernel of that series.
+func Find(series string) (Source, error) {
+	var known []string
+	for _, k := range Kernels {
+		if k.Name == series {
+			return k, nil
+		}
+		known = append(known, k.Name)
+	}
+	return Source{}, fmt.Errorf("-kernel: got %q, want one of %s, or -image=FILE for a kernel of your own", series, strings.Join(known, ", "))
+}
+
+// Unpacked is the kernel of a Debian package that was unpacked into dir.
+func Unpacked(dir string) (Kernel, error) {
+	images := archive.Glob(dir, "boot/vmlinuz-*")
+	if len(images) != 1 {
+		return Kernel{}, fmt.Errorf("%s: got %d kernels in boot/, want one", dir, len(images))
+	}
+	release := strings.TrimPrefix(filepath.Base(images[0]), "vmlinuz-")
+	return Own(images[0], filepath.Join(dir, "lib/modules", release), filepath.Join(dir, "boot/config-"+release))
+}
+
+// Own is a kernel from files: its image, and where they are named the directory of its modules and its configuration.
+func Own(image, modules, config string) (Kernel, error) {
+	k := Kernel{Image: image, Modules: modules, Config: config}
+	for _, f := range []string{modules, config} {
+		if f == "" {
+			continue
+		}
+		if _, err := os.Stat(f); err != nil {
+			return k, err
+		}
+	}
+	f, err := os.Open(image)
+	if err != nil {
+		return k, err
+	}
+	defer f.Close()
+	if k.Release, err = releaseOf(f); err != nil {
+		return k, fmt.Errorf("%s: %w", image, err)
+	}
+	if modules != "" && filepath.Base(modules) != k.Release { // lib/modules itself, or a root
+		for _, d := range []string{k.Release, "lib/modules/" + k.Release} {
+			if fi, err := os.Stat(filepath.Join(modules, d)); err == nil && fi.IsDir() {
+				k.Modules = filepath.Join(modules, d)
+			}
+		}
+	}
+	return k, nil
+}
+
+// releaseOf reads the release from the header of a bzImage (Documentation/x86/boot.rst: kernel_version).
+func releaseOf(r io.ReaderAt) (string, error) {
+	head := make([]byte, 0x210)
+	if _, err := r.ReadAt(head, 0); err != nil || string(head[0x202:0x206]) != "HdrS" {
+		return "", errors.New("want a kernel image (bzImage), as /boot/vmlinuz-* is")
+	}
+	text := make([]byte, 256)
+	n, err := r.ReadAt(text, int64(binary.LittleEndian.Uint16(head[0x20e:]))+0x200)
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	release, _, _ := bytes.Cut(text[:n], []byte{0})
+	word, _, _ := strings.Cut(string(release), " ")
+	if word == "" {
+		return "", errors.New("its header names no release")
+	}
+	return word, nil
+}
+
+// isThere reports whether there is a file of that name.
+func isThere(file string) bool {
+	_, err := os.Stat(file)
+	return !errors.Is(err, fs.ErrNotExist)
+}

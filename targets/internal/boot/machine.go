@@ -1,0 +1,192 @@
+package boot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/smoke"
+)
+
+// Machine is one that is started.
+type Machine struct {
+	Kernel   Kernel
+	Contents Contents
+	Cgroup   string // v1, v2, hybrid, or none: mounted before the service starts
+	Memory   int    // MB
+	Disk     string // an image with a file system for the root; empty for a root in memory
+	// Accelerator is qemu's: see the function of that name.
+	Accelerator string
+	// CutIn is the step in which the machine loses its power, CutAfter after its beginning; empty for none.
+	CutIn    string
+	CutAfter time.Duration
+	Work     string // a directory of this machine alone: its first root, and what it printed
+}
+
+// Cgroups are the layouts that a machine can be started with.
+var Cgroups = []string{"v1", "v2", "hybrid", "none"}
+
+const qemu = "qemu-system-x86_64"
+
+// Accelerator returns what qemu can run a machine with here: kvm where that can run a machine, else tcg. The error is a
+// *smoke.Refusal where there is no qemu. work is a directory for the trial.
+func Accelerator(ctx context.Context, work string) (string, error) {
+	if _, err := run.LookPath(qemu, env()); err != nil {
+		return "", &smoke.Refusal{Why: "there is no " + qemu + " (Debian: qemu-system-x86): nothing was booted"}
+	}
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+		return "tcg", nil
+	} else {
+		f.Close()
+	}
+	// It may be there and refuse, or never come back: a boot sector that ends the machine shows it.
+	sector := make([]byte, 512)
+	copy(sector, "\xb0\x10\xe6\xf4\xf4") // mov $0x10, %al; out %al, $0xf4; hlt
+	copy(sector[510:], "\x55\xaa")
+	disk := filepath.Join(work, "kvm.img")
+	if err := os.WriteFile(disk, sector, 0o644); err != nil {
+		return "", err
+	}
+	defer os.Remove(disk)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	err := run.Cmd{Argv: []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host", "-m", "64",
+		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "format=raw,file=" + disk}, Dir: work, Env: env()}.Run(ctx)
+	if e := (*run.Error)(nil); errors.As(err, &e) && e.Code == 0x10<<1|1 {
+		return "kvm", nil
+	}
+	return "tcg", nil
+}
+
+func env() []string { return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"} }
+
+// argv is qemu's command line. The first serial line is the console, into a file; the second brings results to standard output.
+func (m Machine) argv(initrd string) []string {
+	cpu := "host"
+	if m.Accelerator == "tcg" {
+		cpu = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt" // what it emulates fast; random numbers from the first moment on
+	}
+	line := "console=ttyS0 panic=-1 loglevel=4 cgroup_enable=memory swapaccount=1 drydock.cgroup=" + m.Cgroup
+	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", "-accel", m.Accelerator, "-cpu", cpu,
+		"-smp", "2", "-m", strconv.Itoa(m.Memory), "-kernel", m.Kernel.Image, "-initrd", initrd, "-append", line,
+		"-serial", "file:" + filepath.Join(m.Work, "console.log"), "-serial", "stdio", "-device", "virtio-rng-pci", "-pidfile", m.pidFile()}
+	if m.Disk != "" {
+		argv = append(argv, "-drive", "if=virtio,format=raw,file="+m.Disk)
+	}
+	return argv
+}
+
+// NewDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to.
+func NewDisk(ctx context.Context, file string, mb int) error {
+	argv := []string{"mke2fs", "-q", "-F", "-t", "ext4", "-O", "^metadata_csum,^64bit", file, strconv.Itoa(mb) + "M"} // old kernels know neither
+	e := append(env(), "MKE2FS_CONFIG=/dev/null")
+	e[0] += ":/usr/sbin:/sbin"
+	out, err := run.Cmd{Argv: argv, Dir: filepath.Dir(file), Env: e}.Output(ctx)
+	if err != nil {
+		return fmt.Errorf("a disk for the machine (mke2fs is e2fsprogs'): %w: %s", err, out)
+	}
+	return nil
+}
+
+// Start boots the machine with an order, and calls each with the rows that it reports. It returns when the machine is off.
+func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) error {
+	order, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(m.Work, 0o755); err != nil {
+		return err
+	}
+	initrd := filepath.Join(m.Work, "initrd.cpio")
+	if err := writeImage(initrd, m.Kernel, m.Contents, order); err != nil {
+		return err
+	}
+	defer os.Remove(initrd)
+	off, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var cut atomic.Bool
+	in := &reports{each: each, done: func() { time.AfterFunc(offGrace, cancel) }, begins: func(step string) {
+		if step == m.CutIn {
+			time.AfterFunc(m.CutAfter, func() { cut.Store(m.kill() == nil) })
+		}
+	}}
+	err = run.Cmd{Argv: m.argv(initrd), Dir: m.Work, Env: env(), Out: in}.Run(off)
+	switch {
+	case cut.Load():
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case in.ended: // one that does not switch itself off was ended
+		return nil
+	case in.failure != "":
+		return errors.New(in.failure)
+	default:
+		return fmt.Errorf("the machine ended before its last row: %w: see %s", errors.Join(err, errors.New(in.last())), filepath.Join(m.Work, "console.log"))
+	}
+}
+
+// kill takes the machine's power away: nothing in it can be written any more.
+func (m Machine) kill() error {
+	data, err := os.ReadFile(m.pidFile())
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid < 2 {
+		return fmt.Errorf("%s: got %q, want a process", m.pidFile(), data)
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+func (m Machine) pidFile() string { return filepath.Join(m.Work, "machine.pid") }
+
+// offGrace is how long a machine may take to switch itself off.
+const offGrace = 5 * time.Minute
+
+// reports takes apart what comes from the machine's second serial line: a line of JSON each. What qemu itself says is kept.
+type reports struct {
+	each    func(smoke.Result)
+	done    func()
+	begins  func(step string)
+	rest    []byte
+	said    []byte
+	ended   bool
+	failure string
+}
+
+func (r *reports) Write(p []byte) (int, error) {
+	r.rest = append(r.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(r.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		r.rest = rest
+		var m message
+		switch err := json.Unmarshal(line, &m); {
+		case err != nil:
+			r.said = append(append(r.said, line...), '\n')
+		case m.Row != nil:
+			r.each(*m.Row)
+		case m.Begins != "":
+			r.begins(m.Begins)
+		case m.Fatal != "":
+			r.failure = m.Fatal
+		case m.Done:
+			r.ended = true
+			r.done()
+		}
+	}
+}
+
+func (r *reports) last() string { return string(r.said) + string(r.rest) }

@@ -1,0 +1,349 @@
+package forge
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/boot"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/ui"
+)
+
+// BootOptions say what is booted.
+type BootOptions struct {
+	Kernel                 string // a series of Debian's kernels; empty for the first that is known
+	Image, Modules, Config string // a kernel from files in its place
+	Cgroup                 string // see boot.Cgroups
+	Package, To            string // files; empty for the stack's latest, and none
+	Cuts                   int    // how often the power is cut while install.sh runs
+	Quick                  bool   // the service and one container, without the smoke test
+	JSON, Write            bool
+}
+
+// bootReport is what "mage boot -json" prints, and what is kept of each kernel and layout.
+type bootReport struct {
+	Stack       string         `json:"stack"`
+	Version     string         `json:"version"`
+	Kernel      string         `json:"kernel"` // its release
+	Cgroup      string         `json:"cgroup"`
+	What        string         `json:"what,omitempty"` // "-life", "-cuts"; empty for the smoke test
+	Accelerator string         `json:"accelerator"`
+	Date        string         `json:"date"`
+	Seconds     float64        `json:"seconds"`
+	Skipped     string         `json:"skipped,omitempty"` // why nothing could be tried
+	Checks      []smoke.Result `json:"checks"`
+}
+
+// Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's table.
+// It ends with CodeSkipped where this machine has no qemu.
+func Boot(ctx context.Context, o BootOptions) error {
+	return command(ctx, func(ctx context.Context, f *Forge) error {
+		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])
+		if !slices.Contains(boot.Cgroups, o.Cgroup) {
+			return fail(CodeOther, fmt.Errorf("-cgroup: got %q, want one of %s", o.Cgroup, strings.Join(boot.Cgroups, ", ")))
+		}
+		report, err := f.boot(ctx, o)
+		var refusal *smoke.Refusal
+		if errors.As(err, &refusal) {
+			report.Skipped = refusal.Why
+		}
+		if o.JSON {
+			data, jerr := json.MarshalIndent(report, "", "  ")
+			if jerr != nil {
+				return fail(CodeOther, jerr)
+			}
+			fmt.Println(string(data))
+		}
+		switch {
+		case refusal != nil:
+			return fail(CodeSkipped, refusal)
+		case ctx.Err() != nil:
+			return fail(CodeStopped, fmt.Errorf("boot: stopped by a signal: %w", context.Canceled))
+		case err != nil:
+			return fail(CodeFailed, fmt.Errorf("boot: %w", err))
+		}
+		if err := f.keepBoot(report); err != nil {
+			return fail(CodeOther, err)
+		}
+		if o.Write {
+			if err := f.writeKernels(); err != nil {
+				return fail(CodeOther, err)
+			}
+		}
+		return f.bootVerdict(report, o.JSON)
+	})
+}
+
+// boot is one machine, with as many starts as what is tried needs.
+func (f *Forge) boot(ctx context.Context, o BootOptions) (*bootReport, error) {
+	r := &bootReport{Stack: f.Stack.Name, Version: f.Stack.Version, Cgroup: o.Cgroup, Date: f.start.UTC().Format(time.DateOnly)}
+	unlock, err := graph.Lock(ctx, f.build("boot"), strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return r, err
+	}
+	defer unlock()
+	m := boot.Machine{Cgroup: o.Cgroup, Memory: 1800, Work: f.build("boot", "machine")}
+	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
+		return r, err
+	}
+	if m.Accelerator, err = boot.Accelerator(ctx, m.Work); err != nil {
+		return r, err
+	}
+	r.Accelerator = m.Accelerator
+	if m.Kernel, err = f.bootKernel(ctx, o); err != nil {
+		return r, err
+	}
+	r.Kernel = m.Kernel.Release
+	if m.Contents, err = f.bootContents(ctx, o, m.Work); err != nil {
+		return r, err
+	}
+	c := f.smokeConfig("", "")
+	c.Network = f.networkFlags()
+	each := func(x smoke.Result) {
+		r.Checks = append(r.Checks, x)
+		if !o.JSON {
+			f.UI.Line("%s", f.smokeLine(x))
+		}
+	}
+	f.UI.Line("boot      Linux %s, control groups %s, %s", r.Kernel, r.Cgroup, r.Accelerator)
+	switch {
+	case o.Cuts > 0:
+		r.What = "-cuts"
+		err = f.bootCuts(ctx, m, o.Cuts, each)
+	case o.To != "":
+		r.What = "-life"
+		err = f.bootLife(ctx, m, each)
+	default:
+		steps := []string{"machine", "install", "start", "container", "stop", "smoke"}
+		if o.Quick {
+			r.What, steps = "-quick", steps[:len(steps)-1]
+		}
+		err = m.Start(ctx, boot.Order{Steps: steps, Smoke: c}, each)
+	}
+	r.Seconds = time.Since(f.start).Seconds()
+	return r, err
+}
+
+// diskMB is the size of a machine's disk.
+const diskMB = 4096
+
+// bootLife is a package's life on a machine with a disk: each list of steps is one start.
+func (f *Forge) bootLife(ctx context.Context, m boot.Machine, each func(smoke.Result)) error {
+	m.Disk = filepath.Join(m.Work, "disk")
+	if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
+		return err
+	}
+	for _, steps := range [][]string{{"machine", "install", "start", "container"}, {"kept", "upgrade", "version", "rollback", "version"}, {"kept", "stop", "uninstall"}} {
+		ok := true
+		if err := m.Start(ctx, boot.Order{Steps: steps}, func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }); err != nil || !ok {
+			return err
+		}
+	}
+	return os.Remove(m.Disk)
+}
+
+// bootCuts cuts the power while install.sh runs, at a moment of its usual time that is drawn, and wants the machine to have
+// the old version or the new one whole, and the same command to finish.
+func (f *Forge) bootCuts(ctx context.Context, m boot.Machine, cuts int, each func(smoke.Result)) error {
+	m.Disk = filepath.Join(m.Work, "disk")
+	usual := 0.0
+	for i := range cuts + 1 {
+		if err := errors.Join(os.RemoveAll(m.Disk), boot.NewDisk(ctx, m.Disk, diskMB)); err != nil {
+			return err
+		}
+		if i == 0 { // how long it takes
+			err := m.Start(ctx, boot.Order{Steps: []string{"machine", "install"}}, func(r smoke.Result) { usual = r.Seconds; each(r) })
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		cut := m
+		cut.CutIn, cut.CutAfter = "install", time.Duration(rand.Float64()*usual*float64(time.Second))
+		if err := cut.Start(ctx, boot.Order{Steps: []string{"install"}}, func(smoke.Result) {}); err != nil {
+			return err
+		}
+		named := func(r smoke.Result) {
+			r.Name = fmt.Sprintf("cut %d, %s into install.sh: %s", i, cut.CutAfter.Round(time.Second), r.Name)
+			each(r)
+		}
+		if err := m.Start(ctx, boot.Order{Steps: []string{"whole", "install", "whole"}}, named); err != nil {
+			return err
+		}
+	}
+	return os.Remove(m.Disk)
+}
+
+// bootKernel is the user's kernel, or one of Debian's.
+func (f *Forge) bootKernel(ctx context.Context, o BootOptions) (boot.Kernel, error) {
+	if o.Image != "" {
+		return boot.Own(o.Image, o.Modules, o.Config)
+	}
+	s, err := boot.Find(cmp.Or(o.Kernel, boot.Kernels[0].Name))
+	if err != nil {
+		return boot.Kernel{}, err
+	}
+	dir, err := f.bootSource(ctx, s)
+	if err != nil {
+		return boot.Kernel{}, err
+	}
+	return boot.Unpacked(dir)
+}
+
+// bootSource gets a package of Debian and unpacks it.
+func (f *Forge) bootSource(ctx context.Context, s boot.Source) (string, error) {
+	c, l := s.Component()
+	found, err := f.store.Get(ctx, c, l, false)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s.Name, err)
+	}
+	dir := f.build("boot", s.Name+"-"+found.SHA256[:12])
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	r, err := archive.Open(found.Path, "deb")
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	tmp := dir + ".tmp"
+	if err := errors.Join(source.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
+		return "", err
+	}
+	if err := archive.ExtractOnly(r, tmp, 0, nil); err != nil {
+		return "", fmt.Errorf("%s: %w", found.Path, err)
+	}
+	return dir, os.Rename(tmp, dir)
+}
+
+// bootContents are the files that go into the machine.
+func (f *Forge) bootContents(ctx context.Context, o BootOptions, work string) (c boot.Contents, err error) {
+	c = boot.Contents{Package: o.Package, To: o.To, Guest: filepath.Join(work, "guest")}
+	if c.Package == "" {
+		all, err := f.kept().List()
+		if err != nil {
+			return c, err
+		}
+		r := f.kept().Find(all, f.kept().Latest())
+		if r == nil {
+			return c, fmt.Errorf("%s has no package: run \"mage all\", or name one with -pkg=FILE", f.Stack.Name)
+		}
+		c.Package = r.Path()
+	}
+	if c.Runner, err = os.Executable(); err != nil {
+		return c, err
+	}
+	dir, err := f.bootSource(ctx, boot.Busybox)
+	if err != nil {
+		return c, err
+	}
+	if c.Busybox, err = boot.BusyboxIn(dir); err != nil {
+		return c, err
+	}
+	return c, f.guest(ctx, work)
+}
+
+// bootFile is where the report of a kernel and a layout is kept.
+func (f *Forge) bootFile(r *bootReport) string {
+	return f.build("boot", "reports", r.Kernel+"-"+r.Cgroup+r.What+".json")
+}
+
+func (f *Forge) keepBoot(r *bootReport) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	file := f.bootFile(r)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// writeKernels makes docs/kernels.md of the reports that are kept.
+func (f *Forge) writeKernels() error {
+	var reports []*bootReport
+	for _, file := range archive.Glob(f.build("boot", "reports"), "*.json") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		r := &bootReport{}
+		if err := json.Unmarshal(data, r); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		reports = append(reports, r)
+	}
+	file := filepath.Join(f.Root, "docs/kernels.md")
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, kernelsText(reports)); return err }); err != nil {
+		return err
+	}
+	f.UI.Line("wrote %s", f.rel(file))
+	return nil
+}
+
+// kernelsText is docs/kernels.md.
+func kernelsText(reports []*bootReport) string {
+	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine with busybox and a SysV init; the package was installed by its\n" +
+		"own `install.sh`, its service was started and used, and the smoke test ran on the installed files.\n\n" +
+		"| kernel | control groups | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+	var why []string
+	for _, r := range reports {
+		n := map[string]int{}
+		for _, c := range r.Checks {
+			n[c.Verdict]++
+			if c.Verdict != smoke.Passed {
+				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
+			}
+		}
+		text += fmt.Sprintf("| %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+r.What, r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped],
+			n[smoke.Failed], ui.Duration(time.Duration(r.Seconds*float64(time.Second))), r.Accelerator, r.Date)
+	}
+	if why != nil {
+		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "\n") + "\n"
+	}
+	return text + `
+## Your own kernel
+
+Copy it from the host that the package is for, with its modules and its configuration, and boot it here:
+
+    ./mage boot -image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
+
+Modules may be plain or compressed by gzip or xz. The configuration is what the installer checks. ` + "`-cgroup=v1`, `v2`, `hybrid` or `none`" + ` says what is
+mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" + ` names a later package: then upgrade, rollback and uninstall are tried, with reboots.
+`
+}
+
+// bootVerdict ends a run.
+func (f *Forge) bootVerdict(r *bootReport, asJSON bool) error {
+	n := map[string]int{}
+	var failed []string
+	for _, c := range r.Checks {
+		n[c.Verdict]++
+		if c.Verdict == smoke.Failed {
+			failed = append(failed, c.Name)
+		}
+	}
+	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
+	if failed != nil {
+		return fail(CodeFailed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
+			strings.Join(failed, ", "), f.rel(f.build("boot", "machine"))))
+	}
+	if !asJSON {
+		f.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", f.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Duration(time.Duration(r.Seconds*float64(time.Second))))
+	}
+	return nil
+}
