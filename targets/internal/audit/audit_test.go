@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"archive/zip"
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,5 +135,119 @@ func TestFunctionsOfAStrippedFile(t *testing.T) {
 	}
 	if got := reach(strings.Replace(inDep, `"imports"`, `"nothing"`, 1)); got != ReachUnknown {
 		t.Errorf("an advisory that names no packages: got %s", got)
+	}
+}
+
+// The repository's own files must be read without a problem; what they say of a stack is the audit's to compare.
+func TestTheRepositorysOwnFiles(t *testing.T) {
+	t.Parallel()
+	dir := "../../../vendor-sources"
+	data, err := os.ReadFile(filepath.Join(dir, "advisories-c.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, ps := ParseTable(data, "advisories-c.toml")
+	for _, p := range ps {
+		t.Error(p)
+	}
+	books, _ := filepath.Glob(filepath.Join(dir, "*.vex.toml"))
+	for _, file := range books {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ps := ParseStatements(data, file)
+		for _, p := range ps {
+			t.Error(p)
+		}
+	}
+	for version, want := range map[string]int{"1.2.4": 3, "1.2.6": 2, "0.9.12": 2} {
+		if got := table.In("musl", version); len(got) != want {
+			t.Errorf("musl %s: got %+v, want %d", version, got, want)
+		}
+	}
+	if !table.covers("tini") || table.covers("runc") {
+		t.Error("covers: got something else than the table has")
+	}
+}
+
+func FuzzStatements(f *testing.F) {
+	f.Add("[[statement]]\nid = [\"GO-2026-9001 CVE-2026-9001\"]\nstatus = \"fixed\"\npatch = [\"a.patch\"]\nreason = \"x\"\n")
+	f.Add("[[statement]]\nid = [\"GO-2026-9001\"]\nstatus = \"not_affected\"\njustification = \"component_not_present\"\nsee = [\"y\"]\n")
+	f.Add("[[advisory]]\nid = [\"CVE-2025-59375\"]\ncomponent = \"expat\"\nfixed = \"2.7.2\"\nsummary = \"x\"\nsee = [\"y\"]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		book, ps := ParseStatements([]byte(text), "x")
+		table, more := ParseTable([]byte(text), "x")
+		for _, p := range append(ps, more...) {
+			if p.Line < 0 || p.Line > strings.Count(text, "\n")+1 {
+				t.Errorf("line %d of %q", p.Line, text)
+			}
+		}
+		table.In("expat", "2.7.1")
+		book.Check(map[string]Evidence{"runc": {}}, NewDatabase("", nil), table)
+	})
+}
+
+func FuzzEntry(f *testing.F) {
+	f.Add(inDep, "v1.1.0")
+	f.Add(`{"id": "GO-2026-9001", "affected": [{"ranges": [{"type": "SEMVER", "events": [{"fixed": "1"}, {"introduced": "x"}]}]}]}`, "")
+	f.Fuzz(func(t *testing.T, text, v string) {
+		e, err := parseEntry([]byte(text))
+		if err != nil {
+			return
+		}
+		p := &Program{Modules: []Module{{"example.invalid/dep", "example.invalid/dep", v}}}
+		for _, found := range NewDatabase("", []*Entry{e}).In(p, "amd64") {
+			if found.Fixed != "" && !strings.HasPrefix(found.Fixed, "v") {
+				t.Errorf("fixed in %q", found.Fixed)
+			}
+		}
+	})
+}
+
+func FuzzTableOfFunctions(f *testing.F) {
+	f.Add(append([]byte{0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8}, make([]byte, 80)...))
+	f.Add(append([]byte{0xfb, 0xff, 0xff, 0xff, 0, 0, 1, 8}, make([]byte, 80)...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		names, err := functionNames(data, 0)
+		p := &Program{packages: map[string]map[string]bool{}}
+		for _, n := range names {
+			p.note(n, "main")
+		}
+		if err != nil && names != nil {
+			t.Error("names beside an error")
+		}
+	})
+}
+
+func TestAHostileDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	for what, files := range map[string]map[string]string{
+		"no data/osv":    {"golang.org/x/vulndb@v0.0.0/data/reports/x.json": "{}"},
+		"at most":        {"golang.org/x/vulndb@v0.0.0/data/osv/x.json": `{"id":"` + strings.Repeat("x", maxEntry) + `"}`},
+		"want a name":    {"golang.org/x/vulndb@v0.0.0/data/osv/x.json": `{"id":"GO-2026-9001 | x\u001b[2J"}`},
+		"unexpected end": {"golang.org/x/vulndb@v0.0.0/data/osv/x.json": `{"id":`},
+	} {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for name, text := range files {
+			w, err := z.Create(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readEntries(r); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v, want an error that says %q", err, what)
+		}
 	}
 }

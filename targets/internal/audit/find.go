@@ -107,9 +107,9 @@ func (p *Program) reach(m Module, imports []Import) (Reach, []string) {
 	return ReachNo, nil
 }
 
-// Known is one line of the table of what is no Go: an advisory against a component's versions.
+// Known is one entry of the table of what is no Go: advisories against a component's versions.
 type Known struct {
-	ID        string   `toml:"id"`
+	ID        []string `toml:"id"`
 	Component string   `toml:"component"`
 	From      string   `toml:"from"`  // the first version with the hole; empty: from the beginning
 	Fixed     string   `toml:"fixed"` // the first version without it; empty for none
@@ -144,12 +144,14 @@ func (t *Table) In(component, release string) []Finding {
 		if from != nil && v.LessThan(from) || fixed != nil && !v.LessThan(fixed) {
 			continue
 		}
-		f := Finding{ID: k.ID, Summary: k.Summary, names: []string{k.ID}, Component: component, Module: component, Version: release,
-			Reach: ReachUnknown, Fixed: k.Fixed}
-		if strings.HasPrefix(k.ID, "CVE-") {
-			f.CVE = k.ID
+		for _, id := range k.ID {
+			f := Finding{ID: id, Summary: k.Summary, names: []string{id}, Component: component, Module: component, Version: release,
+				Reach: ReachUnknown, Fixed: k.Fixed}
+			if strings.HasPrefix(id, "CVE-") {
+				f.CVE = id
+			}
+			all = append(all, f)
 		}
-		all = append(all, f)
 	}
 	return all
 }

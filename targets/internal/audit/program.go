@@ -228,6 +228,7 @@ func functions(r io.ReaderAt) ([]string, error) {
 // Table of functions: its first word is what says which form it has (internal/abi, CurrentPCLnTabMagic); names' words count from
 // the eighth byte.
 const (
+	magic12  = 0xfffffffb
 	magic116 = 0xfffffffa // the names begin at word 2, and end at word 3
 	magic118 = 0xfffffff0 // one further on, as all since
 	magic120 = 0xfffffff1
@@ -243,8 +244,13 @@ func functionNames(data []byte, text uint64) ([]string, error) {
 	case magic116:
 		first = 2
 	case magic118, magic120:
-	default: // before Go 1.16 the names lie between other things; what was compiled into other functions is not told
+	case magic12: // the names lie between other things; what was compiled into other functions is not told
+		if n := binary.LittleEndian.Uint64(data[8:]); n > uint64(len(data))/16 { // two words for each: debug/gosym believes any number
+			return nil, fmt.Errorf("got a table of %d functions in %d bytes", n, len(data))
+		}
 		return oldNames(data, text)
+	default:
+		return nil, errors.New("got a table of functions of a form that no Go up to 1.27 writes")
 	}
 	from, to := binary.LittleEndian.Uint64(data[8+first*8:]), binary.LittleEndian.Uint64(data[8+(first+1)*8:])
 	if from > to || to > uint64(len(data)) {

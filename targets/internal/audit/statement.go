@@ -219,7 +219,7 @@ func (b *Book) known(s *Statement, names []string, db *Database, t *Table, bad f
 	var first *Entry
 	for i, n := range names {
 		e := db.Named(n)
-		listed := slices.ContainsFunc(t.Known, func(k Known) bool { return k.ID == n })
+		listed := slices.ContainsFunc(t.Known, func(k Known) bool { return slices.Contains(k.ID, n) })
 		switch {
 		case e == nil && !listed:
 			bad(s, "id: %s is no advisory that the database of %s or the table of what is no Go knows", n, db.Date)
@@ -255,11 +255,13 @@ func ParseTable(data []byte, file string) (*Table, stack.Problems) {
 	for i, k := range t.Known {
 		table := fmt.Sprintf("advisory[%d]", i)
 		known(table, k.Component)
-		if !advisoryName.MatchString(k.ID) {
-			p.bad(table, "id", "id: got %q, want a name such as CVE-2025-59375", k.ID)
+		for _, id := range k.ID {
+			if !advisoryName.MatchString(id) {
+				p.bad(table, "id", "id: got %q, want a name such as CVE-2025-59375", id)
+			}
 		}
-		if k.Summary == "" || len(k.See) == 0 {
-			p.bad(table, "summary", "summary, see: missing, want what it is, and where that comes from")
+		if len(k.ID) == 0 || k.Summary == "" || len(k.See) == 0 {
+			p.bad(table, "summary", "id, summary, see: missing, want its names, want what it is, and where that comes from")
 		}
 		for key, v := range map[string]string{"from": k.From, "fixed": k.Fixed} {
 			if _, err := version.NewVersion(v); err != nil && v != "" {
