@@ -228,7 +228,7 @@ func (f *Forge) node(name string, in *input) (*graph.Node, error) {
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
 	// The source's digest is of the archives alone: the lock's lines of vendor trees are found by it.
 	if o := in.found.Origin; o != nil && o.Series != "" {
-		add("series", strings.Join(append([]string{o.Series}, o.Skip...), " without "))
+		add("series", o.SeriesID())
 	}
 	if in.vendor != "" {
 		add("vendor tree", in.vendor)

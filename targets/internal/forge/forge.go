@@ -223,17 +223,24 @@ func open() (*Forge, error) {
 	return f, nil
 }
 
-// mirrors are the Debian archives that DEBIAN_MIRROR names, or those of this machine's apt.
+// mirrors are the Debian archives that DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name, or those of this machine's apt.
 func mirrors() (source.Mirrors, error) {
-	base := os.Getenv("DEBIAN_MIRROR")
-	if base == "" {
-		return source.AptMirrors("/etc/apt", "/var/lib/apt/lists"), nil
+	m := source.AptMirrors("/etc/apt", "/var/lib/apt/lists")
+	for _, name := range []string{"DEBIAN_MIRROR", "DEBIAN_SECURITY_MIRROR"} {
+		base := os.Getenv(name)
+		if base == "" {
+			continue
+		}
+		one, err := source.OneMirror(base)
+		if err != nil {
+			return m, fmt.Errorf("%s: %w", name, err)
+		}
+		if name == "DEBIAN_MIRROR" {
+			m = one
+		}
+		m.Security = one.Security
 	}
-	m, err := source.OneMirror(base)
-	if err != nil {
-		err = fmt.Errorf("DEBIAN_MIRROR: %w", err)
-	}
-	return m, err
+	return m, nil
 }
 
 // isSet says whether a switch in the environment is on.

@@ -191,6 +191,13 @@ func (f *Forge) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, [
 			p.Vendor.Name, p.Raised = line.Name, line.Raised
 		}
 	}
+	own, err := f.seriesOf(in.found)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, x := range own {
+		p.Series = append(p.Series, pack.Digest{Name: x.Name, SHA256: x.SHA256})
+	}
 	for _, x := range in.patches {
 		p.Patches = append(p.Patches, pack.Digest{Name: x.Name, SHA256: x.SHA256})
 		p.PatchFiles = append(p.PatchFiles, x.File)

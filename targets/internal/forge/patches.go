@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +16,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Patches lists the patches below patches/: what applies to which component of the stack, and why the others do not.
+// Patches lists the patches that belong to the sources that are here, and those below patches/: what applies to which component
+// of the stack, and why the others do not.
 func Patches(ctx context.Context) error {
 	return reading(ctx, func(_ context.Context, f *Forge) error {
 		dir := filepath.Join(f.Root, "patches")
@@ -24,6 +26,11 @@ func Patches(ctx context.Context) error {
 			return fail(CodeOther, err)
 		}
 		rows := [][]string{{"COMPONENT", "VERSION", "PATCH", "APPLIES"}}
+		own, err := f.ownPatches()
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		rows = append(rows, own...)
 		for _, d := range dirs {
 			if !d.IsDir() {
 				continue
@@ -63,6 +70,52 @@ func Patches(ctx context.Context) error {
 	})
 }
 
+// ownPatches are rows of a table of the patches that belong to sources. Of a source that is not here, those that the stack
+// names are known.
+func (f *Forge) ownPatches() (rows [][]string, err error) {
+	for _, n := range f.Stack.Parts() {
+		c := f.Stack.Component[n]
+		if !slices.ContainsFunc(c.Origin, hasSeries) {
+			continue
+		}
+		found, err := f.locate(c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n, err)
+		}
+		if found == nil {
+			found = f.expected(c)
+			for _, p := range found.Origin.Only {
+				rows = append(rows, []string{n, c.Version, path.Join(path.Dir(found.Origin.Series), p), "yes, when its source is here"})
+			}
+			continue
+		}
+		ps, err := f.seriesOf(found)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n, err)
+		}
+		for _, p := range ps {
+			rows = append(rows, []string{n, c.Version, p.Name, "yes, from its source"})
+		}
+	}
+	return rows, f.store.Digests.Save()
+}
+
+// hasSeries says that patches belong to an origin's sources.
+func hasSeries(o *stack.Origin) bool { return o.Series != "" }
+
+// seriesOf are the patches that belong to a source. Their files are gone when it returns.
+func (f *Forge) seriesOf(found *source.Found) ([]source.Patch, error) {
+	if found.Checkout() || found.Origin.Series == "" {
+		return nil, nil
+	}
+	dir, done, err := f.scratch("series-")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return found.SeriesIn(dir)
+}
+
 // raised are the rows of a table of all modules that the stack raises, and of those that are raised with them.
 func (f *Forge) raised() [][]string {
 	rows := [][]string{{"COMPONENT", "MODULE", "UPSTREAM HAS", "RAISED TO", "WHY"}}
@@ -91,18 +144,8 @@ func CheckPatches(ctx context.Context) error {
 		var errs []error
 		for _, n := range f.Stack.Parts() {
 			c := f.Stack.Component[n]
-			ps, err := source.Series(filepath.Join(f.Root, "patches"), n, c.Version)
-			var told []string
-			if err == nil && len(ps) > 0 {
-				told, err = f.tryPatches(c, ps)
-			}
-			if err != nil {
+			if err := f.checkPatches(c); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", n, err))
-			} else if len(ps) > 0 {
-				f.UI.Line("%s   %s: %d patches apply", f.UI.Good("fits"), n, len(ps))
-				for _, t := range told {
-					f.UI.Line("moved  %s: %s", n, t)
-				}
 			}
 			if err := ctx.Err(); err != nil {
 				return err
@@ -115,21 +158,41 @@ func CheckPatches(ctx context.Context) error {
 	})
 }
 
-// tryPatches applies a series to a tree that is thrown away.
-func (f *Forge) tryPatches(c *stack.Component, ps []source.Patch) (told []string, err error) {
+// checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong to its
+// source, and ours.
+func (f *Forge) checkPatches(c *stack.Component) error {
+	ours, err := source.Series(filepath.Join(f.Root, "patches"), c.Name, c.Version)
+	if err != nil {
+		return err
+	}
 	found, err := f.locate(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if found == nil {
-		return nil, &source.MissingError{Text: "its source is not in vendor-sources/: run \"mage fetch\""}
+	if found == nil && (ours != nil || slices.ContainsFunc(c.Origin, hasSeries)) {
+		return &source.MissingError{Text: "its source is not in vendor-sources/: run \"mage fetch\""}
+	}
+	if found == nil || ours == nil && (found.Checkout() || found.Origin.Series == "") {
+		return nil
 	}
 	tree, done, err := f.scratch("patches-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer done()
-	return f.patchedTree(c, found, ps, tree)
+	told, err := f.patchedTree(c, found, ours, tree)
+	if err != nil {
+		return err
+	}
+	own, err := found.Series(tree)
+	if err != nil {
+		return err
+	}
+	f.UI.Line("%s   %s: %d patches apply", f.UI.Good("fits"), c.Name, len(own)+len(ours))
+	for _, t := range told {
+		f.UI.Line("moved  %s: %s", c.Name, t)
+	}
+	return nil
 }
 
 // scratch makes a directory that done removes.

@@ -45,6 +45,9 @@ func Diff(a, b *Read) []Change {
 		for _, d := range both(signers(p.Signatures), signers(q.Signatures)) {
 			add("signature", n+" "+d.name, d.was, d.is)
 		}
+		for _, d := range both(digests(p.Series), digests(q.Series)) {
+			add("patch of the sources", n+" "+d.name, short(d.was), short(d.is))
+		}
 		for _, d := range both(digests(p.Patches), digests(q.Patches)) {
 			add("patch", n+" "+d.name, short(d.was), short(d.is))
 		}

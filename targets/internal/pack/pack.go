@@ -71,12 +71,14 @@ type Part struct {
 	Signatures []Signature `json:"signatures,omitempty"`
 	Vendor     *Digest     `json:"vendor,omitempty"` // the digest is that of the uncompressed tar
 	// Raised are the modules that the vendor tree has at other versions than upstream's.
-	Raised  []stack.Raised `json:"raised,omitempty"`
-	Patches []Digest       `json:"patches,omitempty"`
-	Go      string         `json:"go,omitempty"` // release and identity of what compiled it
-	CC      string         `json:"cc,omitempty"`
-	Links   []string       `json:"links,omitempty"` // components that are linked into it
-	Steps   []Step         `json:"steps"`
+	Raised []stack.Raised `json:"raised,omitempty"`
+	// Series are the patches that came with the sources and were applied, Patches those of ours.
+	Series  []Digest `json:"series,omitempty"`
+	Patches []Digest `json:"patches,omitempty"`
+	Go      string   `json:"go,omitempty"` // release and identity of what compiled it
+	CC      string   `json:"cc,omitempty"`
+	Links   []string `json:"links,omitempty"` // components that are linked into it
+	Steps   []Step   `json:"steps"`
 
 	// Notices is the tar of its licence texts and lists of modules, Relink that of its objects; Relink may be empty.
 	Notices string `json:"-"`

@@ -292,7 +292,7 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 	}
 }
 
-func TestTheBillSaysFromWhichVersionAModuleWasRaised(t *testing.T) {
+func TestTheBillSaysWhatWasRaisedAndPatched(t *testing.T) {
 	t.Parallel()
 	c := sample(t)
 	info, err := buildinfo.ReadFile(c.Files[0].Entry.Path)
@@ -301,6 +301,7 @@ func TestTheBillSaysFromWhichVersionAModuleWasRaised(t *testing.T) {
 	}
 	m, n := info.Deps[0], info.Deps[1]
 	c.partNamed("runc").Raised = []stack.Raised{{Module: m.Path, From: "v0.0.1", To: m.Version}, {Module: n.Path, To: n.Version}}
+	c.partNamed("runc").Series = []Digest{{Name: "debian/patches/x-CVE-2025-31133-a.patch", SHA256: strings.Repeat("4", 64)}}
 	_, _, got := write(t, c)
 	var bill cdx.BOM
 	if err := json.Unmarshal(got[SBOMName], &bill); err != nil {
@@ -317,6 +318,15 @@ func TestTheBillSaysFromWhichVersionAModuleWasRaised(t *testing.T) {
 		want := []cdx.Property{{Name: "drydock:raised-from:runc", Value: from}}
 		if len(props) != 2 || !slices.Equal(props[ref], want) {
 			t.Errorf("%s: got %v among %v, want %v", ref, props[ref], props, want)
+		}
+	}
+	for _, x := range *bill.Components {
+		if x.Name != "runc" || x.Pedigree == nil {
+			continue
+		}
+		ps := *x.Pedigree.Patches
+		if len(ps) != 2 || ps[0].Type != cdx.PatchTypeBackport || ps[0].Resolves == nil || (*ps[0].Resolves)[0].ID != "CVE-2025-31133" || ps[1].Resolves != nil {
+			t.Errorf("got patches %+v, want Debian's with what it closes, and ours", ps)
 		}
 	}
 	if !bytes.Contains(got[ManifestName], []byte(`"from": "v0.0.1"`)) {

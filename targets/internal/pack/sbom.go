@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -171,17 +172,29 @@ func (b *billOf) component(p *Part, ts []text) {
 	if p.Commit != "" {
 		x.Pedigree = &cdx.Pedigree{Commits: &[]cdx.Commit{{UID: p.Commit}}}
 	}
-	if len(p.Patches) > 0 {
+	if ps := slices.Concat(patches(cdx.PatchTypeBackport, p.Series), patches(cdx.PatchTypeUnofficial, p.Patches)); ps != nil {
 		if x.Pedigree == nil {
 			x.Pedigree = &cdx.Pedigree{}
-		}
-		var ps []cdx.Patch
-		for _, d := range p.Patches {
-			ps = append(ps, cdx.Patch{Type: cdx.PatchTypeUnofficial, Diff: &cdx.Diff{Text: &cdx.AttachedText{Content: d.Name + " sha256:" + d.SHA256}}})
 		}
 		x.Pedigree.Patches = &ps
 	}
 	b.add(x, p.Name, p.Name, textsOf(ts))
+}
+
+// cve finds the identifiers of advisories in a patch's name.
+var cve = regexp.MustCompile(`CVE-[0-9]{4}-[0-9]{4,}`)
+
+// patches lists patches of a kind, and what they close by their names.
+func patches(kind cdx.PatchType, ds []Digest) (ps []cdx.Patch) {
+	for _, d := range ds {
+		text := &cdx.AttachedText{Content: d.Name + " sha256:" + d.SHA256}
+		p := cdx.Patch{Type: kind, Diff: &cdx.Diff{Text: text}}
+		if id := cve.FindString(d.Name); id != "" {
+			p.Resolves = &[]cdx.Issue{{Type: cdx.IssueTypeSecurity, ID: id}}
+		}
+		ps = append(ps, p)
+	}
+	return ps
 }
 
 func (b *billOf) module(from string, m Module, ts []text) {

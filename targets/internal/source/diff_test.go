@@ -91,15 +91,16 @@ func TestDebiansSeriesApplyAsWithGNUPatch(t *testing.T) {
 		t.Skip("docker-20.10 is not fetched")
 	}
 	ours, theirs := t.TempDir(), t.TempDir()
-	if _, err := Unpack(f, ours); err != nil {
+	if err := Unpack(f, ours); err != nil {
 		t.Fatal(err)
 	}
-	series := f.Origin.Series
-	f.Origin.Series = ""
-	if _, err := Unpack(f, theirs); err != nil {
+	if _, err := f.patch(ours); err != nil {
 		t.Fatal(err)
 	}
-	ps, err := readSeries(filepath.Join(theirs, filepath.Dir(series)), "debian")
+	if err := Unpack(f, theirs); err != nil {
+		t.Fatal(err)
+	}
+	ps, err := readSeries(filepath.Join(theirs, filepath.Dir(f.Origin.Series)), "debian")
 	if err != nil || len(ps) < 10 {
 		t.Fatalf("got %d patches, %v", len(ps), err)
 	}

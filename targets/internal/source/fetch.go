@@ -335,7 +335,7 @@ func (s *Store) addresses(ctx context.Context, o *stack.Origin, note func(at, wh
 			urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
 		}
 		if len(urls) == 0 {
-			note(o.Path, "no Debian mirror is known: set DEBIAN_MIRROR=<base address>")
+			note(o.Path, "no Debian mirror is known that can have it: set "+settingOf(o.Path)+"=<base address>")
 		}
 	case stack.KindModule:
 		var proxies []string

@@ -110,7 +110,10 @@ func (s *Store) gather(ctx context.Context, packages []string, l *stack.Lock, f 
 	if err := archive.CheckLinks(libs); err != nil { // of one package through those of another
 		return "", fmt.Errorf("the packages together: %w", err)
 	}
-	if _, err := Unpack(f, tree); err != nil {
+	if err := Unpack(f, tree); err != nil {
+		return "", err
+	}
+	if _, err := f.patch(tree); err != nil {
 		return "", err
 	}
 	es, err := reached(tree, f.Layout, libs)

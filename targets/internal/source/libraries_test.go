@@ -153,14 +153,14 @@ func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	}
 	f.Origin.Skip = []string{"fix.patch"}
 	tree = t.TempDir()
-	if _, err := Unpack(f, tree); err != nil {
+	if _, err := s.Prepare(c, l, f, tree); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil || strings.Contains(string(data), "docker/daemon") {
 		t.Errorf("a patch to skip was applied: %s, %v", data, err)
 	}
 	f.Origin.Skip = []string{"gone.patch"}
-	if _, err := Unpack(f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "skip names gone.patch, which is not in it") {
+	if _, err := s.Prepare(c, l, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "skip names gone.patch, which is not in it") {
 		t.Errorf("a patch to skip that is not there: got %v", err)
 	}
 }

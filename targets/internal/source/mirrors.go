@@ -22,10 +22,21 @@ type Mirrors struct {
 
 // of returns the bases that can have a path of a pool.
 func (m Mirrors) of(p string) []string {
-	if strings.HasPrefix(p, "pool/updates/") {
+	if ofSecurity(p) {
 		return m.Security
 	}
 	return m.Main
+}
+
+// ofSecurity says that a path is one of the security archive's pool.
+func ofSecurity(p string) bool { return strings.HasPrefix(p, "pool/updates/") }
+
+// settingOf is the name of the setting that a base of a path's pool is.
+func settingOf(p string) string {
+	if ofSecurity(p) {
+		return "DEBIAN_SECURITY_MIRROR"
+	}
+	return "DEBIAN_MIRROR"
 }
 
 // OneMirror is a base that a person names; it is asked for everything.

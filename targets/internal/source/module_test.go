@@ -52,7 +52,7 @@ func TestAModuleComesFromTheFirstProxyThatHasItAndIsUnpackedWithoutItsPath(t *te
 		t.Errorf("the file: got %s", got)
 	}
 	dir := t.TempDir()
-	if _, err := Unpack(f, dir); err != nil {
+	if err := Unpack(f, dir); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "cmd/x/main.go")); err != nil || string(got) != "cmd/x/main.go\n" {
@@ -61,7 +61,7 @@ func TestAModuleComesFromTheFirstProxyThatHasItAndIsUnpackedWithoutItsPath(t *te
 	if err := os.WriteFile(f.Path, append(b.Bytes(), 0), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Unpack(f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "changed after it was checked") {
+	if err := Unpack(f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "changed after it was checked") {
 		t.Errorf("another zip: got %v", err)
 	}
 }

@@ -33,6 +33,8 @@ type Patch struct {
 	Strict bool
 	// SHA256 is the digest of its bytes.
 	SHA256 string
+	// place says where a file that it names lies, or that it is left out; nil for where it says.
+	place func(name string) (place string, out bool, err error)
 }
 
 // Group is a constraint directory of a component: its patches, and whether a version meets it.
@@ -179,7 +181,7 @@ func Apply(tree string, ps []Patch) (told []string, err error) {
 		o.strict, o.told = p.Strict, nil
 		data, err := p.read()
 		if err == nil {
-			err = o.apply(data, p.Strip)
+			err = o.apply(data, p)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("patch %s: %w", p.Name, err)
@@ -269,7 +271,7 @@ func (o *overlay) write() error {
 	return nil
 }
 
-func (o *overlay) apply(data []byte, strip int) error {
+func (o *overlay) apply(data []byte, p Patch) error {
 	files, _, err := gitdiff.Parse(bytes.NewReader(data))
 	if err != nil {
 		return err
@@ -277,32 +279,53 @@ func (o *overlay) apply(data []byte, strip int) error {
 	if len(files) == 0 {
 		return errors.New("no file is changed by it: want a unified diff")
 	}
+	left := 0
 	for _, f := range files {
-		oldName, err := patchName(data, "--- ", f.OldName, strip)
+		oldName, oldOut, err := p.nameIn(data, f.OldName)
 		if err != nil {
 			return err
 		}
-		newName, err := patchName(data, "+++ ", f.NewName, strip)
+		newName, newOut, err := p.nameIn(data, f.NewName)
 		if err != nil {
 			return err
 		}
+		if oldOut || newOut {
+			continue
+		}
+		left++
 		if err := o.file(f, oldName, newName); err != nil {
 			return fmt.Errorf("%s: %w", cmp.Or(newName, oldName), err)
 		}
 	}
+	if left == 0 {
+		return errors.New("all that it changes is left out by series_dirs: leave the patch out")
+	}
 	return nil
 }
 
+// nameIn is a file's name in the tree that is patched; out says that it is left out.
+func (p Patch) nameIn(patch []byte, name string) (in string, out bool, err error) {
+	in, err = patchName(patch, name, p.Strip)
+	if err != nil || in == "" || p.place == nil {
+		return in, false, err
+	}
+	return p.place(in)
+}
+
 // patchName drops the leading directories of a name in a patch. gitdiff has taken one off already where git's own
-// header names the file; a plain header's name stands in the patch as it is.
-func patchName(patch []byte, header, name string, strip int) (string, error) {
+// header names the file; a plain header's name stands in the patch as it is, in one of its two lines.
+func patchName(patch []byte, name string, strip int) (string, error) {
 	if name == "" {
 		return "", nil
 	}
 	plain := false
 	for line := range bytes.Lines(patch) {
-		if rest, ok := bytes.CutPrefix(line, []byte(header+name)); ok && (len(rest) == 0 || rest[0] <= ' ') {
-			plain = true
+		old, isOld := bytes.CutPrefix(line, []byte("--- "+name))
+		rest, ok := bytes.CutPrefix(line, []byte("+++ "+name))
+		if isOld {
+			rest = old
+		}
+		if plain = (ok || isOld) && (len(rest) == 0 || rest[0] <= ' '); plain {
 			break
 		}
 	}

@@ -35,6 +35,8 @@ func raising(t *testing.T) (restore func(record bool, raises ...string) error, s
 		"main.go": "package main\n\nimport \"example.invalid/dep\"\nimport _ \"example.invalid/low\"\n\nfunc main() { print(dep.Says()) }\n",
 	}
 	files["go.sum"] = sumsOf(t, g, files)
+	files["debian/patches/series"] = "low.patch\n"
+	files["debian/patches/low.patch"] = change("vendor/example.invalid/low/low.go", "package low", "package low // patched")
 	var es []archive.Entry
 	for n, text := range files {
 		es = append(es, archive.Entry{Name: "top/" + n, Data: []byte(text), Mode: 0o644})
@@ -144,6 +146,27 @@ func TestARaiseChangesTheModulesThatItNeedsAndNoOthers(t *testing.T) {
 	}
 	if err := restore(true); err != nil || l.Vendor[0].TarSHA256 != plain.TarSHA256 || l.Vendor[0].Name != plain.Name {
 		t.Errorf("no raise any more: got %+v, %v, want the first tree", l.Vendor[0], err)
+	}
+}
+
+func TestASeriesMayChangeTheRestoredVendorTree(t *testing.T) {
+	t.Parallel()
+	restore, s, c, l, f := raising(t)
+	c.Origin[0].Series = "debian/patches/series"
+	if err := restore(true, "dep@v1.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := s.Prepare(c, l, f, dir); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "vendor/example.invalid/low/low.go"))
+	if err != nil || string(data) != "package low // patched\n" {
+		t.Errorf("got %q, %v, want it patched", data, err)
+	}
+	ps, err := f.SeriesIn(t.TempDir())
+	if err != nil || len(ps) != 1 || ps[0].Name != "debian/patches/low.patch" || ps[0].SHA256 == "" {
+		t.Errorf("the series, without a tree: got %+v, %v", ps, err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,7 +67,7 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return err
 	}
-	if _, err := Unpack(f, tree); err != nil {
+	if err := Unpack(f, tree); err != nil {
 		return err
 	}
 	shipped, _ := os.ReadFile(filepath.Join(tree, "vendor/modules.txt"))
@@ -190,53 +189,37 @@ func makeVendor(ctx context.Context, v *stack.Vendor, g Go, tree, tmp string) (r
 	return raised, modFiles(tree, m.mod)
 }
 
-// Unpack makes the tree of a source in dir: its archives, with the patches that belong to them; a checkout is copied. What is
-// told is Apply's.
-func Unpack(f *Found, dir string) (told []string, err error) {
+// Unpack makes the tree of a source in dir: its archives, without the patches that belong to them; a checkout is copied.
+func Unpack(f *Found, dir string) error {
 	if f.Checkout() {
-		return nil, f.copyTo(dir)
+		return f.copyTo(dir)
 	}
 	for _, a := range f.Archives() {
 		if err := unpack(a, filepath.Join(dir, a.Origin.Into), nil); err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", a.Path, err)
+			return fmt.Errorf("unpack %s: %w", a.Path, err)
 		}
 	}
 	if len(f.With) > 0 {
-		if err := archive.CheckLinks(dir); err != nil {
-			return nil, err
-		}
+		return archive.CheckLinks(dir)
 	}
-	if f.Origin.Series == "" {
-		return nil, nil
+	return nil
+}
+
+// Prepare makes the private tree of a component: archive, vendor tree, module files, and the patches that belong to the
+// archive, which may be of the vendor tree; without patches of ours. What is told is Apply's.
+func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) (told []string, err error) {
+	err = Unpack(f, dir)
+	switch {
+	case err != nil:
+	case NeedsVendor(c, f):
+		err = s.unpackVendor(c, l, f, dir)
+	case c.Vendor != nil && len(f.Layout) == 0 && c.Vendor.Modfile == "vendor.mod":
+		err = modFiles(dir, "vendor.mod")
 	}
-	d := path.Dir(f.Origin.Series)
-	ps, err := readSeries(filepath.Join(dir, d), d)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range f.Origin.Skip {
-		i := slices.IndexFunc(ps, func(p Patch) bool { return p.Name == path.Join(d, name) })
-		if i < 0 {
-			return nil, fmt.Errorf("%s: %s: skip names %s, which is not in it", filepath.Base(f.Path), f.Origin.Series, name)
-		}
-		ps = slices.Delete(ps, i, i+1)
-	}
-	return Apply(dir, ps)
-}
-
-// Prepare makes the private tree of a component: archive, vendor tree, module files; without patches of ours. What is told is
-// Apply's.
-func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) (told []string, err error) {
-	if told, err = Unpack(f, dir); err != nil {
-		return nil, err
-	}
-	if NeedsVendor(c, f) {
-		return told, s.unpackVendor(c, l, f, dir)
-	}
-	if c.Vendor != nil && len(f.Layout) == 0 && c.Vendor.Modfile == "vendor.mod" {
-		err = modFiles(dir, "vendor.mod")
-	}
-	return told, err
+	return f.patch(dir)
 }
 
 // stubMod writes the go.mod that -modfile wants beside it: the module and go lines of the other file.

@@ -220,8 +220,12 @@ type Origin struct {
 	With []*Origin `toml:"with"`
 	// Series is the series file in the tree of the patches that belong to these sources.
 	Series string `toml:"series"`
-	// Skip are patches of the series that are left out, by their names in it.
+	// Skip are patches of the series that are left out, by their names in it; Only are those that are applied, and no others.
 	Skip []string `toml:"skip"`
+	Only []string `toml:"only"`
+	// SeriesDirs says where the directories of the tree that the patches are of lie in this one; "" leaves out what is below,
+	// "." is all that is not named. The longest name that fits counts; a file may be named, too. Empty for the same tree.
+	SeriesDirs map[string]string `toml:"series_dirs"`
 	// Gopath overrides the component's.
 	Gopath map[string]string `toml:"gopath"`
 }
@@ -700,8 +704,8 @@ func Parse(data []byte, file string, s *Stack) Problems {
 			origins, tables = append(origins, o), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
 			for _, w := range o.With {
 				origins, tables = append(origins, w), append(tables, fmt.Sprintf("%s.origin[%d]", t, i))
-				if w.Series != "" || len(w.Skip) > 0 || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
-					bad(at(tables[len(tables)-1]), "%s.origin.with: got a series, skip, gopath, vendored or with of its own, want these in the origin", t)
+				if w.ofSeries() || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
+					bad(at(tables[len(tables)-1]), "%s.origin.with: got a series, skip, only, series_dirs, gopath, vendored or with of its own, want these in the origin", t)
 				}
 			}
 		}
@@ -713,8 +717,8 @@ func Parse(data []byte, file string, s *Stack) Problems {
 					bad(at(ot+"."+key, ot), "%s.origin.%s: got %q, want a path in the tree (of a file named series)", t, key, p)
 				}
 			}
-			if len(o.Skip) > 0 && o.Series == "" {
-				bad(at(ot+".skip", ot), "%s.origin.skip: got patches to leave out, want a series that they are in", t)
+			if why := seriesProblem(o); why != "" {
+				bad(at(ot+".only", ot+".series_dirs", ot+".skip", ot), "%s.origin.%s", t, why)
 			}
 			switch {
 			case o.Kind == KindFile && o.File == "":
