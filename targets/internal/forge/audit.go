@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -233,6 +234,13 @@ func (f *Forge) evidence(c *stack.Component) (e audit.Evidence, err error) {
 	for _, p := range ps {
 		e.Patches = append(e.Patches, p.Name, filepath.Base(p.File))
 	}
+	own, err := f.ownNames(c)
+	if err != nil {
+		return e, err
+	}
+	for _, name := range own {
+		e.Patches = append(e.Patches, name, path.Base(name))
+	}
 	e.Raises = c.Raises()
 	for _, r := range f.Stack.Raised(c.Name) {
 		e.Raises = append(e.Raises, r.Module+"@"+r.To)
@@ -261,7 +269,7 @@ func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
 	for _, p := range m.Components {
 		versions[p.Name] = p.Version
 		var e audit.Evidence
-		for _, d := range p.Patches {
+		for _, d := range slices.Concat(p.Series, p.Patches) {
 			e.Patches = append(e.Patches, d.Name, filepath.Base(d.Name))
 		}
 		for _, s := range p.Steps {

@@ -70,34 +70,48 @@ func Patches(ctx context.Context) error {
 	})
 }
 
-// ownPatches are rows of a table of the patches that belong to sources. Of a source that is not here, those that the stack
-// names are known.
+// ownPatches are rows of a table of the patches that belong to sources.
 func (f *Forge) ownPatches() (rows [][]string, err error) {
 	for _, n := range f.Stack.Parts() {
 		c := f.Stack.Component[n]
-		if !slices.ContainsFunc(c.Origin, hasSeries) {
-			continue
-		}
-		found, err := f.locate(c)
+		names, err := f.ownNames(c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n, err)
 		}
-		if found == nil {
-			found = f.expected(c)
-			for _, p := range found.Origin.Only {
-				rows = append(rows, []string{n, c.Version, path.Join(path.Dir(found.Origin.Series), p), "yes, when its source is here"})
-			}
-			continue
-		}
-		ps, err := f.seriesOf(found)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n, err)
-		}
-		for _, p := range ps {
-			rows = append(rows, []string{n, c.Version, p.Name, "yes, from its source"})
+		for _, name := range names {
+			rows = append(rows, []string{n, c.Version, name, "yes, from its source"})
 		}
 	}
 	return rows, f.store.Digests.Save()
+}
+
+// ownNames are the names of the patches that belong to a component's source and are applied. Where the stack does not name
+// them, the source must be here.
+func (f *Forge) ownNames(c *stack.Component) (names []string, err error) {
+	if !slices.ContainsFunc(c.Origin, hasSeries) {
+		return nil, nil
+	}
+	found, err := f.locate(c)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		found = f.expected(c)
+	}
+	if o := found.Origin; o != nil && len(o.Only) > 0 {
+		for _, name := range o.Only {
+			names = append(names, path.Join(path.Dir(o.Series), name))
+		}
+		return names, nil
+	}
+	if found.Path == "" {
+		return nil, nil
+	}
+	ps, err := f.seriesOf(found)
+	for _, p := range ps {
+		names = append(names, p.Name)
+	}
+	return names, err
 }
 
 // hasSeries says that patches belong to an origin's sources.
