@@ -60,6 +60,8 @@ func arguments(args []string) (rest []string, f flags) {
 			*flag = true
 		case arg == "-kernel": // the oldest that the stack is for: mage wants a value with a flag that can have one
 			rest = append(rest, "-kernel=target")
+		case strings.HasPrefix(arg, "-kernel-image="):
+			rest = append(rest, strings.Replace(arg, "kernel-", "", 1))
 		case rest[len(rest)-1] == "plan" && !strings.HasPrefix(arg, "-"): // never two commands: "plan runc" builds nothing
 			rest = append(rest, "-component="+arg)
 		default:

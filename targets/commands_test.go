@@ -126,6 +126,7 @@ func TestArgumentsTakeTheFormThatMageKnows(t *testing.T) {
 		"-h patches":           {"-h patches:list", flags{}},
 		"edit runc -h -edit":   {"-h edit:open", flags{edit: true}},
 		"-v smoke -h -kernel":  {"-h smoke", flags{}},
+		"boot -kernel-image=x": {"boot -image=x", flags{}},
 	} {
 		rest, f := arguments(append([]string{"/x/.cache/drydock"}, strings.Fields(line)...))
 		if got := strings.TrimSpace(strings.TrimPrefix(strings.Join(rest, " "), "mage")); got != want.rest || f != want.f || rest[0] != "mage" {

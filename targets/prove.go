@@ -82,13 +82,15 @@ func Boot(ctx context.Context,
 	cgroup *string, // v1, v2, hybrid, or none: control groups that are mounted at boot; default v1
 	pkg *string, // another package than the stack's latest
 	to *string, // a later package: upgrade, rollback and uninstall are tried, with reboots
-	quick *bool, // the service and a container, without the smoke test
+	quick *bool, // a few checks of the smoke test
+	initramfs *bool, // under a root that is no mount: the smoke test alone
 	cuts *int, // cut the power so many times while install.sh runs, instead
 	json *bool, // for machines
 	write *bool, // make docs/kernels.md of this run and those before
 ) error {
 	return forge.Boot(ctx, forge.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
-		Package: in(pkg), To: in(to), Cuts: in(cuts), Quick: on(quick), JSON: on(json), Write: on(write)})
+		Package: in(pkg), To: in(to), Cuts: in(cuts), Quick: on(quick),
+		Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
 }
 
 // Reproduce builds the stack twice, in different surroundings, and compares byte for byte.

@@ -29,7 +29,8 @@ type BootOptions struct {
 	Cgroup                 string // see boot.Cgroups
 	Package, To            string // files; empty for the stack's latest, and none
 	Cuts                   int    // how often the power is cut while install.sh runs
-	Quick                  bool   // the service and one container, without the smoke test
+	Quick                  bool   // the few checks of smoke.Brief
+	Initramfs              bool   // the root is the kernel's first, where no container of the service's can run
 	JSON, Write            bool
 }
 
@@ -129,7 +130,10 @@ func (f *Forge) boot(ctx context.Context, o BootOptions) (*bootReport, error) {
 	default:
 		steps := []string{"machine", "install", "start", "container", "stop", "smoke"}
 		if o.Quick {
-			r.What, steps = "-quick", steps[:len(steps)-1]
+			r.What, c.Only = "-quick", smoke.Brief
+		}
+		if m.Initramfs = o.Initramfs; m.Initramfs {
+			r.What, steps = "-initramfs"+r.What, []string{"machine", "install", "smoke"}
 		}
 		err = m.Start(ctx, boot.Order{Steps: steps, Smoke: c}, each)
 	}

@@ -35,6 +35,9 @@ const (
 	lastCheck  = "dockerd stops: nothing left"
 )
 
+// Brief are the checks that show the most in a short time: where a slow machine has minutes only.
+var Brief = []string{"info: storage driver", "info: cgroups", "run", "memory limit", "bridge and -p through docker-proxy", "a bridge gets its address when it is there", lastCheck}
+
 // checks are run in this order.
 var checks = []check{
 	{"files are there", 10 * time.Second, false, false, filesThere},

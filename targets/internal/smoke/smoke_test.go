@@ -3,6 +3,7 @@ package smoke
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -68,5 +69,24 @@ func TestWarningsOfTheDaemonsAreReadOnce(t *testing.T) {
 	}
 	if got := l.warnings(); got != nil {
 		t.Errorf("the second time: got %q, want none", got)
+	}
+}
+
+func TestTheBriefChecksAreOfTheTable(t *testing.T) {
+	for _, name := range Brief {
+		if !slices.ContainsFunc(checks, func(k check) bool { return k.name == name }) {
+			t.Errorf("%q is no check", name)
+		}
+	}
+}
+
+func TestLimitsAreLongerOnASlowMachineAlone(t *testing.T) {
+	for slow, want := range map[float64]time.Duration{0: 10 * time.Second, 0.5: 10 * time.Second, 1: 10 * time.Second, 12: 2 * time.Minute} {
+		if got := newLab(Config{Slow: slow}).slowly(10 * time.Second); got != want {
+			t.Errorf("10 s on a machine that is %v times slower: got %s, want %s", slow, got, want)
+		}
+	}
+	if got := slowness(t.Context(), filepath.Join(t.TempDir(), "docker")); got != 1 {
+		t.Errorf("a program that is not there: got %v, want 1", got)
 	}
 }
