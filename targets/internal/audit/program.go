@@ -34,7 +34,9 @@ type Program struct {
 	Modules   []Module
 	// Unknown reports that the file does not say which modules are in it, and nobody else does.
 	Unknown bool
-	// packages are the functions whose code is in the file, by import path; nil where its table of functions cannot be read.
+	// Unread is why its table of functions cannot be read; empty where it was.
+	Unread string
+	// packages are the functions whose code is in the file, by import path; nil where the table cannot be read.
 	packages map[string]map[string]bool
 }
 
@@ -63,7 +65,8 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 	}
 	names, err := functions(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		p.Unread = err.Error()
+		return p, nil
 	}
 	p.packages = map[string]map[string]bool{}
 	for _, n := range names {

@@ -56,6 +56,14 @@ type Subject struct {
 	Raised      map[string][]stack.Raised // by component
 }
 
+// has reports whether some of the components are audited; none means all.
+func (sub *Subject) has(components []string) bool {
+	return len(components) == 0 || slices.ContainsFunc(components, func(n string) bool {
+		return slices.ContainsFunc(sub.Programs, func(p *Program) bool { return p.Component == n }) ||
+			slices.ContainsFunc(sub.Parts, func(p Part) bool { return p.Name == n })
+	})
+}
+
 // worst orders verdicts, the worst first.
 var worst = []string{Unstated, IsAffected, Fixed, NotAffected}
 
@@ -69,8 +77,8 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 		if p.Unknown {
 			r.Gaps = append(r.Gaps, p.File+": the modules of this file are not known; only Go's own library was looked at")
 		}
-		if p.packages == nil {
-			r.Gaps = append(r.Gaps, p.File+": which functions are in it cannot be read")
+		if p.Unread != "" {
+			r.Gaps = append(r.Gaps, p.File+": which functions are in it is not known: "+p.Unread)
 		}
 	}
 	for _, p := range sub.Parts {
@@ -84,7 +92,7 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 		r.add(&f, b, used)
 	}
 	for _, s := range b.Statements {
-		if !used[s] {
+		if !used[s] && sub.has(s.Components) {
 			r.Unneeded = append(r.Unneeded, fmt.Sprintf("%s:%d: %s: is known against nothing in the files any more: take the statement out",
 				b.File, s.line, strings.Join(s.Names(), " ")))
 		}

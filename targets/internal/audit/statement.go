@@ -2,6 +2,8 @@ package audit
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -73,6 +75,7 @@ type Evidence struct {
 // Book is the file with a stack's statements.
 type Book struct {
 	File       string
+	SHA256     string // of its content
 	Statements []*Statement
 }
 
@@ -123,7 +126,8 @@ func ParseStatements(data []byte, file string) (*Book, stack.Problems) {
 			}
 		}
 	}
-	return &Book{file, content.Statement}, sorted(p.all)
+	sum := sha256.Sum256(data)
+	return &Book{file, hex.EncodeToString(sum[:]), content.Statement}, sorted(p.all)
 }
 
 func sorted(ps stack.Problems) stack.Problems {

@@ -121,7 +121,11 @@ func (f *Forge) audit(opt AuditOptions) (*audit.Report, error) {
 	if err != nil {
 		return nil, fail(CodeOther, err)
 	}
-	table, book, err := f.stated(sub.Stack)
+	table, err := f.table()
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	book, err := f.book(sub.Stack)
 	if err != nil {
 		return nil, fail(CodeOther, err)
 	}
@@ -135,34 +139,58 @@ func (f *Forge) audit(opt AuditOptions) (*audit.Report, error) {
 // vexFile is the file with a stack's statements.
 func (f *Forge) vexFile(name string) string { return filepath.Join(f.store.Dir, name+".vex.toml") }
 
-// stated reads the table of what is no Go and a stack's statements. Either may be missing.
-func (f *Forge) stated(name string) (*audit.Table, *audit.Book, error) {
+// table reads the table of what is no Go, which may be missing.
+func (f *Forge) table() (*audit.Table, error) {
 	file := filepath.Join(f.store.Dir, cTable)
 	data, err := archive.ReadFile(file, maxTexts)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
+		return nil, err
 	}
 	table, ps := audit.ParseTable(data, f.rel(file))
-	file = f.vexFile(name)
-	if data, err = archive.ReadFile(file, maxTexts); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
+	if len(ps) > 0 {
+		return nil, ps
 	}
-	book, more := audit.ParseStatements(data, f.rel(file))
-	if ps = append(ps, more...); len(ps) > 0 {
-		return nil, nil, ps
+	return table, nil
+}
+
+// book reads a stack's statements, which may be missing.
+func (f *Forge) book(name string) (*audit.Book, error) {
+	file := f.vexFile(name)
+	data, err := archive.ReadFile(file, maxTexts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	return table, book, nil
+	book, ps := audit.ParseStatements(data, f.rel(file))
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return book, nil
+}
+
+// checked are the statements that go into a package: those whose components and evidence are the stack's.
+func (f *Forge) checked(book *audit.Book) ([]*audit.Statement, error) {
+	if len(book.Statements) == 0 {
+		return nil, nil
+	}
+	has, err := f.evidences()
+	if err != nil {
+		return nil, err
+	}
+	if ps := book.Check(has, nil, nil); len(ps) > 0 {
+		return nil, ps
+	}
+	return book.Statements, nil
 }
 
 // ownSubject is the stack's own files, or those of a directory under their names.
 func (f *Forge) ownSubject(bin string) (*audit.Subject, error) {
-	sub := &audit.Subject{Stack: f.Stack.Name, Arch: f.Stack.Target.Arch, Evidence: map[string]audit.Evidence{}, Raised: map[string][]stack.Raised{}}
+	sub := &audit.Subject{Stack: f.Stack.Name, Arch: f.Stack.Target.Arch, Raised: map[string][]stack.Raised{}}
+	var err error
+	if sub.Evidence, err = f.evidences(); err != nil {
+		return nil, err
+	}
 	for _, n := range f.built() {
 		c := f.Stack.Component[n]
-		var err error
-		if sub.Evidence[n], err = f.evidence(c); err != nil {
-			return nil, err
-		}
 		sub.Raised[n] = f.Stack.Raised(n)
 		if !recipe.UsesGo(n) {
 			sub.Parts = append(sub.Parts, audit.Part{Name: n, Version: c.Version})
@@ -223,6 +251,18 @@ func linkedModules(ms []pack.Module) []audit.Module {
 		all = append(all, x)
 	}
 	return all
+}
+
+// evidences are those of all components of the stack, whether or not they are built.
+func (f *Forge) evidences() (map[string]audit.Evidence, error) {
+	has := map[string]audit.Evidence{}
+	for n, c := range f.Stack.Component {
+		var err error
+		if has[n], err = f.evidence(c); err != nil {
+			return nil, err
+		}
+	}
+	return has, nil
 }
 
 // evidence is what a component has that statements may name.

@@ -63,6 +63,13 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
 	}
 	inputs = append(inputs, installer...)
+	book, err := f.book(f.Stack.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(book.Statements) > 0 {
+		inputs = append(inputs, graph.Input{Name: "statements of advisories", Value: book.SHA256})
+	}
 	return &graph.Node{
 		Name: packageNode, Needs: f.needs(packageNode), Inputs: inputs,
 		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
@@ -72,6 +79,9 @@ func (f *Forge) packNode(nodes []*graph.Node, found map[string]*input) (*graph.N
 				return made, err
 			}
 			if c.Installer, err = f.installer(ctx, found["dockerd"].found); err != nil {
+				return made, err
+			}
+			if c.Statements, err = f.checked(book); err != nil {
 				return made, err
 			}
 			if sign != nil {

@@ -332,6 +332,8 @@ type Read struct {
 	Modules  map[string]string // of the bill of materials: versions by name
 	// Linked are the modules of each file ("file:docker/dockerd"), by the bill of materials.
 	Linked map[string][]Module
+	// Stated is what is stated of advisories, by name and parts.
+	Stated map[string]string
 	Sums   Sums
 	// List and Signature are SHA256SUMS and its signature; the latter is nil without.
 	List, Signature []byte
@@ -395,7 +397,7 @@ func ReadPackage(file string) (*Read, []string, error) {
 			}
 		}
 	}
-	r.Linked = linkedBy(&bill)
+	r.Linked, r.Stated = linkedBy(&bill), statedIn(&bill)
 	for _, f := range r.Manifest.Files {
 		switch {
 		case f.Link == "" && r.Sums[f.Name] != f.SHA256:

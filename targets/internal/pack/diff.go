@@ -77,6 +77,9 @@ func Diff(a, b *Read) []Change {
 	for _, d := range both(a.Modules, b.Modules) {
 		add("module", d.name, d.was, d.is)
 	}
+	for _, d := range both(a.Stated, b.Stated) {
+		add("advisory", d.name, d.was, d.is)
+	}
 	for _, f := range x.Features {
 		if !slices.Contains(y.Features, f) {
 			add("feature", f, "there", "")
@@ -103,7 +106,7 @@ func Diff(a, b *Read) []Change {
 		add("file", d.name, d.was, d.is)
 	}
 	for _, d := range both(a.Sums, b.Sums) { // the installer's, licence texts
-		if !made[d.name] && d.name != ManifestName && d.name != SBOMName {
+		if !made[d.name] && d.name != ManifestName && d.name != SBOMName && d.name != VEXName {
 			add("file", d.name, short(d.was), short(d.is))
 		}
 	}

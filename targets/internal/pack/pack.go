@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/audit"
 	"drydock/targets/internal/stack"
 )
 
@@ -57,6 +58,8 @@ type Contents struct {
 	Packages map[string]string `json:"-"`
 	// GoTexts are Go's own licence texts by its release.
 	GoTexts map[string][]string `json:"-"`
+	// Statements are what is stated of advisories.
+	Statements []*audit.Statement `json:"-"`
 	// Sign signs SHA256SUMS; nil without a key.
 	Sign func(list []byte) []byte `json:"-"`
 }
@@ -185,6 +188,13 @@ func Write(file, relink string, c *Contents) error {
 	manifest, err := encode(c)
 	if err != nil {
 		return err
+	}
+	vex, err := b.vex(c)
+	if err != nil {
+		return err
+	}
+	if vex != nil {
+		es = append(es, archive.Entry{Name: VEXName, Data: vex, Mode: 0o644})
 	}
 	es = append(es, archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644}, archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
 	sums, err := sumsOf(es)

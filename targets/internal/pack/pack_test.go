@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime/debug"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/audit"
 	"drydock/targets/internal/stack"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
@@ -585,4 +587,67 @@ func withoutFips(t *testing.T, data []byte) []byte {
 		clear(data[s.Offset : s.Offset+s.Size])
 	}
 	return data
+}
+
+// What is stated of advisories is in the bill, and in a document of OpenVEX with all that its specification asks for.
+func TestStatementsAreInThePackage(t *testing.T) {
+	t.Parallel()
+	c := sample(t)
+	info, err := buildinfo.ReadFile(c.Files[0].Entry.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := info.Deps[0].Path
+	c.Statements = []*audit.Statement{
+		{ID: []string{"GO-2026-9001 CVE-2026-9001"}, Components: []string{"runc"}, Module: module, Status: audit.NotAffected,
+			Justification: "vulnerable_code_not_in_execute_path", Reason: "nobody calls it"},
+		{ID: []string{"CVE-2026-9002", "CVE-2026-9003"}, Status: audit.IsAffected, Action: "do not", Reason: "it is there"},
+		{ID: []string{"CVE-2026-9004"}, Components: []string{"dbus"}, Status: audit.Fixed, Reason: "not in this package"},
+	}
+	file, _, got := write(t, c)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(got[SBOMName]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema(t).Validate(doc); err != nil {
+		t.Errorf("%s: %v", SBOMName, err)
+	}
+	var vex map[string]any
+	if err := json.Unmarshal(got[VEXName], &vex); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"@context", "@id", "author", "timestamp", "version", "statements"} {
+		if vex[key] == nil {
+			t.Errorf("no %s: %s", key, got[VEXName])
+		}
+	}
+	statements := vex["statements"].([]any)
+	if len(statements) != 3 {
+		t.Fatalf("got %d statements, want 3: %s", len(statements), got[VEXName])
+	}
+	first := statements[0].(map[string]any)
+	want := map[string]any{
+		"vulnerability": map[string]any{"name": "GO-2026-9001", "aliases": []any{"CVE-2026-9001"}},
+		"products": []any{map[string]any{"@id": "pkg:github/opencontainers/runc@v1.1.15", "subcomponents": []any{
+			map[string]any{"@id": "pkg:golang/" + module + "@" + info.Deps[0].Version}}}},
+		"status": "not_affected", "justification": "vulnerable_code_not_in_execute_path", "impact_statement": "nobody calls it",
+	}
+	if !reflect.DeepEqual(first, want) {
+		t.Errorf("got %v, want %v", first, want)
+	}
+	for _, x := range statements {
+		if x := x.(map[string]any); x["status"] == "affected" && x["action_statement"] == nil {
+			t.Errorf("affected, and no action: %v", x)
+		}
+	}
+	r, problems, err := ReadPackage(file)
+	if err != nil || problems != nil {
+		t.Fatal(err, problems)
+	}
+	if got := r.Stated["GO-2026-9001 in runc, "+module]; got != "not_affected code_not_reachable" {
+		t.Errorf("got %q in %v", got, r.Stated)
+	}
+	if all := Diff(&Read{}, r); !slices.Contains(all, Change{"advisory", "GO-2026-9001 in runc, " + module, "", "not_affected code_not_reachable"}) {
+		t.Errorf("no advisory in the difference: %v", all)
+	}
 }

@@ -317,6 +317,7 @@ func (b *billOf) encode(c *Contents, root string) ([]byte, error) {
 	}
 	slices.SortFunc(deps, func(x, y cdx.Dependency) int { return strings.Compare(x.Ref, y.Ref) })
 	doc.Dependencies = &deps
+	doc.Vulnerabilities = b.advisories(c)
 	write := func() ([]byte, error) {
 		var out bytes.Buffer
 		e := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON)
