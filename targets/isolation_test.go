@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -107,8 +108,15 @@ func kept(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// unusedLimit is RLIMIT_MSGQUEUE, the bytes of POSIX message queues, and silent a value of it that says something.
+const (
+	unusedLimit = unix.RLIMIT_MSGQUEUE
+	silent      = 4242
+)
+
 // play is this test's own program as another: "as UID COMMAND…" is a command of another user's, "refusing CALL
-// COMMAND…" is one whose kernel refuses a system call.
+// COMMAND…" is one whose kernel refuses a system call, "silent - COMMAND…" one whose limit says so to its programs, and
+// "hearing - COMMAND…" one that a hang-up reaches, though who started the tests may ignore it, as nohup(1) does.
 func play(args []string) {
 	runtime.LockOSThread()
 	var err error
@@ -116,6 +124,13 @@ func play(args []string) {
 	case "as":
 		uid, _ := strconv.Atoi(args[1])
 		err = errors.Join(unix.Setgroups(nil), unix.Setresgid(uid, uid, uid), unix.Setresuid(uid, uid, uid))
+	case "silent":
+		err = unix.Setrlimit(unusedLimit, &unix.Rlimit{Cur: silent, Max: unix.RLIM_INFINITY})
+		if err != nil {
+			err = unix.Setrlimit(unusedLimit, &unix.Rlimit{Cur: silent, Max: silent})
+		}
+	case "hearing":
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // which another program then does not, nor ignores it
 	case "refusing":
 		nr := map[string]uint32{"mount": unix.SYS_MOUNT, "pivot_root": unix.SYS_PIVOT_ROOT, "seccomp": unix.SYS_PRCTL, "clone": unix.SYS_CLONE}[args[1]]
 		err = refuse(nr, args[1])

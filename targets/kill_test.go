@@ -1,14 +1,11 @@
 package targets
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,143 +19,14 @@ import (
 	"drydock/targets/internal/testlong"
 )
 
-// fakeRepo is a repository with fake upstreams, its sources fetched, and the environment that makes the runner work
-// on it. The Go cache is shared by all that a test makes.
-type fakeRepo struct {
-	root string
-	env  []string
-}
-
-func newFakeRepo(t *testing.T, edit func(component string, files map[string]string)) *fakeRepo {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("builds made-up stacks")
-	}
-	r := &fakeRepo{t.TempDir(), nil}
-	if err := r.fetch(t.TempDir(), edit); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// fetch makes the repository and fetches its sources, which are served from a directory meanwhile.
-func (r *fakeRepo) fetch(served string, edit func(component string, files map[string]string)) error {
-	srv := httptest.NewServer(http.FileServer(http.Dir(served)))
-	defer srv.Close()
-	s, l, err := writeFakes(served, srv.URL, edit)
-	if err != nil {
-		return err
-	}
-	for _, d := range []string{"vendor-sources", "patches", "build"} {
-		if err := os.MkdirAll(filepath.Join(r.root, d), 0o755); err != nil {
-			return err
-		}
-	}
-	for name, data := range map[string]string{"mage": "", "vendor-sources/fake.toml": s, "vendor-sources/fake.lock": l} {
-		if err := os.WriteFile(filepath.Join(r.root, name), []byte(data), 0o644); err != nil {
-			return err
-		}
-	}
-	if err := os.Symlink(goCache, filepath.Join(r.root, "build/cache")); err != nil {
-		return err
-	}
-	r.env = append(os.Environ(), "DRYDOCK_ROOT="+r.root, "STACK=fake")
-	return r.run("fetch")
-}
-
-func (r *fakeRepo) run(args ...string) error {
-	cmd, out := r.command(args...)
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%v: %w\n%s", args, err, out)
-	}
-	return nil
-}
-
-func (r *fakeRepo) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	var out bytes.Buffer
-	cmd := exec.Command(runner, args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = r.env, "/", &out, &out
-	cmd.WaitDelay = 10 * time.Second
-	return cmd, &out
-}
-
-func (r *fakeRepo) must(t *testing.T, args ...string) string {
-	t.Helper()
-	cmd, out := r.command(args...)
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, out)
-	}
-	return out.String()
-}
-
-// outputs are the digests of all that was published, by name.
-func (r *fakeRepo) outputs(t *testing.T) map[string]string {
-	t.Helper()
-	sums := map[string]string{}
-	dir := filepath.Join(r.root, "output/fake")
-	for _, pattern := range []string{"bin/*", "*.tar.gz*"} {
-		files, _ := filepath.Glob(filepath.Join(dir, pattern))
-		for _, f := range files {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rel, _ := filepath.Rel(dir, f)
-			sums[rel] = fmt.Sprintf("%x", sha256.Sum256(data))
-		}
-	}
-	return sums
-}
-
-// orphans are the processes that work below the repository, but for this test's own.
-func (r *fakeRepo) orphans() (found []string) {
-	procs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, p := range procs {
-		cwd, err := os.Readlink(p + "/cwd")
-		if err == nil && strings.HasPrefix(cwd, r.root+"/") {
-			line, _ := os.ReadFile(p + "/cmdline")
-			found = append(found, filepath.Base(p)+" "+strings.ReplaceAll(string(line), "\x00", " "))
-		}
-	}
-	return found
-}
-
-// gone waits until nothing of a killed run is left.
-func (r *fakeRepo) gone(t *testing.T, kill int) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		left := r.orphans()
-		if len(left) == 0 {
+// variant makes fakes say another word: those components, or all.
+func variant(word string, components ...string) func(string, map[string]string) {
+	return func(c string, files map[string]string) {
+		if len(components) > 0 && !slices.Contains(components, c) {
 			return
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("kill %d: still running: %s", kill, strings.Join(left, "; "))
-		}
-	}
-}
-
-// take gives a repository the sources of another.
-func (r *fakeRepo) take(t *testing.T, of *fakeRepo) {
-	t.Helper()
-	for _, pattern := range []string{"*.tar.gz", "fake.toml", "fake.lock"} {
-		files, _ := filepath.Glob(filepath.Join(of.root, "vendor-sources", pattern))
-		for _, f := range files {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(r.root, "vendor-sources", filepath.Base(f)), data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
-// variant makes every fake say another word.
-func variant(word string) func(string, map[string]string) {
-	return func(c string, files map[string]string) {
 		for n, data := range files {
-			files[n] = strings.ReplaceAll(data, `fmt.Println("`, `fmt.Println("`+word+`", "`)
+			files[n] = strings.ReplaceAll(data, `[]byte("`, `[]byte("`+word+` `)
 		}
 		if f, ok := files["src/tini.c"]; ok {
 			files["src/tini.c"] = strings.Replace(f, `printf("`, `printf("`+word+` `, 1)
@@ -195,32 +63,33 @@ func kills(t *testing.T, few int) int {
 // TestAKilledRunIsMadeGoodByTheNext kills the runner with SIGKILL at random times. Whatever the moment, nothing is
 // left running, every file in bin/ is whole and belongs to one of the two builds that are going on (a component's
 // files to the same), and the next run ends with the very bytes of an undisturbed build.
-func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) { killedRuns(t, kills(t, 2)) }
+func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
+	t.Parallel()
+	killedRuns(t, kills(t, 2), "tini", "containerd")
+}
 
 func TestLongAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	testlong.Skip(t)
 	killedRuns(t, kills(t, 12))
 }
 
-func killedRuns(t *testing.T, n int) {
-	a, b := newFakeRepo(t, variant("first")), newFakeRepo(t, variant("second"))
-	a.must(t, "all")
-	b.must(t, "all")
-	pristine := []map[string]string{a.outputs(t), b.outputs(t)}
-	for n := range pristine[0] {
-		if strings.HasPrefix(n, "bin/") && n != "bin/runc" && pristine[0][n] == pristine[1][n] {
-			t.Fatalf("%s is the same in both variants: the test would show nothing", n)
-		}
-	}
-
+// killedRuns kills n runs. Those components differ between the two builds, or all do.
+func killedRuns(t *testing.T, n int, components ...string) {
+	a, b := newFakeRepo(t, nil), newFakeRepo(t, variant("another", components...))
 	// One repository that goes back and forth between the two sets of sources.
-	r := newFakeRepo(t, variant("first"))
-	r.must(t, "all")
+	r := newBuiltRepo(t, nil)
+	pristine := []map[string]string{r.outputs(t), nil}
 	// How long a warm rebuild takes bounds the moments worth trying.
 	r.take(t, b)
 	start := time.Now()
 	r.must(t, "all")
 	whole := time.Since(start)
+	pristine[1] = r.outputs(t)
+	for _, n := range []string{"bin/docker-init", "bin/containerd", "bin/ctr", "bin/containerd-shim-runc-v2"} {
+		if pristine[0][n] == pristine[1][n] {
+			t.Fatalf("%s is the same in both variants: the test would show nothing", n)
+		}
+	}
 
 	seed := uint64(time.Now().UnixNano())
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -268,41 +137,32 @@ func killedRuns(t *testing.T, n int) {
 	}
 }
 
-// TestASignalWhileThePackageIsExaminedStopsTheRun has a docker that takes long to say its version, which is asked for when the
-// package is ready.
+// TestASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its version, which is
+// done when the package is ready. Where it runs it sees nothing of this machine; a limit that nobody else uses is handed down.
 func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
-	r := newFakeRepo(t, func(component string, files map[string]string) {
+	t.Parallel()
+	r := newBuiltRepo(t, func(component string, files map[string]string) {
 		if component == "docker-cli" {
 			main := files["cmd/docker/main.go"]
-			files["cmd/docker/main.go"] = strings.Replace(strings.Replace(main, "import (", "import (\n\t\"time\"\n", 1), "func main() {", "func main() {\n\ttime.Sleep(3 * time.Second)\n", 1)
+			files["cmd/docker/main.go"] = strings.Replace(main, "func main() {", fmt.Sprintf(
+				"func main() {\n\tvar l syscall.Rlimit\n\tfor syscall.Getrlimit(%d, &l); l.Cur == %d; {\n\t\tsyscall.Pause()\n\t}\n", unusedLimit, silent), 1)
 		}
 	})
 	r.must(t, "docker")
-	cmd, out := r.command("all")
-	pipe, err := os.Create(filepath.Join(r.root, "said"))
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pipe.Close()
-	cmd.Stdout, cmd.Stderr = pipe, pipe
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := func() string { data, _ := os.ReadFile(pipe.Name()); return string(data) }
-	for deadline := time.Now().Add(3 * time.Minute); !strings.Contains(said(), "drydock: fake: built"); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no package: %s", said())
-		}
-		if strings.Contains(said(), "built     package") { // it is examined now
-			break
-		}
-	}
-	time.Sleep(300 * time.Millisecond)
-	start := time.Now()
-	cmd.Process.Signal(syscall.SIGTERM)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(said(), "STOPPED: stopped by a signal") || time.Since(start) > 10*time.Second {
-		t.Errorf("got exit code %d after %v, want 130 and that it was stopped\n%s%s", code, time.Since(start), said(), out)
+	all := r.start(t, nil, self, "silent", "-", runner, "all")
+	until(t, "the package is examined", func() bool {
+		return strings.Contains(all.said(), "built     package") && runs(func(argv []string) bool {
+			return len(argv) == 2 && strings.HasPrefix(argv[0], r.root) && filepath.Base(argv[0]) == "docker" && argv[1] == "--version"
+		})
+	})
+	all.Process.Signal(syscall.SIGTERM)
+	all.Wait()
+	if code := all.ProcessState.ExitCode(); code != 130 || !strings.Contains(all.said(), "STOPPED: stopped by a signal") {
+		t.Errorf("got exit code %d, want 130 and that it was stopped\n%s", code, all.said())
 	}
 	if out := r.must(t, "all"); !strings.Contains(out, "latest    26.1.5-") {
 		t.Errorf("the next run did not examine the package: %s", out)
@@ -323,16 +183,11 @@ func TestASignalEndsARunThatReadsWhatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	var w *os.File
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // until it is being read
+	until(t, "it reads "+pipe, func() (ok bool) {
 		var err error
-		if w, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			cmd.Process.Kill()
-			t.Fatalf("nothing reads %s: %v", pipe, err)
-		}
-	}
+		w, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err == nil
+	})
 	defer w.Close()
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
@@ -341,70 +196,76 @@ func TestASignalEndsARunThatReadsWhatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree: those that wait do, and all end right.
+// TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree, and one that does not wait when the first of
+// them builds and the others wait: all of these end right. What is built first takes until all of that has happened.
 func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
-	r := newFakeRepo(t, nil)
-	type run struct {
-		cmd *exec.Cmd
-		out *bytes.Buffer
-	}
-	var runs []run
-	for _, args := range [][]string{{"all", "-wait"}, {"all", "-wait"}, {"docker", "-wait"}, {"all"}} {
-		cmd, out := r.command(args...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+	t.Parallel()
+	event := t.TempDir()
+	r := newFakeRepo(t, func(component string, files map[string]string) {
+		if component == "libseccomp" {
+			files["configure"] += "until test -e " + event + "/go; do sleep 0.1; done\n"
 		}
-		runs = append(runs, run{cmd, out})
+	})
+	env := []string{"TOOLS=" + event} // a directory that build steps may read
+	var all []*started
+	for _, command := range []string{"runc", "runc", "libseccomp"} {
+		all = append(all, r.start(t, env, runner, command, "-wait"))
 	}
-	built, waited, refused := 0, 0, 0
-	for _, x := range runs {
-		err := x.cmd.Wait()
-		text := x.out.String()
-		built += strings.Count(text, "built     ")
-		if strings.Contains(text, "waiting   for ") {
-			waited++
+	say := func(what string) (n int) {
+		for _, s := range all {
+			n += strings.Count(s.said(), what)
 		}
-		if err != nil {
-			if x.cmd.ProcessState.ExitCode() != 6 || !strings.Contains(text, "another run holds this stack") {
-				t.Errorf("%v: %v\n%s", x.cmd.Args, err, text)
-			}
-			refused++
+		return n
+	}
+	until(t, "one builds, and two wait", func() bool { return say("build     libseccomp") == 1 && say("waiting   for ") == 2 })
+	refused := r.start(t, env, runner, "tini")
+	if refused.Wait(); refused.ProcessState.ExitCode() != 6 || !strings.Contains(refused.said(), "another run holds this stack") {
+		t.Errorf("one that does not wait: got exit code %d\n%s", refused.ProcessState.ExitCode(), refused.said())
+	}
+	if err := os.WriteFile(filepath.Join(event, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		if err := s.Wait(); err != nil {
+			t.Errorf("%v: %v\n%s", s.Args, err, s.said())
 		}
 	}
-	if built != 7 {
-		t.Errorf("built %d components, want each of 7 once", built)
+	if built := say("built     "); built != 2 {
+		t.Errorf("built %d components, want each of 2 once", built)
 	}
-	if refused > 1 {
-		t.Errorf("%d runs were refused, want at most the one that did not wait", refused)
-	}
-	if waited < 2 {
-		t.Errorf("%d runs waited, want 2 or more", waited)
-	}
-	if n := len(r.outputs(t)); n != 11 {
-		t.Errorf("%d outputs, want 8 files, the package, its checksum and its objects", n)
+	if n := len(r.outputs(t)); n != 1 {
+		t.Errorf("%d outputs, want one", n)
 	}
 }
 
 // TestAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs of ever other sizes: when it fails, it says why, and
 // what was published before stays; with room again, the next run is right.
-func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) { fullDisk(t, 40, 900) }
+func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
+	t.Parallel()
+	fullDisk(t, []int{40, 900}, "tini", "containerd")
+}
 
 func TestLongAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	testlong.Skip(t)
-	fullDisk(t, 40, 200, 600, 900, 1500, 2500, 4000, 8000)
+	fullDisk(t, []int{40, 200, 600, 900, 1500, 2500, 4000, 8000})
 }
 
-func fullDisk(t *testing.T, sizes ...int) {
+// fullDisk builds with each of those sizes, in kB: those components, or all.
+func fullDisk(t *testing.T, sizes []int, components ...string) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}
-	r := newFakeRepo(t, nil)
-	r.must(t, "all")
+	r := newBuiltRepo(t, nil)
 	want := r.outputs(t)
 	full := 0
 	for _, kb := range sizes {
-		// Everything is stale, and the place that the work and the new outputs go to is small.
-		os.RemoveAll(filepath.Join(r.root, "build/fake/record"))
+		// They are stale, and the place that the work and the new outputs go to is small.
+		if components == nil {
+			os.RemoveAll(filepath.Join(r.root, "build/fake/record"))
+		}
+		for _, c := range components {
+			os.Remove(filepath.Join(r.root, "build/fake/record", c+".json"))
+		}
 		script := fmt.Sprintf("mount -t tmpfs -o size=%dk none %[2]s/build/fake/work && mount -t tmpfs -o size=%[1]dk none %[2]s/build/fake/store && exec %[3]s all", kb, r.root, runner)
 		for _, d := range []string{"work", "store"} {
 			os.MkdirAll(filepath.Join(r.root, "build/fake", d), 0o755)
