@@ -28,7 +28,10 @@ func writeCpio(w io.Writer, es []archive.Entry) error {
 			return fmt.Errorf("%s: %d bytes: more than a file in an initramfs can have", name, size)
 		}
 		ino++
-		fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", ino, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0)
+		b.WriteString("070701")
+		for _, field := range []int64{int64(ino), int64(mode), 0, 0, 1, 0, size, 0, 0, 0, 0, int64(len(name) + 1), 0} {
+			fmt.Fprintf(b, "%08x", field)
+		}
 		pad := func(n int64) { b.Write(make([]byte, -n&3)) }
 		b.WriteString(name + "\x00")
 		pad(110 + int64(len(name)) + 1)

@@ -23,7 +23,7 @@ type Contents struct {
 	To      string // a later package; empty without
 }
 
-// ttys are where the machine's end of the serial lines is.
+// resultLine is the machine's end of the serial line that brings its rows.
 const resultLine = "/dev/ttyS1"
 
 // image is the first root of the machine: what loads the modules, and below tree what becomes its root. It is the same for
@@ -33,7 +33,7 @@ func image(k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	var order1 strings.Builder
+	var inOrder strings.Builder
 	var es []archive.Entry
 	add := func(name string, mode uint32, data []byte) {
 		e := archive.Entry{Name: name, Data: data, Mode: 0o644}
@@ -44,10 +44,11 @@ func image(k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
 	}
 	for _, m := range modules {
 		add("modules/"+m.name+".ko", 0o644, m.data)
-		fmt.Fprintf(&order1, "%s.ko\n", m.name)
+		fmt.Fprintf(&inOrder, "%s.ko\n", m.name)
 	}
-	add("modules/order", 0o644, []byte(order1.String()))
-	for name, at := range map[string]string{"init": "init", "boot": "tree/etc/boot", "rc": "tree/etc/rc", "update-rc.d": "tree/usr/sbin/update-rc.d", "inittab": "tree/etc/inittab"} {
+	add("modules/order", 0o644, []byte(inOrder.String()))
+	for name, at := range map[string]string{"init": "init", "boot": "tree/etc/boot", "rc": "tree/etc/rc",
+		"update-rc.d": "tree/usr/sbin/update-rc.d", "inittab": "tree/etc/inittab"} {
 		data, err := files.ReadFile("files/" + name)
 		if err != nil {
 			return nil, err
@@ -77,7 +78,8 @@ func image(k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
 	file("tree/srv/package.tar.gz", c.Package, 0o644)
 	file("tree/srv/to.tar.gz", c.To, 0o644)
 	file("tree/boot/config-"+k.Release, k.Config, 0o644)
-	for name, to := range map[string]string{"bin/sh": "busybox", "tree/bin/sh": "busybox", "tree/sbin/init": "../bin/busybox", "tree/srv/drydock-boot": "runner"} {
+	for name, to := range map[string]string{"bin/sh": "busybox", "tree/bin/sh": "busybox", "tree/sbin/init": "../bin/busybox",
+		"tree/srv/" + insideName: "runner"} {
 		es = append(es, archive.Entry{Name: name, Link: to})
 	}
 	return es, nil

@@ -221,11 +221,11 @@ func (g *guest) container() (string, error) {
 	if said, err := g.run("sh", "-c", "tar -C /srv -cf - guest | docker import - guest"); err != nil {
 		return said, err
 	}
-	if said, err := g.run("docker", "run", "--rm", "-v", "keep:/data", "guest", "/guest", "write", "/data/file", "kept by a volume"); err != nil {
-		return said, err
-	}
-	if said, err := g.run("docker", "run", "-d", "--name", "server", "--restart=always", "-p", "8080:7000", "guest", "/guest", "listen", "7000"); err != nil {
-		return said, err
+	for _, line := range []string{"run --rm -v keep:/data guest /guest write /data/file kept by a volume",
+		"run -d --name server --restart=always -p 8080:7000 guest /guest listen 7000"} {
+		if said, err := g.run(append([]string{"docker"}, strings.Fields(line)...)...); err != nil {
+			return said, err
+		}
 	}
 	return g.version()
 }
@@ -279,15 +279,18 @@ func (g *guest) smoke() bool {
 		return fatal(err)
 	}
 	const current = "/usr/local/libexec/drydock/current/"
-	if said, err := g.run("sh", "-c", "cp -al "+current+"docker/* /srv/bin/ && { [ ! -d "+current+"iptables ] || cp -al "+current+"iptables/* /srv/bin/; } && cp /srv/guest /srv/work/guest"); err != nil {
+	said, err := g.run("sh", "-c", "cp -al "+current+"docker/* /srv/bin/ && cp /srv/guest /srv/work/guest && "+
+		"if [ -d "+current+"iptables ]; then cp -al "+current+"iptables/* /srv/bin/; fi")
+	if err != nil {
 		return fatal(errors.New(said))
 	}
 	if !isThere("/srv/bin/iptables") {
 		c.Network = nil
 		c.NoNetwork = "the package has no iptables"
 	}
-	c.Files = slices.DeleteFunc(slices.Clone(c.Files), func(name string) bool { return strings.HasPrefix(name, "dbus-") })
-	_, err := smoke.Run(context.Background(), c, func(r smoke.Result) { g.say(message{Row: &r}) })
+	bus := func(name string) bool { return strings.HasPrefix(name, "dbus-") } // is not installed
+	c.Files = slices.DeleteFunc(slices.Clone(c.Files), bus)
+	_, err = smoke.Run(context.Background(), c, func(r smoke.Result) { g.say(message{Row: &r}) })
 	if err != nil {
 		return fatal(err)
 	}

@@ -74,7 +74,11 @@ func Unpacked(dir string) (Kernel, error) {
 
 // Own is a kernel from files: its image, and where they are named the directory of its modules and its configuration.
 func Own(image, modules, config string) (Kernel, error) {
+	image, err := filepath.Abs(image)
 	k := Kernel{Image: image, Modules: modules, Config: config}
+	if err != nil {
+		return k, err
+	}
 	for _, f := range []string{modules, config} {
 		if f == "" {
 			continue

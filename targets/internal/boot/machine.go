@@ -61,8 +61,9 @@ func Accelerator(ctx context.Context, work string) (string, error) {
 	defer os.Remove(disk)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	err := run.Cmd{Argv: []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host", "-m", "64",
-		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "format=raw,file=" + disk}, Dir: work, Env: env()}.Run(ctx)
+	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host",
+		"-m", "64", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "format=raw,file=" + disk}
+	err := run.Cmd{Argv: argv, Dir: work, Env: env()}.Run(ctx)
 	if e := (*run.Error)(nil); errors.As(err, &e) && e.Code == 0x10<<1|1 {
 		return "kvm", nil
 	}
@@ -81,9 +82,10 @@ func (m Machine) argv(initrd string) []string {
 	if m.Initramfs {
 		line += " drydock.root=initramfs"
 	}
-	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", "-accel", m.Accelerator, "-cpu", cpu,
+	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-machine", "pc", "-accel", m.Accelerator, "-cpu", cpu,
 		"-smp", "2", "-m", strconv.Itoa(m.Memory), "-kernel", m.Kernel.Image, "-initrd", initrd, "-append", line,
-		"-serial", "file:" + filepath.Join(m.Work, "console.log"), "-serial", "stdio", "-device", "virtio-rng-pci", "-pidfile", m.pidFile()}
+		"-serial", "file:" + m.console(), "-serial", "stdio", "-device", "virtio-rng-pci", "-pidfile", m.pidFile()}
 	if m.Disk != "" {
 		argv = append(argv, "-drive", "if=virtio,format=raw,file="+m.Disk)
 	}
@@ -93,7 +95,8 @@ func (m Machine) argv(initrd string) []string {
 // NewDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to.
 func NewDisk(ctx context.Context, file string, mb int) error {
 	// What the ext4 of Linux 3.10 knows, whatever the mke2fs here would choose.
-	const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize"
+	const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file," +
+		"dir_nlink,extra_isize"
 	argv := []string{"mke2fs", "-q", "-F", "-t", "ext4", "-O", features, file, strconv.Itoa(mb) + "M"}
 	e := env()
 	e[0] += ":/usr/sbin:/sbin"
@@ -118,14 +121,22 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 		return err
 	}
 	defer os.Remove(initrd)
-	off, cancel := context.WithCancel(ctx)
-	defer cancel()
+	off, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := fmt.Errorf("the machine said nothing for %s", silence)
+	alive := time.AfterFunc(silence, func() { cancel(silent) })
+	defer alive.Stop()
 	var cut atomic.Bool
-	in := &reports{each: each, done: func() { time.AfterFunc(offGrace, cancel) }, begins: func(step string) {
-		if step == m.CutIn {
-			time.AfterFunc(m.CutAfter, func() { cut.Store(m.kill() == nil) })
-		}
-	}}
+	in := &reports{
+		each: func(r smoke.Result) { alive.Reset(silence); each(r) },
+		done: func() { time.AfterFunc(offGrace, func() { cancel(nil) }) },
+		begins: func(step string) {
+			alive.Reset(silence)
+			if step == m.CutIn {
+				time.AfterFunc(m.CutAfter, func() { cut.Store(m.kill() == nil) })
+			}
+		},
+	}
 	err = run.Cmd{Argv: m.argv(initrd), Dir: m.Work, Env: env(), Out: in}.Run(off)
 	switch {
 	case cut.Load():
@@ -137,9 +148,15 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 	case in.failure != "":
 		return errors.New(in.failure)
 	default:
-		return fmt.Errorf("the machine ended before its last row: %w: see %s", errors.Join(err, errors.New(in.last())), filepath.Join(m.Work, "console.log"))
+		return fmt.Errorf("the machine ended before its last row: %w: see %s", errors.Join(err, errors.New(in.last())), m.console())
 	}
 }
+
+// silence is how long a machine may take for one row, and offGrace for switching itself off.
+const (
+	silence  = time.Hour
+	offGrace = 5 * time.Minute
+)
 
 // kill takes the machine's power away: nothing in it can be written any more.
 func (m Machine) kill() error {
@@ -154,10 +171,8 @@ func (m Machine) kill() error {
 	return syscall.Kill(pid, syscall.SIGKILL)
 }
 
+func (m Machine) console() string { return filepath.Join(m.Work, "console.log") }
 func (m Machine) pidFile() string { return filepath.Join(m.Work, "machine.pid") }
-
-// offGrace is how long a machine may take to switch itself off.
-const offGrace = 5 * time.Minute
 
 // reports takes apart what comes from the machine's second serial line: a line of JSON each. What qemu itself says is kept.
 type reports struct {

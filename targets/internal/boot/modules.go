@@ -42,6 +42,9 @@ func loadable(dir string, names []string) ([]module, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: no modules (*.ko) below it: want the kernel's lib/modules/<release>", dir)
+	}
 	var order []module
 	state := map[string]int{} // 1: what it needs is looked at; 2: it is in the order
 	var visit func(name string) error

@@ -150,9 +150,10 @@ func (f *Forge) bootLife(ctx context.Context, m boot.Machine, each func(smoke.Re
 	if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
 		return err
 	}
-	for _, steps := range [][]string{{"machine", "install", "start", "container"}, {"kept", "upgrade", "version", "rollback", "version"}, {"kept", "stop", "uninstall"}} {
-		ok := true
-		if err := m.Start(ctx, boot.Order{Steps: steps}, func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }); err != nil || !ok {
+	ok := true
+	passed := func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }
+	for _, steps := range []string{"machine install start container", "kept upgrade version rollback version", "kept stop uninstall"} {
+		if err := m.Start(ctx, boot.Order{Steps: strings.Fields(steps)}, passed); err != nil || !ok {
 			return err
 		}
 	}
@@ -292,7 +293,8 @@ func (f *Forge) writeKernels() error {
 		reports = append(reports, r)
 	}
 	file := filepath.Join(f.Root, "docs/kernels.md")
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, kernelsText(reports)); return err }); err != nil {
+	err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, kernelsText(reports)); return err })
+	if err != nil {
 		return err
 	}
 	f.UI.Line("wrote %s", f.rel(file))
@@ -301,20 +303,22 @@ func (f *Forge) writeKernels() error {
 
 // kernelsText is docs/kernels.md.
 func kernelsText(reports []*bootReport) string {
-	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine with busybox and a SysV init; the package was installed by its\n" +
-		"own `install.sh`, its service was started and used, and the smoke test ran on the installed files.\n\n" +
+	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine with busybox and a SysV init;\n" +
+		"the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
+		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
 		"| kernel | control groups | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
 	var why []string
 	for _, r := range reports {
 		n := map[string]int{}
+		took := ui.Duration(time.Duration(r.Seconds * float64(time.Second)))
 		for _, c := range r.Checks {
 			n[c.Verdict]++
 			if c.Verdict != smoke.Passed {
-				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
+				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup+r.What, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
 			}
 		}
-		text += fmt.Sprintf("| %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+r.What, r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped],
-			n[smoke.Failed], ui.Duration(time.Duration(r.Seconds*float64(time.Second))), r.Accelerator, r.Date)
+		text += fmt.Sprintf("| %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "), r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped],
+			n[smoke.Failed], took, r.Accelerator, r.Date)
 	}
 	if why != nil {
 		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "\n") + "\n"
@@ -324,7 +328,7 @@ func kernelsText(reports []*bootReport) string {
 
 Copy it from the host that the package is for, with its modules and its configuration, and boot it here:
 
-    ./mage boot -image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
+    ./mage boot -kernel-image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
 
 Modules may be plain or compressed by gzip or xz. The configuration is what the installer checks. ` + "`-cgroup=v1`, `v2`, `hybrid` or `none`" + ` says what is
 mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" + ` names a later package: then upgrade, rollback and uninstall are tried, with reboots.
