@@ -48,8 +48,9 @@ func Audit(ctx context.Context,
 	json *bool, // for machines
 	open *bool, // list only those of which nothing is stated
 	draft *bool, // print statements for those, to be completed
+	write *bool, // make docs/advisories.md of it
 ) error {
-	return forge.Audit(ctx, forge.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open), Draft: on(draft)})
+	return forge.Audit(ctx, forge.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open), Draft: on(draft), Write: on(write)})
 }
 
 // Smoke starts the built stack and uses it, check by check.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -43,7 +44,12 @@ func Audit(ctx context.Context, opt AuditOptions) error {
 		if err = errors.Join(err, f.store.Digests.Save()); err != nil {
 			return err
 		}
-		if err := f.showAudit(r, opt); err != nil {
+		if opt.Write {
+			err = f.writeAudit(r)
+		} else {
+			err = f.showAudit(r, opt)
+		}
+		if err != nil {
 			return err
 		}
 		if r.Open > 0 {
@@ -54,7 +60,22 @@ func Audit(ctx context.Context, opt AuditOptions) error {
 	})
 }
 
-// showAudit prints a report, or writes what is made of it.
+// writeAudit makes docs/advisories.md of a report, and of what it has of other stacks.
+func (f *Forge) writeAudit(r *audit.Report) error {
+	file := filepath.Join(f.Root, "docs/advisories.md")
+	page, err := archive.ReadFile(file, maxTexts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text := r.Page(string(page))
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		return err
+	}
+	f.UI.Line("wrote %s", f.rel(file))
+	return nil
+}
+
+// showAudit prints a report.
 func (f *Forge) showAudit(r *audit.Report, opt AuditOptions) error {
 	switch {
 	case opt.JSON:
@@ -302,8 +323,8 @@ func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
 	}
 	m := &r.Manifest
 	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{}, Raised: map[string][]stack.Raised{}}
-	if filepath.Base(m.Stack) != m.Stack {
-		return nil, fmt.Errorf("%s: stack: got %q, want the name of one", file, m.Stack)
+	if m.Stack != f.Stack.Name {
+		return nil, fmt.Errorf("%s is of the stack %s: want STACK=%s, whose statements count", file, m.Stack, m.Stack)
 	}
 	versions := map[string]string{}
 	for _, p := range m.Components {
@@ -314,6 +335,15 @@ func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
 		}
 		for _, s := range p.Steps {
 			e.Tags = append(e.Tags, tagsOf(s.Command)...)
+		}
+		if c := f.Stack.Component[p.Name]; c != nil { // the manifest does not list what comes with a source
+			own, err := f.ownNames(c)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range own {
+				e.Patches = append(e.Patches, name, path.Base(name))
+			}
 		}
 		for _, r := range p.Raised {
 			e.Raises = append(e.Raises, r.Module+"@"+r.To)
