@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/testlong"
 )
 
 // randomTree makes a few small files, some executable, some without a last newline.
@@ -35,7 +36,18 @@ func randomTree(t *testing.T, r *rand.Rand, dir string) {
 }
 
 func TestADiffAppliedGivesTheChangedTree(t *testing.T) {
-	for seed := range int64(200) {
+	t.Parallel()
+	compareTrees(t, 0, 50)
+}
+
+func TestLongADiffAppliedGivesTheChangedTree(t *testing.T) {
+	testlong.Skip(t)
+	compareTrees(t, 50, 1000)
+}
+
+// compareTrees takes the trees of the seeds from one to another.
+func compareTrees(t *testing.T, from, to int64) {
+	for seed := from; seed < to; seed++ {
 		r := rand.New(rand.NewSource(seed))
 		base, changed := t.TempDir(), t.TempDir()
 		randomTree(t, r, base)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/testlong"
 )
 
 // tryPatch applies one patch to a tree of these files and gives the tree afterwards.
@@ -190,13 +192,24 @@ func TestAPatchThatChangedSinceItsDigestWasTakenIsRefused(t *testing.T) {
 }
 
 func TestPatchesApplyAsInGNUPatch(t *testing.T) {
+	t.Parallel()
+	comparePatches(t, 1, 80)
+}
+
+func TestLongPatchesApplyAsInGNUPatch(t *testing.T) {
+	testlong.Skip(t)
+	comparePatches(t, 2, 1500)
+}
+
+// comparePatches compares n patches of a seed.
+func comparePatches(t *testing.T, seed int64, n int) {
 	for _, tool := range []string{"patch", "diff"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no GNU %s here to compare with", tool)
 		}
 	}
 	dir := t.TempDir()
-	rnd := rand.New(rand.NewSource(1))
+	rnd := rand.New(rand.NewSource(seed))
 	text := func(lines []string, end bool) string {
 		s := strings.Join(lines, "\n")
 		if end && s != "" {
@@ -205,7 +218,7 @@ func TestPatchesApplyAsInGNUPatch(t *testing.T) {
 		return s
 	}
 	compared, shifted := 0, 0
-	for i := range 300 {
+	for i := range n {
 		var was, is []string
 		for range 1 + rnd.Intn(30) {
 			was = append(was, strings.Repeat("x", 1+rnd.Intn(4))+[]string{"", "\r"}[rnd.Intn(2)])
@@ -266,8 +279,8 @@ func TestPatchesApplyAsInGNUPatch(t *testing.T) {
 		}
 		compared++
 	}
-	if compared < 200 || shifted < 20 {
-		t.Errorf("compared %d cases, %d of them with offsets, want 200 and 20 at least", compared, shifted)
+	if compared < n*2/3 || shifted < n/15 {
+		t.Errorf("compared %d cases of %d, %d of them with offsets, want two thirds and a fifteenth at least", compared, n, shifted)
 	}
 }
 
