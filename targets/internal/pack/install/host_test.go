@@ -125,7 +125,7 @@ func TestTheInstallersModesAreThePackages(t *testing.T) {
 			want.WriteString("644 ")
 		}
 	}
-	each(t, `for f; do printf '%s ' $(mode_of "$f"); done`, strings.TrimSpace(want.String()), args...)
+	each(t, `for f; do mode_of "$f"; printf "%s " "$mode"; done`, strings.TrimSpace(want.String()), args...)
 }
 
 func TestWhatIsInTheWayIsNamedBeforeAnythingIsWritten(t *testing.T) {

@@ -12,12 +12,11 @@ whole() {
 		say "SHA256SUMS: damaged: not every line is a digest and a name" >&2
 		bad=1
 	fi
-	for f in $parts; do
-		grep -qxF "$f" "$scratch.listed" || {
-			say "$f: not listed in SHA256SUMS: the list is damaged or the package is not whole" >&2
-			bad=1
-		}
-	done
+	for f in $parts; do say "$f"; done >"$scratch.parts"
+	grep -vxF -f "$scratch.listed" "$scratch.parts" >"$scratch.unlisted" && {
+		sed 's/$/: not listed in SHA256SUMS: the list is damaged or the package is not whole/' "$scratch.unlisted" >&2
+		bad=1
+	}
 	grep -vxF -f "$scratch.listed" "$scratch.there" >"$scratch.extra" && {
 		sed 's/$/: is there, but not listed in SHA256SUMS/' "$scratch.extra" >&2
 		bad=1
@@ -41,38 +40,31 @@ whole() {
 	return $bad
 }
 
-# mode_of NAME: the mode that a file of the package has, whatever became of it on the way here.
+# mode_of NAME sets mode: what a file of the package has, whatever became of it on the way here.
 mode_of() {
 	case $1 in
-	docker/* | install.sh | init/check | init/service | init/rotate | init/cgroup-mount | init/docker.sysv | init/docker.openrc | init/docker.hourly | init/dbus.sysv) say 755 ;;
-	iptables/* | dbus/dbus-*) say 755 ;;
-	*) say 644 ;;
+	docker/* | install.sh | init/check | init/service | init/rotate | init/cgroup-mount | init/docker.sysv | init/docker.openrc | init/docker.hourly | init/dbus.sysv) mode=755 ;;
+	iptables/* | dbus/dbus-*) mode=755 ;;
+	*) mode=644 ;;
 	esac
 }
 
-# has_mode MODE FILE
-has_mode() {
-	case $1:$(ls -ld "$2" 2>/dev/null) in
-	755:-rwxr-xr-x* | 644:-rw-r--r--*) return 0 ;;
-	esac
-	return 1
-}
-
-# mend_modes DIR: gives the files of a whole version their modes again.
+# mend_modes DIR: gives the files and directories of a whole version their modes again.
 mend_modes() {
 	say SHA256SUMS >"$scratch.modes"
 	sed 's/^[0-9a-f]*  //' "$1/SHA256SUMS" >>"$scratch.modes"
+	right=$(cd "$1" && find . -type f -perm 644 | sed 's/^\./644 ./' && find . -type f -perm 755 | sed 's/^\./755 ./') || return 1
 	while read -r f; do
-		mode=$(mode_of "$f")
-		has_mode "$mode" "$1/$f" || chmod "$mode" "$1/$f" || return 1
-	done <"$scratch.modes"
-	find "$1" -type d >"$scratch.modes"
-	while read -r f; do
-		case $(ls -ld "$f") in
-		drwxr-xr-x*) ;;
-		*) chmod 755 "$f" || return 1 ;;
+		mode_of "$f"
+		case "$right
+" in
+		*"$mode ./$f
+"*) ;;
+		*) chmod "$mode" "$1/$f" || return 1 ;;
 		esac
 	done <"$scratch.modes"
+	find "$1" -type d ! -perm 755 >"$scratch.modes"
+	while read -r f; do chmod 755 "$f" || return 1; done <"$scratch.modes"
 }
 
 # first12: the beginning of a digest, which ends a version's name.

@@ -80,12 +80,17 @@ render() {
 		if [ "$1" = daemon.json ] && [ "$iptables" = yes ]; then sed '/"ip6\{0,1\}tables"/d'; else cat; fi
 }
 
+# clear_temporary FILE: nothing lies there, and its directory is there.
+clear_temporary() {
+	[ -d "${1%/*}" ] || mkdir -p "${1%/*}" || return 1
+	if [ -e "$1" ] || [ -h "$1" ]; then rm -f "$1"; fi
+}
+
 # put MODE FILE TARGET: a copy that appears whole.
 # The shell's own -C makes a new file, and follows no link that lies in its way.
 put() {
-	put_dir=${3%/*}
-	put_tmp=$put_dir/.${3##*/}.drydock-tmp
-	{ [ -d "$put_dir" ] || mkdir -p "$put_dir"; } && rm -f "$put_tmp" && (set -C && cat "$2" >"$put_tmp") && chmod "$1" "$put_tmp" && mv -f "$put_tmp" "$3"
+	put_tmp=${3%/*}/.${3##*/}.drydock-tmp
+	clear_temporary "$put_tmp" && (set -C && cat "$2" >"$put_tmp") && chmod "$1" "$put_tmp" && mv -f "$put_tmp" "$3"
 }
 
 # append LINE FILE: a line of its own, whether or not the last one has an end. It appears whole.

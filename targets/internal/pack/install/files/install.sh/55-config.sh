@@ -24,7 +24,7 @@ service_flags() {
 	*) return 0 ;;
 	esac
 	for f in $opts_files; do
-		if [ -n "$root" ] && [ -h "$root$f" ]; then continue; fi # its target is not below the root
+		if [ ! -f "$root$f" ] || { [ -n "$root" ] && [ -h "$root$f" ]; }; then continue; fi # a link's target is not below the root
 		line=$(sed -e ':a' -e '/\\$/N' -e 's/\\\n/ /' -e 'ta' "$root$f" 2>/dev/null |
 			sed -n 's/^[[:space:]]*\(export[[:space:]][[:space:]]*\)\{0,1\}DOCKER_OPTS=\(.*\)/\2/p' | sed -n '$p')
 		if [ -z "$line" ]; then continue; fi

@@ -41,7 +41,7 @@ commands_out() {
 
 relink() {
 	put_tmp=${2%/*}/.${2##*/}.drydock-tmp
-	mkdir -p "${2%/*}" && rm -f "$put_tmp" && ln -s "$1" "$put_tmp" && mv -f "$put_tmp" "$2"
+	clear_temporary "$put_tmp" && ln -s "$1" "$put_tmp" && mv -f "$put_tmp" "$2"
 }
 
 # copy_package ID: the package into its own directory, which nothing refers to yet (or, the second time, mends it).
@@ -52,7 +52,7 @@ copy_package() {
 	sed 's/^[0-9a-f]*  //' "$here/SHA256SUMS" >>"$scratch.files"
 	if [ -f "$here/SHA256SUMS.minisig" ]; then say SHA256SUMS.minisig >>"$scratch.files"; fi
 	while read -r f; do
-		mode=$(mode_of "$f")
+		mode_of "$f"
 		if [ ! -f "$to/$f" ] || ! cmp -s "$here/$f" "$to/$f"; then put "$mode" "$here/$f" "$to/$f" || return 1; fi
 	done <"$scratch.files"
 	mend_modes "$to" || return 1
