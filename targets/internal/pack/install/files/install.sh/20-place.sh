@@ -95,7 +95,11 @@ below_root() {
 		if [ ! -h "$below" ]; then continue; fi
 		below_to=$(readlink "$below")
 		below_real=$(cd "$below" 2>/dev/null && pwd -P)
-		if [ -z "$below_real" ] && [ -f "$below" ]; then below_real=$(cd "${below%/*}" && cd "$(case $below_to in */*) say "${below_to%/*}/" ;; *) say . ;; esac)" 2>/dev/null && pwd -P); fi
+		if [ -z "$below_real" ] && [ -f "$below" ]; then
+			below_dir=.
+			case $below_to in */*) below_dir=${below_to%/*}/ ;; esac
+			below_real=$(cd "${below%/*}" && cd "$below_dir" 2>/dev/null && pwd -P)
+		fi
 		case $below_to:$below_real/ in
 		/*) ;;
 		*:"$real_root"/*) continue ;;

@@ -27,10 +27,10 @@ same_signer() {
 # check_signature: by the key that was named, or the one that an earlier package was installed with. A forged package can
 # bring a forged init/check: the host's minisign or the installed version's is asked first.
 check_signature() {
-	asked=--key
+	asked=--key all_the_same=''
 	if [ -z "$key" ] && [ -f "$base/.key" ] && [ -z "$forget_key" ]; then
 		key=$base/.key
-		asked="the key of the installed version"
+		asked="the key of the installed version" all_the_same='; --forget-key takes it all the same'
 	fi
 	if [ -n "$key" ] && { [ ! -r "$key" ] || [ -z "$(key_text "$key")" ]; }; then
 		fail 2 "--key: $key: cannot be read, or has no key in it: want a public key of minisign"
@@ -40,7 +40,7 @@ check_signature() {
 	fi
 	if [ ! -f "$base/.key" ]; then same_signer; fi
 	if [ -z "$key" ]; then return 0; fi
-	[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "$asked: the package is not signed (no SHA256SUMS.minisig)$(case $asked in the*) say '; --forget-key takes it all the same' ;; esac); nothing was changed"
+	[ -f "$here/SHA256SUMS.minisig" ] || fail 4 "$asked: the package is not signed (no SHA256SUMS.minisig)$all_the_same; nothing was changed"
 	if have minisign; then
 		minisign -V -q -p "$key" -m "$here/SHA256SUMS" -x "$here/SHA256SUMS.minisig" >"$scratch.signed" 2>&1 || {
 			sed -n 1p "$scratch.signed" >&2
