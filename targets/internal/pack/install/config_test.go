@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/testlong"
 )
 
 // silent is a dockerd before 23.0, which cannot be asked.
@@ -14,8 +16,17 @@ func silent(f map[string]string) {
 
 func TestWhatIsSaidTwiceIsRefusedForEveryKeyAndInit(t *testing.T) {
 	t.Parallel()
+	saidTwice(t, quick())
+}
+
+func TestLongWhatIsSaidTwiceIsRefusedInEveryShell(t *testing.T) {
+	testlong.Skip(t)
+	saidTwice(t, shells())
+}
+
+func saidTwice(t *testing.T, shells map[string][]string) {
 	dir := unpacked(t, "20.10.24", silent)
-	for _, c := range []struct{ init, file, opts, json, want string }{
+	for i, c := range []struct{ init, file, opts, json, want string }{
 		{"sysv", "default", `"--log-level=debug"`, `{"log-level": "info"}`, "log-level: DOCKER_OPTS in /etc/default/docker (--log-level=debug) says it as well"},
 		{"sysv", "sysconfig", `'-D'`, `{"debug": true}`, "debug: DOCKER_OPTS in /etc/sysconfig/docker (-D)"},
 		{"openrc", "conf.d", `"--data-root /srv/docker"`, `{"data-root": "/var/lib/docker"}`, "data-root: DOCKER_OPTS in /etc/conf.d/docker"},
@@ -51,12 +62,13 @@ func TestWhatIsSaidTwiceIsRefusedForEveryKeyAndInit(t *testing.T) {
 		if c.json != "" {
 			k.write(daemonFile, c.json)
 		}
-		if c.want == "" {
-			k.ok(dir, "--init="+c.init)
-			continue
+		for _, k.shell = range shells {
+			k.says(c.want, dir, c.init, asksDockerd)
 		}
-		k.refused(5, c.want, dir, "--init="+c.init)
-		k.refused(5, c.want, dir, "--init="+c.init, "--dry-run")
+		if i == 0 {
+			k.refused(5, c.want, dir, "--init="+c.init)
+			k.refused(5, c.want, dir, "--init="+c.init, "--dry-run")
+		}
 	}
 }
 
@@ -78,7 +90,7 @@ func TestDockerdIsAskedWithTheArgumentsOfItsService(t *testing.T) {
 		if c.opts == "--debug" {
 			k.write(daemonFile, `{"icc": true}`)
 		}
-		k.refused(5, strings.ReplaceAll(c.want, "ROOT", k.root), dir, "--init="+c.init)
+		k.says(strings.ReplaceAll(c.want, "ROOT", k.root), dir, c.init, asksDockerd)
 	}
 }
 
@@ -87,12 +99,11 @@ func TestAStorageDriverAmongTheArgumentsIsLookedAt(t *testing.T) {
 	dir := unpacked(t, "26.1.5", func(f map[string]string) {
 		f["manifest.json"] = "{\n \"features\": [\n  \"dockerd: graph driver overlay2\"\n ]\n}\n"
 	})
-	for opts, want := range map[string]bool{"--storage-driver=aufs": true, "--debug -s btrfs --icc": true, "--storage-driver devicemapper": true, "-s overlay2": false} {
+	note := "which this dockerd does not have"
+	for opts, want := range map[string]string{"--storage-driver=aufs": note, "--debug -s btrfs --icc": note, "--storage-driver devicemapper": note, "-s overlay2": ""} {
 		k := newKit(t)
 		k.write("etc/default/docker", "DOCKER_OPTS='"+opts+"'\n")
-		if out := k.ok(dir); strings.Contains(out, "which this dockerd does not have") != want {
-			t.Errorf("%s: want a note: %v; said %s", opts, want, out)
-		}
+		k.says(want, dir, "sysv", asksDockerd)
 	}
 	k := newKit(t)
 	k.write(daemonFile, "{}")

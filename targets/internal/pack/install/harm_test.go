@@ -46,6 +46,35 @@ func functions(t *testing.T, shell []string, name, end, text string, env []strin
 	return string(out)
 }
 
+// asksDockerd is what install.sh asks before it changes anything.
+const asksDockerd = `render daemon.json >"$scratch.daemon.json"
+accepts "$here/docker" "$scratch.daemon.json" || not_accepted "dockerd $version"
+storage_note "$here"`
+
+// says runs functions of install.sh in the root of the kit, for a package and an init system, and wants them to say that, or
+// nothing.
+func (k *kit) says(want, dir, init, call string) {
+	k.t.Helper()
+	text, _, ok := strings.Cut(string(inPackage(k.t, "install.sh")), "\n\tfor a in \"$@\"; do\n")
+	functions, begin, ok2 := strings.Cut(text, "\nmain() {\n")
+	if !ok || !ok2 {
+		k.t.Fatal("install.sh: its main does not begin as this test thinks")
+	}
+	file := filepath.Join(k.t.TempDir(), "install.sh")
+	must(k.t, os.WriteFile(file, []byte(functions+"\n"+begin+`
+root=$1 here=$2 init=$3 prefix=/usr/local with_iptables='' with_dbus='' iptables=no daemon_path=''
+base=$root$prefix/libexec/drydock scratch=$4/x profile=$here/init/profile
+version=$(value version "$profile")
+system_files >"$scratch.system"
+`+call+"\n"), 0o644))
+	cmd := exec.Command(k.shell[0], slices.Concat(k.shell[1:], []string{file, k.root, dir, init, k.t.TempDir()})...)
+	cmd.Env = []string{"PATH=" + k.path}
+	out, err := cmd.CombinedOutput()
+	if want == "" && (err != nil || len(out) > 0) || !strings.Contains(string(out), want) {
+		k.t.Errorf("%v: %s: got %v: %s, want %q", k.shell, call, err, out, want)
+	}
+}
+
 // particular is a dockerd that wants docker-proxy in its PATH, and complains of a setting that is an argument, too.
 func particular(f map[string]string) {
 	f["docker/dockerd"] = `#!/bin/sh
@@ -57,18 +86,24 @@ for a; do case $a in --config-file=*) if grep -q unknown "${a#*=}"; then echo "n
 
 func TestAnOperatorsDaemonJSONIsTaken(t *testing.T) {
 	t.Parallel()
-	for _, json := range []string{`{}`, "{\n  \"debug\": true\n}"} {
+	for i, json := range []string{"{\n  \"debug\": true\n}", `{}`} {
 		k := newKit(t)
 		k.path = oldTools(t) + ":/usr/sbin:/usr/bin:/sbin:/bin" // sudo's, say: no docker-proxy in it
 		k.write(daemonFile, json)
 		a, b := unpacked(t, "26.1.5", particular), unpacked(t, "26.1.6", particular)
-		k.ok(a)
-		k.ok(a)
-		k.ok(b, "--prefix=/opt/x")
-		k.ok(b)
-		k.ok(b, "--rollback")
+		k.says("", a, "sysv", asksDockerd)
+		if i == 0 {
+			k.ok(a)
+			k.ok(a)
+			k.ok(b, "--prefix=/opt/x")
+			k.ok(b)
+			k.ok(b, "--rollback")
+		}
 		if got := k.read(daemonFile); got != json {
 			t.Errorf("daemon.json became %q", got)
+		}
+		if i > 0 {
+			continue
 		}
 		k.write(daemonFile, `{"unknown":1}`)
 		k.refused(5, "is not accepted by dockerd 26.1.6: no such setting", b)
@@ -92,11 +127,7 @@ func TestASettingThatTheServiceSaysItselfIsRefused(t *testing.T) {
 	} {
 		k := newKit(t)
 		k.write(daemonFile, c.json)
-		if c.want != "" {
-			k.refused(5, c.want, dir, "--init="+c.init)
-		} else {
-			k.ok(dir, "--init="+c.init)
-		}
+		k.says(c.want, dir, c.init, asksDockerd)
 	}
 }
 
@@ -121,7 +152,7 @@ func TestTheServiceAsksTheDaemonWhereItListens(t *testing.T) {
 		{"", `{"log-opts": {"hosts": "x"}, "hosts": ["unix:///run/a.sock", "unix:///run/b.sock"], "runtimes": {"r": {"path": "/r", "hosts": ["y"]}}}`, "unix:///run/b.sock"},
 		{"", "{\"hosts\"\t:\r\n[\t\"tcp://127.0.0.1:1\"\r\n]}", "tcp://127.0.0.1:1"},
 	} {
-		for name, shell := range shells() {
+		for name, shell := range quick() {
 			config := filepath.Join(t.TempDir(), "daemon.json")
 			if c.json != "" {
 				must(t, os.WriteFile(config, []byte(c.json), 0o644))
@@ -180,6 +211,7 @@ func TestModesAreThePackagesOwnWhateverBecameOfThem(t *testing.T) {
 }
 
 func TestWhatLiesOnANoexecMountIsInstalledAndNothingIsInstalledThere(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
 		t.Skip("needs root and unshare, for a mount")
 	}
@@ -257,7 +289,7 @@ func TestAGroupFileWithoutALastNewlineKeepsItsLines(t *testing.T) {
 	} {
 		k := newKit(t)
 		k.write("etc/group", before)
-		k.ok(dir)
+		k.says("", dir, "sysv", "there docker group || make_group docker")
 		if got := k.read("etc/group"); got != want {
 			t.Errorf("%q: got %q, want %q", before, got, want)
 		}
@@ -338,9 +370,8 @@ func TestAStorageDriverThatThisDockerdLacksIsSaid(t *testing.T) {
 
 func TestNothingOfTheUsersInThePrefixIsTouched(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
 	a, b, c := unpacked(t, "26.1.5"), unpacked(t, "26.1.6"), unpacked(t, "26.1.7")
-	k.ok(a)
+	k := ready(t, a)
 	k.write("usr/local/libexec/drydock/mydata/file", "mine")
 	k.write("usr/local/libexec/drydock/26.0.0-0123456789ab/file", "mine, too")
 	k.ok(b)
@@ -491,8 +522,7 @@ func TestTheKeyIsRememberedAndAForgedPackageDoesNotCheckItself(t *testing.T) {
 
 func TestAnOlderVersionIsInstalledOnlyWhenItIsAskedFor(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
-	k.ok(unpacked(t, "26.1.5"))
+	k := ready(t, unpacked(t, "26.1.5"))
 	for _, v := range []string{"17.03.2", "26.1.4", "26.0.9"} {
 		k.refused(5, "docker 26.1.5 is installed, and "+v+" is older: --downgrade", unpacked(t, v))
 	}

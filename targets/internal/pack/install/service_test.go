@@ -31,6 +31,9 @@ func decoys(t *testing.T, version string) string {
 // and the first sh in PATH are that shell. PKG and NEXT are packages. What runs at the end is ended.
 func onHost(t *testing.T, shell []string, script string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("runs the whole installer on a host of decoys")
+	}
 	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "-p", "-f", "true").Run() != nil {
 		t.Skip("needs root and unshare, for mounts")
 	}
@@ -204,8 +207,7 @@ wants 1 "install.sh: /usr/local/libexec/drydock: cannot be" $N
 
 func TestTheHostsOwnToolsMakeGroupsAndUsers(t *testing.T) {
 	t.Parallel()
-	for _, without := range []string{"", "mkdir /run/none && mount --bind /run/none /usr/sbin"} {
-		onHost(t, []string{"sh"}, wants+without+`
+	onHost(t, []string{"sh"}, wants+`
 printf 'root:x:0:0::/root:/bin/sh\ndbusx:x:81:81::/:/bin/sh' >/etc/passwd
 printf 'root:x:0:\ndockerx:x:999:\ndbus:x:998:' >/etc/group
 wants 0 "is installed" $I --init=sysv --with-dbus
@@ -216,5 +218,4 @@ for l in root:x:0: dockerx:x:999: dbus:x:998: dbusx:x:81:81::/:/bin/sh; do
 done
 [ "$(grep -c '^docker:x:[0-9]*:$' /etc/group)" = 1 ] && [ "$(grep -c '^dbus:[^:]*:[0-9]*:998:' /etc/passwd)" = 1 ]
 `)
-	}
 }
