@@ -66,7 +66,11 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 				t.Errorf("%s, %s: names no file: %s", filepath.Base(file), what, text)
 			}
 		}
-		for range 15 {
+		places := 15
+		if file == pkg { // it is large
+			places = 4
+		}
+		for range places {
 			at := 10 + r.Intn(len(good)-10) // gzip's header has fields that mean nothing
 			data := slices.Clone(good)
 			data[at] ^= 1 << r.Intn(8)
