@@ -171,6 +171,20 @@ func TestTheRepositorysOwnFiles(t *testing.T) {
 	}
 }
 
+// Some advisories on the engine name its repository, and not the module that its files say they are of.
+func TestTheEngineIsKnownByItsRepositoryToo(t *testing.T) {
+	t.Parallel()
+	p := &Program{Modules: []Module{{"github.com/docker/docker", "github.com/docker/docker", "v20.10.24+incompatible"}},
+		packages: map[string]map[string]bool{"github.com/docker/docker/daemon": {"Bad": true}}}
+	text := strings.NewReplacer("example.invalid/dep", "github.com/moby/moby", `"1.2.0"`, `"26.0.0+incompatible"`,
+		`"path": "github.com/moby/moby"`, `"path": "github.com/moby/moby/daemon"`).Replace(inDep)
+	text = strings.Replace(text, `"path": "github.com/moby/moby"`, `"path": "github.com/moby/moby/daemon"`, 1)
+	all := NewDatabase("", []*Entry{entry(t, text)}).In(p, "amd64")
+	if len(all) != 1 || all[0].Reach != ReachYes || all[0].Module != "github.com/docker/docker" || all[0].Fixed != "v26.0.0+incompatible" {
+		t.Errorf("got %+v", all)
+	}
+}
+
 func FuzzStatements(f *testing.F) {
 	f.Add("[[statement]]\nid = [\"GO-2026-9001 CVE-2026-9001\"]\nstatus = \"fixed\"\npatch = [\"a.patch\"]\nreason = \"x\"\n")
 	f.Add("[[statement]]\nid = [\"GO-2026-9001\"]\nstatus = \"not_affected\"\njustification = \"component_not_present\"\nsee = [\"y\"]\n")

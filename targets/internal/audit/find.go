@@ -11,6 +11,9 @@ import (
 // Stdlib is the name under which the database has Go's own library.
 const Stdlib = "stdlib"
 
+// repositories are modules' repositories, where the database knows some advisories by their names alone.
+var repositories = map[string][]string{"github.com/docker/docker": {"github.com/moby/moby"}}
+
 // Reach says whether the code with the hole is in a file.
 type Reach string
 
@@ -39,9 +42,13 @@ type Finding struct {
 func (db *Database) In(p *Program, arch string) []Finding {
 	var all []Finding
 	for _, m := range append(slices.Clone(p.Modules), Module{Stdlib, Stdlib, p.Go}) {
-		for _, e := range db.byModule[m.Source] {
-			if f, ok := p.find(e, m, arch); ok {
-				all = append(all, f)
+		seen := map[*Entry]bool{}
+		for _, source := range append([]string{m.Source}, repositories[m.Source]...) {
+			for _, e := range db.byModule[source] {
+				if f, ok := p.find(e, Module{m.Path, source, m.Version}, arch); ok && !seen[e] {
+					f.Module, seen[e] = m.Source, true
+					all = append(all, f)
+				}
 			}
 		}
 	}

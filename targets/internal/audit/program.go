@@ -53,8 +53,12 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 		return nil, ErrNotGo
 	}
 	p := &Program{File: file, Component: component, Go: goVersion(info.GoVersion), Unknown: info.Main.Path == ""}
-	if m := info.Main.Path; m != "" {
-		p.Modules = append(p.Modules, Module{m, m, MainVersion(m, version)})
+	main := info.Main.Path
+	if parts := strings.SplitN(info.Path, "/", 4); p.Unknown && len(parts) > 2 { // of a GOPATH: host/owner/repository
+		main = strings.Join(parts[:3], "/")
+	}
+	if main != "" {
+		p.Modules = append(p.Modules, Module{main, main, MainVersion(main, version)})
 	}
 	for _, d := range info.Deps {
 		m := Module{d.Path, d.Path, d.Version}
@@ -211,21 +215,42 @@ func functions(r io.ReaderAt) ([]string, error) {
 		return nil, err
 	}
 	defer e.Close()
-	table, text := e.Section(".gopclntab"), e.Section(".text")
-	if table == nil {
-		table = e.Section(".data.rel.ro.gopclntab")
+	text := e.Section(".text")
+	for _, name := range []string{".gopclntab", ".data.rel.ro.gopclntab", ".data.rel.ro"} {
+		table := e.Section(name)
+		if table == nil || text == nil {
+			continue
+		}
+		if table.Size > maxTable {
+			return nil, fmt.Errorf("got a %s of %d bytes, want at most %d", name, table.Size, maxTable)
+		}
+		data, err := table.Data()
+		if err != nil {
+			return nil, err
+		}
+		if name == ".data.rel.ro" { // gcc's linker puts a static-pie's table among other data
+			data = tableIn(data)
+		}
+		if data != nil {
+			return functionNames(data, text.Addr)
+		}
 	}
-	if table == nil || text == nil {
-		return nil, errors.New("got no .gopclntab and .text in it, want Go's table of functions")
+	return nil, errors.New("got no .gopclntab and .text in it, want Go's table of functions")
+}
+
+// tableIn finds the table of functions in a section that has other things, too; nil where none is.
+func tableIn(data []byte) []byte {
+	for at := 0; at+8+8*8 <= len(data); at += 8 {
+		switch head := data[at:]; binary.LittleEndian.Uint32(head) {
+		case magic116, magic118, magic120:
+			if head[4] == 0 && head[5] == 0 && head[6] == 1 && head[7] == 8 {
+				if _, err := functionNames(head, 0); err == nil {
+					return head
+				}
+			}
+		}
 	}
-	if table.Size > maxTable {
-		return nil, fmt.Errorf("got a .gopclntab of %d bytes, want at most %d", table.Size, maxTable)
-	}
-	data, err := table.Data()
-	if err != nil {
-		return nil, err
-	}
-	return functionNames(data, text.Addr)
+	return nil
 }
 
 // Table of functions: its first word is what says which form it has (internal/abi, CurrentPCLnTabMagic); names' words count from
