@@ -119,7 +119,9 @@ func (f *Forge) boot(ctx context.Context, o BootOptions) (*bootReport, error) {
 			f.UI.Line("%s", f.smokeLine(x))
 		}
 	}
-	f.UI.Line("boot      Linux %s, control groups %s, %s", r.Kernel, r.Cgroup, r.Accelerator)
+	if !o.JSON {
+		f.UI.Line("boot      Linux %s, control groups %s, %s", r.Kernel, r.Cgroup, r.Accelerator)
+	}
 	switch {
 	case o.Cuts > 0:
 		r.What = "-cuts"
