@@ -205,7 +205,7 @@ func TestMain(m *testing.M) {
 	}
 	// It outlives a test run: it is found by content, and only Go's own library is in it that costs time.
 	goCache = filepath.Join(dir, "cache")
-	if user, err := os.UserCacheDir(); err == nil {
+	if user, err := os.UserCacheDir(); err == nil && os.MkdirAll(filepath.Join(user, "drydock-test"), 0o755) == nil {
 		goCache = filepath.Join(user, "drydock-test")
 	}
 	if err := os.MkdirAll(goCache, 0o755); err != nil {
