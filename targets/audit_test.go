@@ -21,8 +21,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// advisories DAY FILE… serves a database of that day ("20261105") with these advisories as the newest, as a module proxy does, and
-// makes that the proxy of all that follows.
+// advisories DAY FILE… serves a database of that day ("20261105") with these advisories as the newest, as a module
+// proxy does, and makes that the proxy of all that follows.
 func advisories(ts *testscript.TestScript, neg bool, args []string) {
 	version := fmt.Sprintf("v0.0.0-%s234957-%012s", args[0], args[0])
 	var b bytes.Buffer
@@ -42,7 +42,8 @@ func advisories(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs("served/golang.org/x/vulndb/@v")
 	ts.Check(os.MkdirAll(dir, 0o755))
 	info := fmt.Appendf(nil, `{"Version":%q,"Time":"2026-11-05T23:49:57Z"}`, version)
-	for name, data := range map[string][]byte{"../@latest": info, version + ".info": info, version + ".mod": []byte("module golang.org/x/vulndb\n"),
+	mod := []byte("module golang.org/x/vulndb\n")
+	for name, data := range map[string][]byte{"../@latest": info, version + ".info": info, version + ".mod": mod,
 		version + ".zip": b.Bytes(), "list": nil} {
 		ts.Check(os.WriteFile(filepath.Join(dir, name), data, 0o644))
 	}
@@ -50,8 +51,9 @@ func advisories(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("GOSUMDB", "off")
 }
 
-// TestRealPackageHasAVerdictForAllThatGovulncheckNames compares the audit of the package that DRYDOCK_PACKAGE names with
-// golang.org/x/vuln's own judgement of its files, by the same database. It takes that program from the module proxy.
+// TestRealPackageHasAVerdictForAllThatGovulncheckNames compares the audit of the package that DRYDOCK_PACKAGE names
+// with golang.org/x/vuln's own judgement of its files, by the same database. It takes that program from the module
+// proxy.
 func TestRealPackageHasAVerdictForAllThatGovulncheckNames(t *testing.T) {
 	file := os.Getenv("DRYDOCK_PACKAGE")
 	if file == "" {
@@ -141,7 +143,8 @@ func extract(t *testing.T, root, dir, file string) {
 		t.Fatal(err)
 	}
 	defer tar.Close()
-	if err := archive.ExtractOnly(tar, dir, 0, func(name string) bool { return strings.HasPrefix(name, "docker/") }); err != nil {
+	programs := func(name string) bool { return strings.HasPrefix(name, "docker/") }
+	if err := archive.ExtractOnly(tar, dir, 0, programs); err != nil {
 		t.Fatal(err)
 	}
 	found, _ := filepath.Glob(filepath.Join(root, "vendor-sources/vulndb_*.zip"))
@@ -165,7 +168,8 @@ func extract(t *testing.T, root, dir, file string) {
 			t.Fatal(err)
 		}
 		data, err := io.ReadAll(r)
-		if err := errors.Join(err, r.Close(), os.WriteFile(filepath.Join(dir, "osv", path.Base(f.Name)), data, 0o644)); err != nil {
+		to := filepath.Join(dir, "osv", path.Base(f.Name))
+		if err := errors.Join(err, r.Close(), os.WriteFile(to, data, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}

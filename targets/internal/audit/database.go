@@ -1,7 +1,9 @@
-// Package audit compares built files with what is published of holes in what they are made of, and with what is stated of each.
+// Package audit compares built files with what is published of holes in what they are made of, and with what is stated
+// of each.
 //
-// What is compiled into a Go file is read from the file itself: the modules' versions, and the names of all functions whose code is
-// in it. golang.org/x/vuln does not do that with stripped files; it needs Go 1.26, a compiler's front end and telemetry besides.
+// What is compiled into a Go file is read from the file itself: the modules' versions, and the names of all functions
+// whose code is in it. golang.org/x/vuln does not do that with stripped files; it needs Go 1.26, a compiler's front end
+// and telemetry besides.
 package audit
 
 import (
@@ -17,14 +19,16 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Limits of a database, whose zip may be anybody's: that of 2026-11-05 has 4789 entries, the largest of 32 kB, 20 MB in all.
+// Limits of a database, whose zip may be anybody's: that of 2026-11-05 has 4789 entries, the largest of 32 kB, 20 MB in
+// all.
 const (
 	maxEntries = 100_000
 	maxEntry   = 4 << 20   // bytes
 	maxAll     = 512 << 20 // bytes
 )
 
-// Entry is one advisory, in the form of OSV as the Go vulnerability database has it (https://go.dev/doc/security/vuln/database).
+// Entry is one advisory, in the form of OSV as the Go vulnerability database has it
+// (https://go.dev/doc/security/vuln/database).
 type Entry struct {
 	ID        string     `json:"id"`
 	Aliases   []string   `json:"aliases"`
@@ -127,7 +131,8 @@ func readEntries(z *zip.Reader) ([]*Entry, error) {
 	var entries []*Entry
 	left := int64(maxAll)
 	for _, f := range z.File {
-		if _, name, ok := strings.Cut(f.Name, "/data/osv/"); !ok || strings.Contains(name, "/") || path.Ext(name) != ".json" {
+		_, name, ok := strings.Cut(f.Name, "/data/osv/")
+		if !ok || strings.Contains(name, "/") || path.Ext(name) != ".json" {
 			continue
 		}
 		e, size, err := readEntry(f, min(maxEntry, left))
@@ -177,8 +182,8 @@ func parseEntry(data []byte) (*Entry, error) {
 	return e, nil
 }
 
-// affects reports whether a version ("v1.2.3") is one of those with the hole, as golang.org/x/vuln does: an advisory that names no
-// range of versions means all.
+// affects reports whether a version ("v1.2.3") is one of those with the hole, as golang.org/x/vuln does: an advisory
+// that names no range of versions means all.
 func (a *Affected) affects(v string) bool {
 	all := true
 	for _, r := range a.Ranges {
@@ -228,7 +233,10 @@ func (a *Affected) fixedIn(v string) string {
 	for _, r := range a.Ranges {
 		for _, e := range r.Events {
 			f := canonical(e.Fixed)
-			if r.Type == "SEMVER" && f != "" && semver.Compare(f, v) > 0 && !a.affects(f) && (best == "" || semver.Compare(f, best) < 0) {
+			if r.Type != "SEMVER" || f == "" || semver.Compare(f, v) <= 0 || a.affects(f) {
+				continue
+			}
+			if best == "" || semver.Compare(f, best) < 0 {
 				best = f
 			}
 		}
@@ -239,6 +247,7 @@ func (a *Affected) fixedIn(v string) string {
 // imports are the packages of an advisory that Linux on the machine has.
 func (a *Affected) imports(arch string) []Import {
 	return slices.DeleteFunc(slices.Clone(a.Specific.Imports), func(i Import) bool {
-		return len(i.GOOS) > 0 && !slices.Contains(i.GOOS, "linux") || len(i.GOARCH) > 0 && !slices.Contains(i.GOARCH, arch)
+		return len(i.GOOS) > 0 && !slices.Contains(i.GOOS, "linux") ||
+			len(i.GOARCH) > 0 && !slices.Contains(i.GOARCH, arch)
 	})
 }

@@ -34,7 +34,7 @@ type Finding struct {
 	Module           string // where the code comes from; the component's name where it is no Go
 	Version          string
 	Reach            Reach
-	Symbols          []string // of the functions with the hole, those in the file, as path/to/pkg.T.M; not more than five
+	Symbols          []string // at most five of the functions with the hole that are in the file, as path/to/pkg.T.M
 	Fixed            string   // the lowest version without the hole; empty for none
 }
 
@@ -152,8 +152,8 @@ func (t *Table) In(component, release string) []Finding {
 			continue
 		}
 		for _, id := range k.ID {
-			f := Finding{ID: id, Summary: k.Summary, names: []string{id}, Component: component, Module: component, Version: release,
-				Reach: ReachUnknown, Fixed: k.Fixed}
+			f := Finding{ID: id, Summary: k.Summary, names: []string{id}, Component: component, Module: component,
+				Version: release, Reach: ReachUnknown, Fixed: k.Fixed}
 			if strings.HasPrefix(id, "CVE-") {
 				f.CVE = id
 			}

@@ -9,7 +9,8 @@ import (
 )
 
 // pageHead begins the page of all stacks' advisories.
-const pageHead = "# Advisories\n\nMade by `STACK=<stack> mage audit -write`; never edited by hand. What the words mean, and what to do when an advisory is new:\n" +
+const pageHead = "# Advisories\n\nMade by `STACK=<stack> mage audit -write`; never edited by hand.\n" +
+	"What the words mean, and what to do when an advisory is new:\n" +
 	"[security.md](security.md#advisories).\n"
 
 // Page puts the report's section into the page that has one for each stack; page may be empty.
@@ -28,11 +29,12 @@ func (r *Report) Page(page string) string {
 	return b.String()
 }
 
-// section is the report as a part of a page: a table of what somebody must know, and in short what is not in the files at all.
+// section is the report as a part of a page: a table of what somebody must know, and in short what is not in the files
+// at all.
 func (r *Report) section() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n## %s\n\nThe database is of %s. Of %d advisories %d are open, %d affect the stack, %d are fixed here, %d do not affect it.\n",
-		r.Stack, r.Database, r.Advisories, r.Open, r.Affected, r.Fixed, r.NotAffected)
+	fmt.Fprintf(&b, "\n## %s\n\nThe database is of %s. Of %d advisories %d are open, %d affect the stack, "+
+		"%d are fixed here, %d do not affect it.\n", r.Stack, r.Database, r.Advisories, r.Open, r.Affected, r.Fixed, r.NotAffected)
 	absent := map[string]string{} // by name, the modules
 	rows := 0
 	for _, x := range r.Rows {

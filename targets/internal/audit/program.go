@@ -20,8 +20,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Module is a Go module that is in a file, at a version ("v1.2.3"); it is the one that replaced another where one did. Path is what
-// its packages are imported as, Source where its code comes from.
+// Module is a Go module that is in a file, at a version ("v1.2.3"); it is the one that replaced another where one did.
+// Path is what its packages are imported as, Source where its code comes from.
 type Module struct {
 	Path, Source, Version string
 }
@@ -46,7 +46,8 @@ var ErrNotGo = errors.New("not a Go file")
 // maxTable is the size, in bytes, up to which a table of functions is read: that of dockerd has 24 MB.
 const maxTable = 256 << 20
 
-// ReadProgram reads what Go wrote into a file. The main module has the version of the component, for upstream's trees name none.
+// ReadProgram reads what Go wrote into a file. The main module has the version of the component, for upstream's trees
+// name none.
 func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, error) {
 	info, err := buildinfo.Read(r)
 	if err != nil {
@@ -95,8 +96,8 @@ func (p *Program) Take(ms []Module) {
 	p.Unknown = len(ms) == 0
 }
 
-// DebianVersion makes a module's version of a Debian package's: "1.2.3+ds1-2" is "v1.2.3", "0.0~git20200121.8c9f03a-1" is the commit
-// of that day.
+// DebianVersion makes a module's version of a Debian package's: "1.2.3+ds1-2" is "v1.2.3", "0.0~git20200121.8c9f03a-1"
+// is the commit of that day.
 func DebianVersion(v string) string {
 	if _, rest, ok := strings.Cut(v, ":"); ok {
 		v = rest
@@ -143,8 +144,8 @@ func goVersion(name string) string {
 	return "v" + v
 }
 
-// note takes a function's name in Go's table: "path/to/pkg.(*T).M", with the code of what is written inside of it as ".func1" and
-// the like behind it. A method of a type is "T.M", as the database has it.
+// note takes a function's name in Go's table: "path/to/pkg.(*T).M", with the code of what is written inside of it as
+// ".func1" and the like behind it. A method of a type is "T.M", as the database has it.
 func (p *Program) note(name, mainPath string) {
 	if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "type:") {
 		return
@@ -207,8 +208,8 @@ func withoutTypes(name string) string {
 	return b.String()
 }
 
-// functions are the names of all functions whose code is in a file, those that were compiled into others too. Go keeps the table
-// for its stack traces, in stripped files as well.
+// functions are the names of all functions whose code is in a file, those that were compiled into others too. Go keeps
+// the table for its stack traces, in stripped files as well.
 func functions(r io.ReaderAt) ([]string, error) {
 	e, err := elf.NewFile(r)
 	if err != nil {
@@ -253,8 +254,8 @@ func tableIn(data []byte) []byte {
 	return nil
 }
 
-// Table of functions: its first word is what says which form it has (internal/abi, CurrentPCLnTabMagic); names' words count from
-// the eighth byte.
+// Table of functions: its first word is what says which form it has (internal/abi, CurrentPCLnTabMagic); names' words
+// count from the eighth byte.
 const (
 	magic12  = 0xfffffffb
 	magic116 = 0xfffffffa // the names begin at word 2, and end at word 3
@@ -273,7 +274,8 @@ func functionNames(data []byte, text uint64) ([]string, error) {
 		first = 2
 	case magic118, magic120:
 	case magic12: // the names lie between other things; what was compiled into other functions is not told
-		if n := binary.LittleEndian.Uint64(data[8:]); n > uint64(len(data))/16 { // two words for each: debug/gosym believes any number
+		// Two words for each: debug/gosym believes any number.
+		if n := binary.LittleEndian.Uint64(data[8:]); n > uint64(len(data))/16 {
 			return nil, fmt.Errorf("got a table of %d functions in %d bytes", n, len(data))
 		}
 		return oldNames(data, text)
@@ -282,7 +284,7 @@ func functionNames(data []byte, text uint64) ([]string, error) {
 	}
 	from, to := binary.LittleEndian.Uint64(data[8+first*8:]), binary.LittleEndian.Uint64(data[8+(first+1)*8:])
 	if from > to || to > uint64(len(data)) {
-		return nil, fmt.Errorf("got names of functions from byte %d to %d of %d, want a part of the table", from, to, len(data))
+		return nil, fmt.Errorf("got names of functions from byte %d to %d of %d", from, to, len(data))
 	}
 	var names []string
 	for n := range bytes.SplitSeq(data[from:to], []byte{0}) {

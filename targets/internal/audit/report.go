@@ -31,7 +31,8 @@ type Row struct {
 type Report struct {
 	Stack    string `json:"stack"`
 	Database string `json:"database"` // its date
-	// Advisories are how many different ones there are, and of those how many of each verdict; one with several counts as the worst.
+	// Advisories are how many different ones there are, and of those how many of each verdict; one with several counts
+	// as the worst.
 	Advisories  int   `json:"advisories"`
 	Open        int   `json:"open"`
 	Affected    int   `json:"affected"`
@@ -67,7 +68,8 @@ func (sub *Subject) has(components []string) bool {
 // worst orders verdicts, the worst first.
 var worst = []string{Unstated, IsAffected, Fixed, NotAffected}
 
-// Make compares the files with all that is known, and with what is stated. What is wrong with the statements is in the problems.
+// Make compares the files with all that is known, and with what is stated. What is wrong with the statements is in the
+// problems.
 func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problems) {
 	r := &Report{Stack: sub.Stack, Database: db.Date}
 	ps := append(b.Check(sub.Evidence, db, t), b.resolved(sub)...)
@@ -75,7 +77,7 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 	for _, p := range sub.Programs {
 		all = append(append(all, db.In(p, sub.Arch)...), db.raised(p, sub.Raised[p.Component])...)
 		if p.Unknown {
-			r.Gaps = append(r.Gaps, p.File+": the modules of this file are not known; only Go's own library was looked at")
+			r.Gaps = append(r.Gaps, p.File+": its modules are not known; only Go's own library was looked at")
 		}
 		if p.Unread != "" {
 			r.Gaps = append(r.Gaps, p.File+": which functions are in it is not known: "+p.Unread)
@@ -93,8 +95,8 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 	}
 	for _, s := range b.Statements {
 		if !used[s] && sub.has(s.Components) {
-			r.Unneeded = append(r.Unneeded, fmt.Sprintf("%s:%d: %s: is known against nothing in the files any more: take the statement out",
-				b.File, s.line, strings.Join(s.Names(), " ")))
+			r.Unneeded = append(r.Unneeded, fmt.Sprintf("%s:%d: %s: is known against nothing in the files any more: "+
+				"take the statement out", b.File, s.line, strings.Join(s.Names(), " ")))
 		}
 	}
 	r.order()
@@ -112,7 +114,8 @@ func (r *Report) add(f *Finding, b *Book, used map[*Statement]bool) {
 	case f.raisedFrom != "":
 		row.Verdict, row.Why = Fixed, "raised from "+f.raisedFrom
 	case f.Reach == ReachNo:
-		row.Verdict, row.Justification, row.Why = NotAffected, NotPresent, "none of the functions that the advisory names is in the file"
+		row.Verdict, row.Justification = NotAffected, NotPresent
+		row.Why = "none of the functions that the advisory names is in the file"
 	}
 	for _, s := range b.Statements {
 		if s.of(f) {
@@ -142,25 +145,28 @@ func (x *Row) state(s *Statement) {
 }
 
 func (x *Row) same(y *Row) bool {
-	return x.ID == y.ID && x.Component == y.Component && x.Module == y.Module && x.Version == y.Version && x.Reach == y.Reach &&
-		x.Verdict == y.Verdict && x.Why == y.Why
+	return x.ID == y.ID && x.Component == y.Component && x.Module == y.Module && x.Version == y.Version &&
+		x.Reach == y.Reach && x.Verdict == y.Verdict && x.Why == y.Why
 }
 
-// raised finds what a component's raised modules mended: what is known against the versions that upstream has, and not against those
-// that are in the files.
+// raised finds what a component's raised modules mended: what is known against the versions that upstream has, and not
+// against those that are in the files.
 func (db *Database) raised(p *Program, raised []stack.Raised) []Finding {
 	var all []Finding
 	for _, r := range raised {
-		if r.From == "" || !slices.ContainsFunc(p.Modules, func(m Module) bool { return m.Source == r.Module && m.Version == r.To }) {
+		here := func(m Module) bool { return m.Source == r.Module && m.Version == r.To }
+		if r.From == "" || !slices.ContainsFunc(p.Modules, here) {
 			continue
 		}
 		for _, e := range db.byModule[r.Module] {
 			of := func(v string) bool {
-				return slices.ContainsFunc(e.Affected, func(a Affected) bool { return a.Package.Name == r.Module && a.affects(v) })
+				return slices.ContainsFunc(e.Affected, func(a Affected) bool {
+					return a.Package.Name == r.Module && a.affects(v)
+				})
 			}
 			if of(r.From) && !of(r.To) {
-				all = append(all, Finding{ID: e.ID, CVE: e.CVE(), Summary: e.Summary, names: e.Names(), File: p.File, Component: p.Component,
-					Module: r.Module, Version: r.To, Reach: ReachNo, raisedFrom: r.From})
+				all = append(all, Finding{ID: e.ID, CVE: e.CVE(), Summary: e.Summary, names: e.Names(), File: p.File,
+					Component: p.Component, Module: r.Module, Version: r.To, Reach: ReachNo, raisedFrom: r.From})
 			}
 		}
 	}
@@ -188,7 +194,8 @@ func (b *Book) resolved(sub *Subject) (ps stack.Problems) {
 					continue
 				}
 				if got := p.Modules[i].Version; got != v {
-					ps = append(ps, stack.Problem{File: b.File, Line: s.line, Text: fmt.Sprintf("raise: got %s, but %s is linked with %s", raise, p.File, got)})
+					text := fmt.Sprintf("raise: got %s, but %s is linked with %s", raise, p.File, got)
+					ps = append(ps, stack.Problem{File: b.File, Line: s.line, Text: text})
 				}
 			}
 		}
@@ -199,8 +206,8 @@ func (b *Book) resolved(sub *Subject) (ps stack.Problems) {
 // order sorts the rows, the open ones first, and counts.
 func (r *Report) order() {
 	slices.SortStableFunc(r.Rows, func(a, b Row) int {
-		return cmp.Or(slices.Index(worst, a.Verdict)-slices.Index(worst, b.Verdict), cmp.Compare(a.Component, b.Component),
-			cmp.Compare(a.Module, b.Module), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(slices.Index(worst, a.Verdict)-slices.Index(worst, b.Verdict),
+			cmp.Compare(a.Component, b.Component), cmp.Compare(a.Module, b.Module), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Version, b.Version))
 	})
 	verdict := map[string]string{}
 	for _, x := range r.Rows {
@@ -243,11 +250,14 @@ func (r *Report) Draft() string {
 		if x.CVE == x.ID {
 			id = x.ID
 		}
-		ids[g] = append(ids[g], fmt.Sprintf("  %q, # %s\n", id, strings.Join(append([]string{x.Summary}, x.Symbols...), "; ")))
+		what := strings.Join(append([]string{x.Summary}, x.Symbols...), "; ")
+		ids[g] = append(ids[g], fmt.Sprintf("  %q, # %s\n", id, what))
 	}
 	for _, g := range groups {
-		fmt.Fprintf(&b, "\n# %s %s in %s; fixed in %s\n[[statement]]\nid = [\n%s]\ncomponents = [%q]\nmodule = %q\nstatus = \"\"\nreason = \"\"\n",
-			g.module, g.version, g.component, cmp.Or(g.fixed, "no version"), strings.Join(slices.Compact(slices.Sorted(slices.Values(ids[g]))), ""), g.component, g.module)
+		of := slices.Compact(slices.Sorted(slices.Values(ids[g])))
+		fmt.Fprintf(&b, "\n# %s %s in %s; fixed in %s\n[[statement]]\nid = [\n%s]\ncomponents = [%q]\nmodule = %q\n"+
+			"status = \"\"\nreason = \"\"\n", g.module, g.version, g.component, cmp.Or(g.fixed, "no version"),
+			strings.Join(of, ""), g.component, g.module)
 	}
 	return b.String()
 }

@@ -26,7 +26,8 @@ const (
 // NotPresent is the justification that audit finds by itself.
 const NotPresent = "vulnerable_code_not_present"
 
-// Justifications are the reasons that VEX knows for "not affected" (CISA, Vulnerability Exploitability eXchange, 2022; OpenVEX 0.2.0).
+// Justifications are the reasons that VEX knows for "not affected" (CISA, Vulnerability Exploitability eXchange, 2022;
+// OpenVEX 0.2.0).
 var Justifications = []string{"component_not_present", NotPresent, "vulnerable_code_not_in_execute_path",
 	"vulnerable_code_cannot_be_controlled_by_adversary", "inline_mitigations_already_exist"}
 
@@ -43,8 +44,8 @@ type Statement struct {
 	// Action is what to do on a host that is affected.
 	Action string `toml:"action"`
 	Reason string `toml:"reason"`
-	// The evidence: names of patches that apply to the components, raised modules ("module@version"), build tags, tests, addresses
-	// of upstream's words.
+	// The evidence: names of patches that apply to the components, raised modules ("module@version"), build tags,
+	// tests, addresses of upstream's words.
 	Patch []string `toml:"patch"`
 	Raise []string `toml:"raise"`
 	Tag   []string `toml:"tag"`
@@ -80,8 +81,9 @@ type Book struct {
 }
 
 var (
-	advisoryName = regexp.MustCompile(`^(GO-\d{4}-\d{4,}|CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|[A-Z]{2,10}-[0-9A-Za-z][0-9A-Za-z-]{2,60})$`)
-	day          = regexp.MustCompile(`^\d{4}-\d\d-\d\d$`)
+	advisoryName = regexp.MustCompile(`^(GO-\d{4}-\d{4,}|CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|` +
+		`[A-Z]{2,10}-[0-9A-Za-z][0-9A-Za-z-]{2,60})$`)
+	day = regexp.MustCompile(`^\d{4}-\d\d-\d\d$`)
 )
 
 // problems collects what is wrong with a file, with lines.
@@ -131,7 +133,9 @@ func ParseStatements(data []byte, file string) (*Book, stack.Problems) {
 }
 
 func sorted(ps stack.Problems) stack.Problems {
-	slices.SortStableFunc(ps, func(a, b stack.Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
+	slices.SortStableFunc(ps, func(a, b stack.Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text))
+	})
 	return ps
 }
 
@@ -153,10 +157,11 @@ func (s *Statement) check(p *problems, t string) {
 			p.bad(t, "raise", "raise: got %q, want module@version", r)
 		}
 	}
-	for key, of := range map[string]string{"justification": NotAffected, "action": IsAffected} {
-		if got := map[string]string{"justification": s.Justification, "action": s.Action}[key]; got != "" && s.Status != of {
-			p.bad(t, key, "%s: got one with status %q, want it with %q only", key, s.Status, of)
-		}
+	if s.Justification != "" && s.Status != NotAffected {
+		p.bad(t, "justification", "justification: got one with status %q, want it with %q only", s.Status, NotAffected)
+	}
+	if s.Action != "" && s.Status != IsAffected {
+		p.bad(t, "action", "action: got one with status %q, want it with %q only", s.Status, IsAffected)
 	}
 	switch s.Status {
 	case Fixed:
@@ -165,7 +170,8 @@ func (s *Statement) check(p *problems, t string) {
 		}
 	case NotAffected:
 		if !slices.Contains(Justifications, s.Justification) {
-			p.bad(t, "justification", "justification: got %q, want one of %s", s.Justification, strings.Join(Justifications, ", "))
+			p.bad(t, "justification", "justification: got %q, want one of %s", s.Justification,
+				strings.Join(Justifications, ", "))
 		}
 		if len(s.Patch)+len(s.Raise)+len(s.Tag)+len(s.Test)+len(s.See) == 0 {
 			p.bad(t, "status", "status: got %q without evidence, want some of patch, raise, tag, test, see", s.Status)
@@ -179,7 +185,8 @@ func (s *Statement) check(p *problems, t string) {
 	}
 }
 
-// Check compares the statements with what the components really have and, where there is one, with the database and the table.
+// Check compares the statements with what the components really have and, where there is one, with the database and the
+// table.
 func (b *Book) Check(has map[string]Evidence, db *Database, t *Table) stack.Problems {
 	var ps stack.Problems
 	bad := func(s *Statement, format string, a ...any) {
@@ -200,11 +207,15 @@ func (b *Book) Check(has map[string]Evidence, db *Database, t *Table) stack.Prob
 		for key, x := range map[string]struct {
 			want []string
 			in   func(Evidence) []string
-		}{"patch": {s.Patch, func(e Evidence) []string { return e.Patches }}, "raise": {s.Raise, func(e Evidence) []string { return e.Raises }},
-			"tag": {s.Tag, func(e Evidence) []string { return e.Tags }}} {
+		}{
+			"patch": {s.Patch, func(e Evidence) []string { return e.Patches }},
+			"raise": {s.Raise, func(e Evidence) []string { return e.Raises }},
+			"tag":   {s.Tag, func(e Evidence) []string { return e.Tags }},
+		} {
 			for _, w := range x.want {
 				if !slices.ContainsFunc(of, func(c string) bool { return slices.Contains(x.in(has[c]), w) }) {
-					bad(s, "%s: got %q, which is in none of %s", key, w, strings.Join(slices.Sorted(slices.Values(of)), ", "))
+					bad(s, "%s: got %q, which is in none of %s", key, w,
+						strings.Join(slices.Sorted(slices.Values(of)), ", "))
 				}
 			}
 		}
@@ -246,14 +257,16 @@ func ParseTable(data []byte, file string) (*Table, stack.Problems) {
 	}
 	known := func(table, component string) {
 		if !slices.Contains(stack.Components, component) {
-			p.bad(table, "component", "component: got %q, want one of %s", component, strings.Join(stack.Components, ", "))
+			p.bad(table, "component", "component: got %q, want one of %s", component,
+				strings.Join(stack.Components, ", "))
 		}
 	}
 	for i, c := range t.Covers {
 		table := fmt.Sprintf("covers[%d]", i)
 		known(table, c.Component)
 		if !day.MatchString(c.Until) || c.See == "" {
-			p.bad(table, "until", "until, see: got %q and %q, want the day until which was looked, such as 2026-11-05, and where", c.Until, c.See)
+			p.bad(table, "until", "until, see: got %q and %q, want the day until which was looked, such as 2026-11-05, "+
+				"and where", c.Until, c.See)
 		}
 	}
 	for i, k := range t.Known {
@@ -265,7 +278,7 @@ func ParseTable(data []byte, file string) (*Table, stack.Problems) {
 			}
 		}
 		if len(k.ID) == 0 || k.Summary == "" || len(k.See) == 0 {
-			p.bad(table, "summary", "id, summary, see: missing, want its names, want what it is, and where that comes from")
+			p.bad(table, "summary", "id, summary, see: missing, want its names, what it is, and where that comes from")
 		}
 		for key, v := range map[string]string{"from": k.From, "fixed": k.Fixed} {
 			if _, err := version.NewVersion(v); err != nil && v != "" {

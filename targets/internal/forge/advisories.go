@@ -12,12 +12,13 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/version"
 )
 
-// advisories brings the database of advisories that the lock names into vendor-sources/; with newest, the newest one, which the lock
-// names from then on.
+// advisories brings the database of advisories that the lock names into vendor-sources/; with newest, the newest one,
+// which the lock names from then on.
 func (f *Forge) advisories(ctx context.Context, newest bool) error {
 	lock, err := stack.LoadAdvisories(f.store.Dir)
 	if err != nil {
@@ -35,9 +36,9 @@ func (f *Forge) advisories(ctx context.Context, newest bool) error {
 		return err
 	}
 	if !newest {
-		return f.store.Advisories(ctx, lock, tool, env, proxies(env), scratch)
+		return f.store.Advisories(ctx, lock, source.Go{Path: tool, Env: env}, proxies(env), scratch)
 	}
-	next, err := f.store.NewestAdvisories(ctx, tool, env, scratch)
+	next, err := f.store.NewestAdvisories(ctx, source.Go{Path: tool, Env: env}, scratch)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,8 @@ func (f *Forge) advisories(ctx context.Context, newest bool) error {
 		return nil
 	}
 	file := filepath.Join(f.store.Dir, stack.AdvisoriesLock)
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(next.Encode()); return err }); err != nil {
+	data := next.Encode()
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
 		return err
 	}
 	if lock != nil && lock.Name() != next.Name() {
@@ -54,11 +56,13 @@ func (f *Forge) advisories(ctx context.Context, newest bool) error {
 			return err
 		}
 	}
-	f.UI.Line("recorded  the advisories of %s in %s: \"mage audit\" compares the files with them", next.Date(), f.rel(file))
+	f.UI.Line("recorded  the advisories of %s in %s: \"mage audit\" compares the files with them", next.Date(),
+		f.rel(file))
 	return nil
 }
 
-// audited is the result of the last audit of a run, and the key of what it was made from: a run with nothing to do makes none.
+// audited is the result of the last audit of a run, and the key of what it was made from: a run with nothing to do
+// makes none.
 type audited struct {
 	Key  string `json:"key"`
 	Open int    `json:"open"`
@@ -90,8 +94,8 @@ func (f *Forge) auditKey() (string, error) {
 	return graph.Key(inputs), nil
 }
 
-// auditLine says in one line what is known against what was built, for the end of a run: the result of the last run where nothing
-// changed since. An audit that cannot be made fails no build.
+// auditLine says in one line what is known against what was built, for the end of a run: the result of the last run
+// where nothing changed since. An audit that cannot be made fails no build.
 func (f *Forge) auditLine() {
 	key, err := f.auditKey()
 	if key == "" && err == nil {
@@ -99,7 +103,8 @@ func (f *Forge) auditLine() {
 	}
 	var last audited
 	file := f.build("audit.json")
-	if data, rerr := archive.ReadFile(file, maxTexts); rerr != nil || json.Unmarshal(data, &last) != nil || last.Key != key {
+	data, rerr := archive.ReadFile(file, maxTexts)
+	if rerr != nil || json.Unmarshal(data, &last) != nil || last.Key != key {
 		last = audited{Key: key}
 		r, aerr := f.audit(AuditOptions{})
 		if err = errors.Join(err, aerr); err == nil {

@@ -37,7 +37,8 @@ type AuditOptions struct {
 	JSON, Open, Draft, Write bool
 }
 
-// Audit compares the built files with what is published of holes in what they are made of, and with what is stated of each.
+// Audit compares the built files with what is published of holes in what they are made of, and with what is stated of
+// each.
 func Audit(ctx context.Context, opt AuditOptions) error {
 	return command(ctx, func(ctx context.Context, f *Forge) error {
 		r, err := f.audit(opt)
@@ -68,7 +69,8 @@ func (f *Forge) writeAudit(r *audit.Report) error {
 		return err
 	}
 	text := r.Page(string(page))
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+	err = archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	if err != nil {
 		return err
 	}
 	f.UI.Line("wrote %s", f.rel(file))
@@ -123,7 +125,8 @@ func (f *Forge) audit(opt AuditOptions) (*audit.Report, error) {
 		return nil, fail(CodeOther, err)
 	}
 	if lock == nil {
-		return nil, fail(CodeSources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"", stack.AdvisoriesLock, f.rel(f.store.Dir))})
+		return nil, fail(CodeSources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
+			stack.AdvisoriesLock, f.rel(f.store.Dir))})
 	}
 	file, err := f.store.AdvisoriesFile(lock)
 	if err != nil {
@@ -237,7 +240,7 @@ func (f *Forge) ownSubject(bin string) (*audit.Subject, error) {
 		}
 	}
 	if len(sub.Programs) == 0 {
-		return nil, fmt.Errorf("%s: none of the stack's files is in it, want some of %s", bin, strings.Join(f.Stack.Parts(), ", "))
+		return nil, fmt.Errorf("%s: none of the stack's files is in it", bin)
 	}
 	return sub, nil
 }
@@ -249,7 +252,8 @@ func (f *Forge) program(file, component, version string) (*audit.Program, error)
 		return p, err
 	}
 	if rec := f.records().Load(component); rec != nil {
-		ms, err := pack.Linked(file, filepath.Join(f.storeDir(component, rec.Key), noticesFile), f.Stack.PackageVersions())
+		notices := filepath.Join(f.storeDir(component, rec.Key), noticesFile)
+		ms, err := pack.Linked(file, notices, f.Stack.PackageVersions())
 		if err != nil {
 			return nil, err
 		}
@@ -322,7 +326,8 @@ func (f *Forge) packageSubject(file string) (*audit.Subject, error) {
 		return nil, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
 	}
 	m := &r.Manifest
-	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{}, Raised: map[string][]stack.Raised{}}
+	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{},
+		Raised: map[string][]stack.Raised{}}
 	if m.Stack != f.Stack.Name {
 		return nil, fmt.Errorf("%s is of the stack %s: want STACK=%s, whose statements count", file, m.Stack, m.Stack)
 	}

@@ -13,21 +13,25 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// VEXName is the file with what is stated of advisories, in the form of OpenVEX 0.2.0; the bill of materials says the same in its
-// own form. A package without statements has none.
+// VEXName is the file with what is stated of advisories, in the form of OpenVEX 0.2.0; the bill of materials says the
+// same in its own form. A package without statements has none.
 const VEXName = "openvex.json"
 
 // analyses are VEX's words in CycloneDX's.
 var (
-	states         = map[string]cdx.ImpactAnalysisState{audit.Fixed: cdx.IASResolved, audit.NotAffected: cdx.IASNotAffected, audit.IsAffected: cdx.IASExploitable}
-	justifications = map[string]cdx.ImpactAnalysisJustification{"component_not_present": cdx.IAJCodeNotPresent, audit.NotPresent: cdx.IAJCodeNotPresent,
+	states = map[string]cdx.ImpactAnalysisState{audit.Fixed: cdx.IASResolved, audit.NotAffected: cdx.IASNotAffected,
+		audit.IsAffected: cdx.IASExploitable}
+	justifications = map[string]cdx.ImpactAnalysisJustification{
+		"component_not_present":                             cdx.IAJCodeNotPresent,
+		audit.NotPresent:                                    cdx.IAJCodeNotPresent,
 		"vulnerable_code_not_in_execute_path":               cdx.IAJCodeNotReachable,
 		"vulnerable_code_cannot_be_controlled_by_adversary": cdx.IAJRequiresEnvironment,
-		"inline_mitigations_already_exist":                  cdx.IAJProtectedByMitigatingControl}
+		"inline_mitigations_already_exist":                  cdx.IAJProtectedByMitigatingControl,
+	}
 )
 
-// subjects are the parts of the bill that a statement is of: the components, and below each what is linked into its files of the
-// module.
+// subjects are the parts of the bill that a statement is of: the components, and below each what is linked into its
+// files of the module.
 func (b *billOf) subjects(c *Contents, s *audit.Statement) (components []*cdx.Component, modules []string) {
 	for _, p := range c.Components {
 		if len(s.Components) == 0 || slices.Contains(s.Components, p.Name) {
@@ -61,7 +65,8 @@ func (b *billOf) advisories(c *Contents) *[]cdx.Vulnerability {
 		for _, id := range s.ID {
 			names := strings.Fields(id)
 			v := cdx.Vulnerability{ID: names[0], Source: sourceOf(names[0]), Affects: &affects,
-				Analysis: &cdx.VulnerabilityAnalysis{State: states[s.Status], Justification: justifications[s.Justification], Detail: s.Reason}}
+				Analysis: &cdx.VulnerabilityAnalysis{State: states[s.Status], Detail: s.Reason,
+					Justification: justifications[s.Justification]}}
 			if s.Action != "" {
 				v.Workaround, v.Analysis.Response = s.Action, &[]cdx.ImpactAnalysisResponse{cdx.IARWorkaroundAvailable}
 			}
@@ -126,8 +131,8 @@ type vexProduct struct {
 
 // vex writes the statements as a document of OpenVEX; nil without any.
 func (b *billOf) vex(c *Contents) ([]byte, error) {
-	doc := vexDocument{Context: "https://openvex.dev/ns/v0.2.0", Author: "drydock, stack " + c.Stack, Timestamp: c.Released.UTC().Format(time.RFC3339), Version: 1,
-		Tooling: "drydock " + c.Drydock}
+	doc := vexDocument{Context: "https://openvex.dev/ns/v0.2.0", Author: "drydock, stack " + c.Stack,
+		Timestamp: c.Released.UTC().Format(time.RFC3339), Version: 1, Tooling: "drydock " + c.Drydock}
 	for _, s := range c.Statements {
 		var products []vexProduct
 		components, modules := b.subjects(c, s)

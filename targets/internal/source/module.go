@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"drydock/targets/internal/archive"
@@ -19,9 +20,10 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// downloadModule lets a go command fetch a module's zip to file, with the proxy and the checksum database that this machine is set
-// up with. The version may be a query such as latest; it returns what that came to.
-func (s *Store) downloadModule(ctx context.Context, m module.Version, file, goTool string, env []string, scratch string) (v string, err error) {
+// downloadModule lets a go command fetch a module's zip to file, with the proxy and the checksum database that this
+// machine is set up with. The version may be a query such as latest; it returns what that came to.
+func (s *Store) downloadModule(ctx context.Context, m module.Version, file string, tool Go, scratch string) (v string,
+	err error) {
 	tmp, err := os.MkdirTemp(scratch, "module-")
 	if err != nil {
 		return "", err
@@ -30,8 +32,9 @@ func (s *Store) downloadModule(ctx context.Context, m module.Version, file, goTo
 	if err := os.WriteFile(filepath.Join(tmp, "go.mod"), []byte("module example.invalid/fetch\n"), 0o644); err != nil {
 		return "", err
 	}
-	env = append(env, "GOMODCACHE="+tmp+"/mod", "GOPATH="+tmp+"/gopath", "GOCACHE="+tmp+"/cache", "GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=", "GOENV=off")
-	argv := []string{goTool, "mod", "download", "-json", m.Path + "@" + m.Version}
+	env := append(slices.Clip(tool.Env), "GOMODCACHE="+tmp+"/mod", "GOPATH="+tmp+"/gopath", "GOCACHE="+tmp+"/cache",
+		"GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=", "GOENV=off")
+	argv := []string{tool.Path, "mod", "download", "-json", m.Path + "@" + m.Version}
 	out, err := run.Cmd{Argv: argv, Dir: tmp, Env: env}.Output(ctx)
 	if err != nil {
 		return "", &MissingError{fmt.Sprintf("%s: %v\n%s", calledOf(m), err, tail(out, 8))}
@@ -64,7 +67,7 @@ func (s *Store) downloadZip(ctx context.Context, m module.Version, file string, 
 		tried = append(tried, ui.Masked(u+": "+err.Error()))
 	}
 	if len(tried) == 0 {
-		return &MissingError{fmt.Sprintf("%s: no module proxy is known on a machine without Go: set GOPROXY=<address>", name)}
+		return &MissingError{name + ": no module proxy is known on a machine without Go: set GOPROXY=<address>"}
 	}
 	return &MissingError{fmt.Sprintf("%s: no proxy gave it; tried:\n    %s", name, strings.Join(tried, "\n    "))}
 }
@@ -80,9 +83,9 @@ func calledOf(m module.Version) string {
 // AdvisoriesModule is the module with the Go vulnerability database.
 const AdvisoriesModule = "golang.org/x/vulndb"
 
-// Advisories brings the zip of the database into the store, held against its h1: sum in the lock. goTool, env, proxies and scratch
-// are as those of Toolchain.
-func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, goTool string, env, proxies []string, scratch string) error {
+// Advisories brings the zip of the database into the store, held against its h1: sum in the lock. goTool, env, proxies
+// and scratch are as those of Toolchain.
+func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, tool Go, proxies []string, scratch string) error {
 	file := filepath.Join(s.Dir, a.Name())
 	m := module.Version{Path: a.Module, Version: a.Version}
 	_, err := os.Stat(file)
@@ -90,8 +93,8 @@ func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, goTool stri
 		switch {
 		case s.Client == nil:
 			return s.noAdvisories(a)
-		case goTool != "":
-			_, err = s.downloadModule(ctx, m, file, goTool, env, scratch)
+		case tool.Path != "":
+			_, err = s.downloadModule(ctx, m, file, tool, scratch)
 		default:
 			err = s.downloadZip(ctx, m, file, proxies)
 		}
@@ -103,7 +106,8 @@ func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, goTool stri
 	return err
 }
 
-// AdvisoriesFile returns the path of the database's zip, which has the sum that the lock names; a MissingError where it is not there.
+// AdvisoriesFile returns the path of the database's zip, which has the sum that the lock names; a MissingError where it
+// is not there.
 func (s *Store) AdvisoriesFile(a *stack.Advisories) (string, error) {
 	file := filepath.Join(s.Dir, a.Name())
 	got, err := s.Digests.OfModule(file)
@@ -113,25 +117,28 @@ func (s *Store) AdvisoriesFile(a *stack.Advisories) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", file, err)
 	case got != a.Sum:
-		return "", fmt.Errorf("%s: got %s, want %s (from %s): move the file away, then run \"mage fetch\"", file, got, a.Sum, stack.AdvisoriesLock)
+		return "", fmt.Errorf("%s: got %s, want %s (from %s): move the file away, then run \"mage fetch\"", file, got, a.Sum,
+			stack.AdvisoriesLock)
 	}
 	return file, nil
 }
 
 func (s *Store) noAdvisories(a *stack.Advisories) error {
-	return &MissingError{fmt.Sprintf("the database of advisories is not here (%s in %s): run \"mage fetch\" on a connected machine, and carry vendor-sources/ over", a.Name(), s.Dir)}
+	return &MissingError{fmt.Sprintf("the database of advisories is not here (%s in %s): run \"mage fetch\" on a connected "+
+		"machine, and carry vendor-sources/ over", a.Name(), s.Dir)}
 }
 
 // NewestAdvisories fetches the newest database, and returns the line for its lock.
-func (s *Store) NewestAdvisories(ctx context.Context, goTool string, env []string, scratch string) (*stack.Advisories, error) {
-	if s.Client == nil || goTool == "" {
-		return nil, &MissingError{"the newest database of advisories: OFFLINE is set, or no Go of this machine could ask for it"}
+func (s *Store) NewestAdvisories(ctx context.Context, tool Go, scratch string) (*stack.Advisories, error) {
+	if s.Client == nil || tool.Path == "" {
+		return nil, &MissingError{"the newest database of advisories: OFFLINE is set, or this machine has no Go to ask with"}
 	}
 	a := &stack.Advisories{Module: AdvisoriesModule}
 	tmp := filepath.Join(scratch, "vulndb.zip")
 	defer os.Remove(tmp)
+	latest := module.Version{Path: a.Module, Version: "latest"}
 	var err error
-	if a.Version, err = s.downloadModule(ctx, module.Version{Path: a.Module, Version: "latest"}, tmp, goTool, env, scratch); err != nil {
+	if a.Version, err = s.downloadModule(ctx, latest, tmp, tool, scratch); err != nil {
 		return nil, err
 	}
 	if a.SHA256, err = archive.SHA256File(tmp); err != nil {

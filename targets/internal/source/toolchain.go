@@ -46,7 +46,7 @@ func (s *Store) Toolchain(ctx context.Context, release string, l *stack.Lock, go
 			return &MissingError{fmt.Sprintf("Go %s is not in %s, and OFFLINE forbids to fetch it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", release, s.Dir)}
 		}
 		if goTool != "" {
-			_, err = s.downloadModule(ctx, toolchainOf(release), file, goTool, env, scratch)
+			_, err = s.downloadModule(ctx, toolchainOf(release), file, Go{Path: goTool, Env: env}, scratch)
 		} else {
 			err = s.downloadZip(ctx, toolchainOf(release), file, proxies)
 		}

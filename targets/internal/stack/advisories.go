@@ -14,8 +14,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Decode reads TOML strictly into v, and gives the line of every key: "table.key", with "[i]" behind the name of an array of
-// tables. What is wrong with the text is in the problems.
+// Decode reads TOML strictly into v, and gives the line of every key: "table.key", with "[i]" behind the name of an
+// array of tables. What is wrong with the text is in the problems.
 func Decode(data []byte, file string, v any) (lines map[string]int, ps Problems) {
 	return decode(data, file, v)
 }
@@ -47,8 +47,8 @@ func (a *Advisories) Date() string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// LoadAdvisories reads the lock of the database in dir. It gives nil and no error where there is none; what is wrong with one is a
-// Problems.
+// LoadAdvisories reads the lock of the database in dir. It gives nil and no error where there is none; what is wrong
+// with one is a Problems.
 func LoadAdvisories(dir string) (*Advisories, error) {
 	file := filepath.Join(dir, AdvisoriesLock)
 	data, err := archive.ReadFile(file, maxFile)
@@ -79,12 +79,13 @@ func LoadAdvisories(dir string) (*Advisories, error) {
 
 // Encode gives the lock's file content.
 func (a *Advisories) Encode() []byte {
-	return fmt.Appendf(nil, "# The database of published holes, by version and digest. Written by \"mage fetch -advisories\"; do not edit.\n"+
+	return fmt.Appendf(nil, "# The database of published holes, by version and digest. "+
+		"Written by \"mage fetch -advisories\"; do not edit.\n"+
 		"module = %q\nversion = %q\nh1 = %q\nsha256 = %q\n", a.Module, a.Version, a.Sum, a.SHA256)
 }
 
-// isStack reports whether a .toml file in vendor-sources/ is a stack's, by its name without the ending: others have what is known
-// against stacks.
+// isStack reports whether a .toml file in vendor-sources/ is a stack's, by its name without the ending: others have
+// what is known against stacks.
 func isStack(name string) bool {
 	return !strings.HasSuffix(name, ".vex") && !slices.Contains([]string{"advisories-c"}, name)
 }
