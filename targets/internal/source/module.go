@@ -83,7 +83,7 @@ func calledOf(m module.Version) string {
 // AdvisoriesModule is the module with the Go vulnerability database.
 const AdvisoriesModule = "golang.org/x/vulndb"
 
-// Advisories brings the zip of the database into the store, held against its h1: sum in the lock. goTool, env, proxies
+// Advisories brings the zip of the database into the store, held against its h1: sum in the lock. tool, proxies
 // and scratch are as those of Toolchain.
 func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, tool Go, proxies []string, scratch string) error {
 	file := filepath.Join(s.Dir, a.Name())
