@@ -19,6 +19,9 @@ import (
 )
 
 func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than a moment")
+	}
 	dir := t.TempDir()
 	bundle := filepath.Join(dir, "bundle.tar.gz")
 	noise := make([]byte, 20000)
@@ -189,6 +192,9 @@ func TestDamageToABundleIsNamedWhereItBegins(t *testing.T) {
 }
 
 func TestAPackageHasNoOtherModesOwnersAndLinksThanItsManifestSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than a moment")
+	}
 	pkg, _, _ := write(t, sample(t))
 	for _, c := range []struct {
 		what, want string

@@ -401,6 +401,9 @@ func TestLongEachLicenceThatIsRareIsFoundToo(t *testing.T) {
 // rareLicences looks at every so manieth licence.
 func rareLicences(t *testing.T, step int) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes more than a moment")
+	}
 	rare, all := 0, licensecheck.BuiltinLicenses()
 	i := slices.IndexFunc(all, func(l licensecheck.License) bool { return l.ID == "Apache-2.0" && l.LRE != "" })
 	apache := shortest(all[i].LRE)

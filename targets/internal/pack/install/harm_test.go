@@ -212,6 +212,7 @@ func TestModesAreThePackagesOwnWhateverBecameOfThem(t *testing.T) {
 
 func TestWhatLiesOnANoexecMountIsInstalledAndNothingIsInstalledThere(t *testing.T) {
 	t.Parallel()
+	notShort(t)
 	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
 		t.Skip("needs root and unshare, for a mount")
 	}

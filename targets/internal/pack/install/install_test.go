@@ -156,6 +156,14 @@ var commonPath = sync.OnceValue(func() string {
 	return dir + ":" + os.Getenv("PATH")
 })
 
+// notShort skips what takes more than a moment, by -short. One life of an install is left.
+func notShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes more than a moment")
+	}
+}
+
 // installed is a root in which packages were installed once, for all tests that begin with them.
 type installed struct {
 	sync.Once
@@ -167,6 +175,7 @@ var installedRoots sync.Map
 // ready is a place in which these packages were installed, one after the other.
 func ready(t *testing.T, dirs ...string) *kit {
 	t.Helper()
+	notShort(t)
 	k := newKit(t)
 	var lists strings.Builder
 	for _, d := range dirs {
@@ -216,8 +225,8 @@ func TestMain(m *testing.M) {
 // run runs a package's install.sh.
 func (k *kit) run(dir string, args ...string) (string, int) {
 	k.t.Helper()
-	if testing.Short() && !strings.HasSuffix(k.t.Name(), "/busybox") {
-		k.t.Skip("runs the whole installer")
+	if !strings.HasSuffix(k.t.Name(), "/busybox") {
+		notShort(k.t)
 	}
 	argv := slices.Concat(k.shell, []string{filepath.Join(dir, "install.sh"), "--root=" + k.root}, args)
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--kernel") }) {
@@ -918,6 +927,7 @@ func TestAWrongCommandLineIsRefused(t *testing.T) {
 
 func TestTheScriptsAreCleanForShellcheck(t *testing.T) {
 	t.Parallel()
+	notShort(t)
 	shellcheck, err := exec.LookPath("shellcheck")
 	if err != nil {
 		t.Skip(err)
@@ -950,6 +960,7 @@ func TestTheScriptsAreASCII(t *testing.T) {
 
 func TestALogIsCutInPlaceAndItsOldPartsAreKept(t *testing.T) {
 	t.Parallel()
+	notShort(t)
 	dir := t.TempDir()
 	log := dir + "/docker.log"
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640) // as the daemon holds it

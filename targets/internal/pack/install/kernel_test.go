@@ -121,7 +121,11 @@ func said(answer string) []string {
 	return slices.Compact(all)
 }
 
-func TestTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) { judged(t, 1) }
+func TestTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) {
+	t.Parallel()
+	notShort(t)
+	judged(t, 1)
+}
 
 func TestLongTheInstallerJudgesAKernelAsTheCommandDoes(t *testing.T) {
 	testlong.Skip(t)
@@ -183,6 +187,7 @@ func with(c kernel.Config, names ...string) kernel.Config {
 
 func TestEachKindOfIptablesAsksForItsOwnOptions(t *testing.T) {
 	t.Parallel()
+	notShort(t)
 	table, err := kernelTable(Profile{KernelScript: realistic()})
 	must(t, err)
 	nft := []string{"NF_TABLES", "NFT_COMPAT", "NFT_NAT", "NFT_MASQ"}

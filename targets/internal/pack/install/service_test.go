@@ -31,9 +31,7 @@ func decoys(t *testing.T, version string) string {
 // and the first sh in PATH are that shell. PKG and NEXT are packages. What runs at the end is ended.
 func onHost(t *testing.T, shell []string, script string) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("runs the whole installer on a host of decoys")
-	}
+	notShort(t)
 	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "-p", "-f", "true").Run() != nil {
 		t.Skip("needs root and unshare, for mounts")
 	}
