@@ -1,8 +1,10 @@
 main() {
 	LC_ALL=C
 	export LC_ALL
-	PATH=$PATH:/usr/sbin:/sbin # "su" leaves them out
+	PATH=${PATH:+$PATH:}/usr/sbin:/sbin # "su" leaves them out
+	have sed || PATH=$PATH:/usr/bin:/bin
 	export PATH
+	unset GREP_OPTIONS # of whoever calls us
 	umask 022
 	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
 	bus="dbus-daemon dbus-send dbus-uuidgen" xtables=xtables-legacy-multi
