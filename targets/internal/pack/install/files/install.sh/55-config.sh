@@ -1,5 +1,8 @@
-# flat FILE: the settings of a daemon.json on one line, without what lies within a setting.
-flat() { tr '\n\t\r' '   ' <"$1" 2>/dev/null | sed -e 's/^[^{]*{//' -e ':a' -e 's/{[^{}]*}//g' -e 'ta'; }
+# flat FILE: the settings of a daemon.json on one line, without what lies within a setting. Strings lose their braces first.
+flat() {
+	tr '\n\t\r' '   ' <"$1" 2>/dev/null |
+		sed -e 's/\\./_/g' -e ':s' -e 's/^\(\([^"]*"[^"]*"\)*[^"]*"[^"{}]*\)[{}]/\1/' -e 'ts' -e 's/^[^{]*{//' -e ':a' -e 's/{[^{}]*}//g' -e 'ta'
+}
 
 # setting NAME FILE: the value of a setting of daemon.json, as it is written there: a word, or a list on one line.
 setting() {
