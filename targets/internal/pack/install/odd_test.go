@@ -1,6 +1,7 @@
 package install
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,5 +42,30 @@ func TestABraceInAStringIsNoBrace(t *testing.T) {
 				t.Errorf("%s: the service reads %q", json, got)
 			}
 		}
+	}
+}
+
+func TestAGroupFileThatIsAMountGetsItsLine(t *testing.T) {
+	t.Parallel()
+	onHost(t, []string{"sh"}, wants+`
+cp /etc/group /run/group
+mount --bind /run/group /etc/group
+wants 0 "is installed" $I --init=sysv
+[ "$(sed 's/:[0-9]*:$//' /etc/group)" = "root:x
+docker:x" ] || { cat /etc/group; exit 1; }
+[ ! -e /etc/group.drydock-tmp ]
+`)
+}
+
+func TestAnOldGroupaddIsCalledWithoutItsNewOption(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	bin := t.TempDir()
+	wrap(t, bin, "groupadd", `case $1 in -*) echo "groupadd: invalid option -- r" >&2; exit 2 ;; esac; echo "$1" >>`+bin+`/made`)
+	k.path = bin + ":" + k.path
+	// On the host itself: its /etc is only read, in these functions.
+	k.says("", unpacked(t, "26.1.5"), "sysv", "root=''; make_group no-such-group-here")
+	if data, err := os.ReadFile(bin + "/made"); string(data) != "no-such-group-here\n" {
+		t.Errorf("got %q, %v", data, err)
 	}
 }

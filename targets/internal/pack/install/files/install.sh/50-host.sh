@@ -105,7 +105,10 @@ append() {
 		printf '%s%s\n' "$append_end" "$1" >>"$2"
 		return
 	fi
-	rm -f "$append_tmp" && cp -p "$2" "$append_tmp" && printf '%s%s\n' "$append_end" "$1" >>"$append_tmp" && mv -f "$append_tmp" "$2"
+	rm -f "$append_tmp" && cp -p "$2" "$append_tmp" && printf '%s%s\n' "$append_end" "$1" >>"$append_tmp" || return 1
+	quiet mv -f "$append_tmp" "$2" && return 0
+	rm -f "$append_tmp" # the file is a mount of its own, as in a container
+	printf '%s%s\n' "$append_end" "$1" >>"$2"
 }
 
 # ours FILE: does the file below root stand as one of the installed versions wrote it? They write no links.
@@ -261,13 +264,14 @@ free_id() {
 # make_group NAME
 make_group() {
 	there "$1" group && return 0
-	if [ -z "$root" ] && have groupadd; then
-		groupadd -r "$1"
-	elif [ -z "$root" ] && have addgroup; then
-		addgroup -S "$1"
-	else
-		append "$1:x:$(free_id 999 "$root/etc/group"):" "$root/etc/group"
+	if [ -z "$root" ]; then # Debian's groupadd had no -r before 2009; where the file is a mount of its own, none works
+		if have groupadd; then
+			{ quiet groupadd -r "$1" || quiet groupadd "$1"; } && return 0
+		elif have addgroup; then
+			quiet addgroup -S "$1" && return 0
+		fi
 	fi
+	append "$1:x:$(free_id 999 "$root/etc/group"):" "$root/etc/group"
 }
 
 # make_bus_user: with a group of its own. That it was we is kept for the day of the uninstall.
@@ -275,14 +279,15 @@ make_bus_user() {
 	if there dbus passwd && there dbus group; then return 0; fi
 	write_line dbus "$base/.made" && make_group dbus || return 1
 	there dbus passwd && return 0
-	if [ -z "$root" ] && have useradd; then
-		useradd -r -g dbus -d / -s /sbin/nologin dbus
-	elif [ -z "$root" ] && have adduser; then
-		adduser -S -H -G dbus -h / -s /sbin/nologin dbus
-	else
-		gid=$(sed -n 's/^dbus:[^:]*:\([0-9]*\):.*/\1/p' "$root/etc/group" | sed -n 1p)
-		[ -n "$gid" ] || return 1
-		append "dbus:x:$(free_id "$gid" "$root/etc/passwd"):$gid:system bus:/:/sbin/nologin" "$root/etc/passwd"
+	if [ -z "$root" ]; then
+		if have useradd; then
+			{ quiet useradd -r -g dbus -d / -s /sbin/nologin dbus || quiet useradd -g dbus -d / -s /sbin/nologin dbus; } && return 0
+		elif have adduser; then
+			quiet adduser -S -H -G dbus -h / -s /sbin/nologin dbus && return 0
+		fi
 	fi
+	gid=$(sed -n 's/^dbus:[^:]*:\([0-9]*\):.*/\1/p' "$root/etc/group" | sed -n 1p)
+	[ -n "$gid" ] || return 1
+	append "dbus:x:$(free_id "$gid" "$root/etc/passwd"):$gid:system bus:/:/sbin/nologin" "$root/etc/passwd"
 }
 
