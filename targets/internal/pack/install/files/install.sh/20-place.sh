@@ -52,6 +52,15 @@ noexec() {
 	esac
 }
 
+# read_only DIR: is it on a mount that cannot be written? Its mount is named.
+read_only() {
+	read_only_mount=$(mount_of "$1") || return 1
+	case ",${read_only_mount##* }," in
+	*,ro,*) say "${read_only_mount%% *}" ;;
+	*) return 1 ;;
+	esac
+}
+
 # above PATH: the nearest directory that is there.
 above() {
 	above=$1

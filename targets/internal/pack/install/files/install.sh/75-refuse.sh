@@ -64,17 +64,24 @@ older() {
 	[ "$older_a" -lt "$older_b" ] || { [ "$older_a" = "$older_b" ] && [ "$(patchlevel "$1")" -lt "$(patchlevel "$2")" ]; }
 }
 
-# places_free: nothing of somebody else is where a command or a file of the system goes.
+# places_free: nothing of somebody else is where a command or a file of the system goes, and what is not there can be written.
 places_free() {
 	clear_way "$root$prefix/bin"
+	if [ -d "$root$prefix/bin" ] && [ "$(cd -P "$root$prefix/bin" && cd -P .. && pwd -P)" != "$(cd -P "$root$prefix/" && pwd -P)" ]; then
+		fail 5 "$root$prefix/bin: is a link out of $root$prefix/, and the commands there reach their version by ../libexec: choose another --prefix, or make it a directory; nothing was changed"
+	fi
 	system_files >"$scratch.system"
-	while read -r _ _ t; do
+	while read -r _ f t; do
 		clear_way "$root${t%/*}"
 		if [ -d "$root$t" ]; then fail 5 "$root$t: is a directory, and a file is to be there: move it away; nothing was changed"; fi
+		if [ -z "$root" ] && at=$(read_only "$(above "$t")") && to_write "$f" "$t"; then not_writable "$t" "$at"; fi
 	done <"$scratch.system"
+	if [ -z "$root" ] && ! there docker group && at=$(read_only /etc); then not_writable /etc/group "$at"; fi
 	for f in $(wanted); do
 		at=$root$prefix/bin/${f##*/}
-		if [ -e "$at" ] || [ -h "$at" ]; then
+		if [ ! -e "$at" ] && [ ! -h "$at" ]; then
+			if [ -z "$root" ] && mount_is=$(read_only "$(above "$prefix/bin")"); then not_writable "$at" "$mount_is"; fi
+		else
 			case $(readlink "$at" 2>/dev/null) in
 			../libexec/drydock/current/"$f") ;;
 			*) fail 5 "$at is there and not of this installer: move it away, or choose another --prefix; nothing was changed" ;;
@@ -83,6 +90,18 @@ places_free() {
 	done
 }
 
+# to_write FILE TARGET: will the system's file be made, or made anew?
+to_write() {
+	if [ ! -e "$2" ]; then
+		[ -z "$complete" ] || [ "$1" != daemon.json ]
+		return
+	fi
+	ours "$2" || return 1
+	render "$1" >"$scratch.rendered"
+	! cmp -s "$scratch.rendered" "$2"
+}
+
+not_writable() { fail 1 "$1: cannot be written: $2 is mounted read-only; nothing was changed"; }
 
 not_accepted() { fail 5 "$refused_json is not accepted by $1: $refusal; change it first; nothing was changed"; }
 

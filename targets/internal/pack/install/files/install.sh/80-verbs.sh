@@ -133,6 +133,11 @@ uninstall() {
 	fi
 	if [ -n "$old" ]; then init=$(value init "$base/$old/.options"); fi
 	if [ -z "$root" ]; then
+		system_files >"$scratch.system"
+		while read -r _ _ t; do
+			if [ -e "$t" ] && at=$(read_only "${t%/*}") && ours "$t"; then not_writable "$t" "$at"; fi
+		done <"$scratch.system"
+		if [ -d "$prefix/bin" ] && at=$(read_only "$prefix/bin"); then not_writable "$prefix/bin" "$at"; fi
 		if [ -n "$(in_use)" ]; then act "stop the daemon and its containers" service stop; fi
 		if own_service; then
 			act "take the service out ($init)" disable_service
