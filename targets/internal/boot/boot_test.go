@@ -279,3 +279,18 @@ func TestLongAKernelBootsFromMemoryAndFromADisk(t *testing.T) {
 		}
 	}
 }
+
+func TestAPowerCutEndsTheMachineAtOnceAndNothingElse(t *testing.T) {
+	m := Machine{Work: t.TempDir()}
+	for _, text := range []string{"", "1\n", "-1\n", "words"} { // those would be others
+		try(t, os.WriteFile(m.pidFile(), []byte(text), 0o644))
+		if err := m.kill(); err == nil {
+			t.Errorf("the process %q: got no error", text)
+		}
+	}
+	cmd := exec.Command("sleep", "600")
+	try(t, cmd.Start(), os.WriteFile(m.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644), m.kill())
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != -1 {
+		t.Errorf("got %v, want it killed", err)
+	}
+}
