@@ -3,12 +3,15 @@ package audit
 import (
 	"archive/zip"
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/stack"
 )
 
 // entry makes an advisory against a module.
@@ -190,6 +193,73 @@ func TestTheEngineIsKnownByItsRepositoryToo(t *testing.T) {
 	if len(all) != 1 || all[0].Reach != ReachYes || all[0].Module != "github.com/docker/docker" ||
 		all[0].Fixed != "v26.0.0+incompatible" {
 		t.Errorf("got %+v", all)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	book, ps := ParseStatements([]byte(`
+[[statement]]
+id = ["GO-2026-9001 CVE-2026-9001"]
+status = "fixed"
+patch = ["fix.patch"]
+reason = "checks it"
+
+[[statement]]
+id = ["CVE-2026-40200"]
+components = ["musl"]
+status = "affected"
+action = "sort less"
+reason = "it sorts"
+
+[[statement]]
+id = ["CVE-2025-26519"]
+components = ["expat"]
+status = "not_affected"
+justification = "component_not_present"
+see = ["x"]
+reason = "of a component that is not looked at"
+`), "a.vex.toml")
+	if ps != nil {
+		t.Fatal(ps)
+	}
+	dep := Module{"example.invalid/dep", "example.invalid/dep", "v1.1.0"}
+	calls := map[string]map[string]bool{"example.invalid/dep": {"Bad": true}}
+	raised := dep
+	raised.Version = "v1.2.0"
+	sub := &Subject{Stack: "s", Arch: "amd64",
+		Programs: []*Program{{File: "runc", Component: "runc", Modules: []Module{dep}, packages: calls},
+			{File: "ctr", Component: "containerd", Modules: []Module{dep}, packages: calls},
+			{File: "docker", Component: "docker-cli", Modules: []Module{raised}, packages: calls}},
+		Parts: []Part{{"musl", "1.2.5"}},
+		Evidence: map[string]Evidence{"runc": {Patches: []string{"fix.patch"}}, "containerd": {}, "musl": {}, "expat": {},
+			"docker-cli": {Raises: []string{"example.invalid/dep@v1.2.0"}}},
+		Raised: map[string][]stack.Raised{"docker-cli": {{Module: "example.invalid/dep", From: "v1.1.0", To: "v1.2.0"}}}}
+	table := &Table{Covers: []Cover{{Component: "musl"}}, Known: []Known{{ID: []string{"CVE-2026-40200"}, Component: "musl"},
+		{ID: []string{"CVE-2025-26519"}, Component: "expat"}}}
+	r, ps := Make(sub, NewDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
+	if ps != nil {
+		t.Fatal(ps)
+	}
+	got := map[string]string{}
+	for _, x := range r.Rows {
+		got[x.Component] = x.Verdict + ": " + x.Why
+	}
+	want := map[string]string{"runc": "fixed: fix.patch: checks it", "containerd": "open: ", "musl": "affected: it sorts",
+		"docker-cli": "fixed: raised from v1.1.0"}
+	if !maps.Equal(got, want) || r.Unneeded != nil || r.Line() != "1 open, 1 affected of 2, database of 2026-11-05" {
+		t.Errorf("got %v, %v, %s, want %v", got, r.Unneeded, r.Line(), want)
+	}
+
+	// What a statement calls the fix must be in each component that it names, and a raise in the files at that version.
+	book.Statements[0].Components = []string{"runc", "containerd"}
+	sub.Evidence["containerd"] = Evidence{Raises: []string{"example.invalid/dep@v1.2.0"}}
+	book.Statements[1].Raise = []string{"example.invalid/dep@v1.2.0"}
+	book.Statements[1].Components = []string{"containerd"}
+	_, ps = Make(sub, NewDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
+	if len(ps) != 2 || !strings.Contains(ps.Error(), "a.vex.toml:2: status: got \"fixed\", but none of its patches and raises is in containerd") ||
+		!strings.Contains(ps.Error(), "a.vex.toml:8: raise: got example.invalid/dep@v1.2.0, but ctr is linked with v1.1.0") {
+		t.Error(ps)
 	}
 }
 

@@ -91,7 +91,7 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 	}
 	used := map[*Statement]bool{}
 	for _, f := range all {
-		r.add(&f, b, used)
+		r.add(&f, b, sub.Evidence[f.Component], used)
 	}
 	for _, s := range b.Statements {
 		if !used[s] && sub.has(s.Components) {
@@ -104,7 +104,7 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 }
 
 // add takes a finding in, with what is stated of it.
-func (r *Report) add(f *Finding, b *Book, used map[*Statement]bool) {
+func (r *Report) add(f *Finding, b *Book, has Evidence, used map[*Statement]bool) {
 	row := Row{ID: f.ID, CVE: f.CVE, Summary: f.Summary, Component: f.Component, Module: f.Module, Version: f.Version,
 		Reach: f.Reach, Symbols: f.Symbols, Fixed: f.Fixed, Verdict: Unstated}
 	if f.File != "" {
@@ -118,7 +118,7 @@ func (r *Report) add(f *Finding, b *Book, used map[*Statement]bool) {
 		row.Why = "none of the functions that the advisory names is in the file"
 	}
 	for _, s := range b.Statements {
-		if s.of(f) {
+		if s.of(f) && (s.Status != Fixed || has.mends(s)) {
 			used[s] = true
 			row.state(s)
 			break

@@ -73,6 +73,12 @@ type Evidence struct {
 	Tags    []string
 }
 
+// mends reports whether something that a statement calls the fix is in the component.
+func (e Evidence) mends(s *Statement) bool {
+	return slices.ContainsFunc(s.Patch, func(p string) bool { return slices.Contains(e.Patches, p) }) ||
+		slices.ContainsFunc(s.Raise, func(r string) bool { return slices.Contains(e.Raises, r) })
+}
+
 // Book is the file with a stack's statements.
 type Book struct {
 	File       string
@@ -195,8 +201,12 @@ func (b *Book) Check(has map[string]Evidence, db *Database, t *Table) stack.Prob
 	for _, s := range b.Statements {
 		of := s.Components
 		for _, c := range of {
-			if _, ok := has[c]; !ok {
+			e, ok := has[c]
+			switch {
+			case !ok:
 				bad(s, "components: got %q, want a component of the stack", c)
+			case s.Status == Fixed && !e.mends(s):
+				bad(s, "status: got %q, but none of its patches and raises is in %s", s.Status, c)
 			}
 		}
 		if len(of) == 0 {
