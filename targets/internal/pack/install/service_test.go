@@ -45,17 +45,18 @@ func onHost(t *testing.T, shell []string, script string) string {
 	for name, body := range map[string]string{"chkconfig": `echo "chkconfig $*" >>/run/said`, "iptables": `case $1 in --version) echo "iptables v1.8.7 (nf_tables)" ;; *) [ ! -e /run/iptables ] || { cat /run/iptables >&2; exit 1; } ;; esac`, "systemctl": `echo "systemctl $*" >>/run/said`} {
 		wrap(t, filepath.Join(host, "bin"), name, body)
 	}
+	busybox, _, _ := strings.Cut(commonPath(), ":")
 	link := shell[0]
 	if path, err := exec.LookPath(shell[0]); err == nil {
 		link = path
 	}
 	must(t, os.Symlink(link, filepath.Join(host, "bin/sh")))
 	cmd := exec.Command("unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", `
-H=$1 PKG=$2 NEXT=$3
+H=$1 PKG=$2 NEXT=$3 APPLETS=$4
 mount --bind $H/etc /etc && mount --bind $H/local /usr/local && mount --bind $H/run /run && mount --bind $H/log /var/log && mount --bind $H/lib /var/lib || exit 99
-PATH=$H/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=$H/bin:$APPLETS:/usr/sbin:/usr/bin:/sbin:/bin
 cd /
-`+script, "sh", host, decoys(t, "26.1.5"), decoys(t, "26.1.6"))
+`+script, "sh", host, decoys(t, "26.1.5"), decoys(t, "26.1.6"), busybox)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 99 {
@@ -86,6 +87,7 @@ func serviceLives(t *testing.T, shells map[string][]string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			out := onHost(t, shell, `set -e
+PATH=$H/bin:/usr/sbin:/usr/bin:/sbin:/bin
 D=/etc/init.d/docker
 sh "$PKG/install.sh" --init=sysv --no-kernel-check
 wants() { want=$1; shift; got=0; "$@" || got=$?; [ $got = $want ] || { echo "$*: got exit code $got, want $want"; exit 1; }; }
