@@ -141,7 +141,7 @@ func (f *Forge) raised() [][]string {
 			rows = append(rows, []string{n, strings.Join(asked, " "), "?", "?", why})
 		}
 		for _, r := range all {
-			why := "needed by another"
+			why := "needed by another, or replaced"
 			if slices.Contains(asked, r.Module+"@"+r.To) {
 				why = "the stack asks for it"
 			}

@@ -288,22 +288,26 @@ func (m modules) edit(do func(*modfile.File) error) error {
 // outcome lists what is raised in the vendor tree, and gives the module file upstream's go line again. That of a
 // module which is raised says what its own code wants; upstream's, what the component's does: how its loops work,
 // GODEBUG's defaults.
-func (m modules) outcome(was *unraised, raises []stack.Raise) ([]stack.Raised, error) {
+func (m modules) outcome(was *unraised, v *stack.Vendor) ([]stack.Raised, error) {
 	data, err := os.ReadFile(filepath.Join(m.dir, "vendor/modules.txt"))
 	if err != nil {
 		return nil, err
 	}
 	is := inVendor(string(data))
-	for _, r := range raises {
+	for _, r := range v.Raise {
 		if is[r.Module] == "" {
 			return nil, fmt.Errorf("%s: raise %s: the component does not have this module: it imports no package of it",
 				r.At, r)
 		}
 	}
 	var all []stack.Raised
-	for name, v := range is {
-		if v != was.versions[name] {
-			all = append(all, stack.Raised{Module: name, From: was.versions[name], To: v})
+	for name, now := range is {
+		from := linked(was.versions[name])
+		if replaces(v, name) { // upstream did not
+			from, _, _ = strings.Cut(was.versions[name], " => ")
+		}
+		if to := linked(now); to != from {
+			all = append(all, stack.Raised{Module: name, From: from, To: to})
 		}
 	}
 	slices.SortFunc(all, func(a, b stack.Raised) int { return strings.Compare(a.Module, b.Module) })
@@ -319,6 +323,23 @@ func (m modules) outcome(was *unraised, raises []stack.Raise) ([]stack.Raised, e
 			return f.AddToolchainStmt(was.file.Toolchain.Name)
 		}
 		return nil
+	})
+}
+
+// linked is the version of a module that is linked: that of what replaces it, if anything does.
+func linked(version string) string {
+	own, by, _ := strings.Cut(version, " => ")
+	if _, v, _ := strings.Cut(by, " "); v != "" {
+		return v
+	}
+	return own
+}
+
+// replaces says that the stack replaces a module, at all versions or at one.
+func replaces(v *stack.Vendor, name string) bool {
+	return slices.ContainsFunc(v.Replace, func(r string) bool {
+		old, _, _ := strings.Cut(r, "=>")
+		return strings.Fields(old)[0] == name
 	})
 }
 

@@ -149,6 +149,23 @@ func TestARaiseChangesTheModulesThatItNeedsAndNoOthers(t *testing.T) {
 	}
 }
 
+func TestOfAModuleThatTheStackReplacesTheVersionThatIsLinkedCounts(t *testing.T) {
+	t.Parallel()
+	restore, _, c, l, _ := raising(t)
+	c.Vendor.Replace = []string{"example.invalid/low => example.invalid/low v1.3.0"}
+	if err := restore(true, "dep@v1.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	low := stack.Raised{Module: "example.invalid/low", From: "v1.0.0", To: "v1.3.0"}
+	if got := l.Vendor[0].Raised; len(got) != 3 || got[1] != low {
+		t.Errorf("got %v, want %v among three", got, low)
+	}
+	err := restore(true, "low@v1.2.0")
+	if err == nil || !strings.Contains(err.Error(), "the module is replaced by example.invalid/low v1.3.0, whatever version is asked for") {
+		t.Errorf("got %v, want a refusal to raise what is replaced", err)
+	}
+}
+
 func TestASeriesMayChangeTheRestoredVendorTree(t *testing.T) {
 	t.Parallel()
 	restore, s, c, l, f := raising(t)

@@ -182,7 +182,7 @@ func makeVendor(ctx context.Context, v *stack.Vendor, g Go, tree, tmp string) (r
 		}
 	}
 	if was != nil {
-		if raised, err = m.outcome(was, v.Raise); err != nil {
+		if raised, err = m.outcome(was, v); err != nil {
 			return nil, err
 		}
 	}
