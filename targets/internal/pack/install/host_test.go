@@ -54,6 +54,11 @@ func TestAnInstallerThatWasKilledWhileItCopiesOrRemovesLeavesNothing(t *testing.
 	if k.has(at) {
 		t.Errorf("not all is gone:\n%s", k.tree())
 	}
+	k.write(at+".gone.26.1.3-0123456789ab/docker/runc", "half") // of an uninstall that was killed at its end
+	k.ok(b, "--uninstall")
+	if k.has(at) {
+		t.Errorf("not all is gone:\n%s", k.tree())
+	}
 }
 
 func TestALinkPlantedBesideOurOwnFilesIsNotFollowed(t *testing.T) {

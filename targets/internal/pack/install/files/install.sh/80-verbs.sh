@@ -127,7 +127,11 @@ roll_back() {
 
 uninstall() {
 	old=$(readlink "$base/current" 2>/dev/null)
-	if [ -z "$old" ] && ! quiet ls -d "$base"/*/SHA256SUMS; then
+	some=$old
+	for f in "$base"/*/SHA256SUMS "$base"/.gone.* "$base/.before" "$base/.current" "$base/.key" "$base/.made"; do # of a killed one, too
+		if [ -e "$f" ] || [ -h "$f" ]; then some=yes; fi
+	done
+	if [ -z "$some" ]; then
 		say "nothing is installed in $root$prefix"
 		return 0
 	fi
