@@ -131,7 +131,11 @@ func (r *fakeRepo) fetch(served string, edit func(component string, files map[st
 		return err
 	}
 	// The settings of whoever runs the tests are not the tests'.
-	r.env = []string{"PATH=" + testPath(), "HOME=" + r.home(), "DRYDOCK_ROOT=" + r.root, "STACK=fake"}
+	gotool, err := exec.LookPath("go")
+	if err != nil {
+		return err
+	}
+	r.env = []string{"PATH=" + testPath(), "HOME=" + r.home(), "GO=" + gotool, "DRYDOCK_ROOT=" + r.root, "STACK=fake"}
 	return r.run("fetch")
 }
 
