@@ -100,7 +100,8 @@ func containerd(r request) Plan {
 		}
 		p.Outputs = append(p.Outputs, o)
 	}
-	p.Steps = r.goBuild("containerd", false, r.p.Work, "netgo osusergo static_build no_btrfs urfave_cli_no_docs", ld, nil, nil, r.packages(module, dirs...)...)
+	// no_cri: dockerd starts containerd with Kubernetes' interface off, and most of containerd's advisories are in it.
+	p.Steps = r.goBuild("containerd", false, r.p.Work, "netgo osusergo static_build no_btrfs no_cri urfave_cli_no_docs", ld, nil, nil, r.packages(module, dirs...)...)
 	return p
 }
 

@@ -40,11 +40,11 @@ func TestCommandsCarryTheFlagsThatUpstreamNeeds(t *testing.T) {
 		want, not              []string
 	}{
 		{"docker-26.1", "runc", "link", full,
-			[]string{"-buildmode=pie", "-static-pie", "seccomp netgo osusergo", "-X main.version=1.1.15", "main.gitCommit=v1.1.15-0-gbc20cb44", "CGO_ENABLED=1", "CGO_LDFLAGS=-L<libseccomp>/lib", "-buildvcs=false"}, nil},
+			[]string{"-buildmode=pie", "-static-pie", "seccomp netgo osusergo", "main.gitCommit=v1.3.6-0-g491b69ba", "CGO_ENABLED=1", "CGO_LDFLAGS=-L<libseccomp>/lib", "-buildvcs=false"}, nil},
 		{"docker-26.1", "runc", "link", Tools{GoVersion: "1.17"}, []string{"'-static -Wl"}, []string{"-buildmode=pie", "-static-pie", "-buildvcs"}},
 		{"docker-28.5", "runc", "link", full, []string{"main.gitCommit=v1.3.6-0-g491b69ba"}, []string{"main.version="}},
-		{"docker-26.1", "containerd", "link", full, []string{"no_btrfs", "CGO_ENABLED=0", "github.com/containerd/containerd/version.Version=v1.7.24"}, []string{"/v2/version"}},
-		{"docker-28.5", "containerd", "link", full, []string{"github.com/containerd/containerd/v2/version.Version=v2.1.9"}, []string{"Revision="}},
+		{"docker-26.1", "containerd", "link", full, []string{"no_btrfs no_cri", "CGO_ENABLED=0", "github.com/containerd/containerd/version.Version=v1.7.36"}, []string{"/v2/version"}},
+		{"docker-28.5", "containerd", "link", full, []string{"github.com/containerd/containerd/v2/version.Version=v2.3.7"}, []string{"Revision="}},
 		{"docker-26.1", "dockerd", "link dockerd", full, []string{"CGO_ENABLED=1", "-extldflags '-static", "exclude_graphdriver_btrfs", "dockerversion.GitCommit=411e817", "IAmStatic=true"}, []string{"exclude_disk_quota"}},
 		{"docker-26.1", "dockerd", "link dockerd", Tools{GoVersion: "1.26"}, []string{"CGO_ENABLED=0", "exclude_disk_quota"}, []string{"-linkmode"}},
 		{"docker-26.1", "dockerd", "link docker-proxy", full, []string{"CGO_ENABLED=0"}, []string{"-linkmode"}},

@@ -41,8 +41,8 @@ func TestEveryProblemOfAStackFileIsReportedAtItsLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	edits := []struct{ old, new, want string }{
-		{`version = "1.1.15"`, `version = "one"`, "component.runc.version: got \"one\""},
-		{`go = ">= 1.21"`, `go = ">= 1.21, < 1.20"`, "no release can meet"},
+		{`version = "1.3.6"`, `version = "one"`, "component.runc.version: got \"one\""},
+		{`go = ">= 1.26.11"`, `go = ">= 1.26.11, < 1.20"`, "no release can meet"},
 		{`kind = "url"`, `kind = "ftp"`, "kind: got \"ftp\""},
 		{`commit = "411e817"`, `commit = "latest"`, "component.dockerd.commit: got \"latest\""},
 		{`kernel = "3.10"`, "kernel = \"\"\nstorage = \"floppy\"", "target.kernel: missing"},
