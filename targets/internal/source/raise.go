@@ -3,8 +3,11 @@ package source
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"go/version"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,7 +84,7 @@ func (m modules) raise(ctx context.Context, raises []stack.Raise) (*unraised, er
 	if err != nil {
 		return nil, err
 	}
-	now, err := m.versions(ctx)
+	now, err := m.settle(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: raise: %w", raises[0].At, err)
 	}
@@ -96,7 +99,7 @@ func (m modules) raise(ctx context.Context, raises []stack.Raise) (*unraised, er
 		return nil, fmt.Errorf("%s: raise %s: it comes out as %s, which %s requires: raise it to that, or leave the line out",
 			r.At, r, now[r.Module], wants)
 	}
-	return was, m.complete(ctx, was.versions, now)
+	return was, m.sums(ctx, now)
 }
 
 // cannotRaise says why a module that has these versions beside it cannot be raised; empty when it can.
@@ -195,51 +198,93 @@ func (m modules) requirer(ctx context.Context, name string, now map[string]strin
 	return found, err
 }
 
-// complete adds the modules that are imported only now to the module file, and the sums of all that have other
-// versions: "go mod vendor" adds nothing.
-func (m modules) complete(ctx context.Context, was, now map[string]string) error {
+// settle adds the modules that are imported only now to the module file, and returns the versions that come out of it.
+// What an added module requires counts from then on, and may raise others, so it goes on until nothing changes.
+func (m modules) settle(ctx context.Context) (map[string]string, error) {
+	now, err := m.versions(ctx)
+	for err == nil {
+		if err = m.addImported(ctx, now); err != nil {
+			break
+		}
+		var next map[string]string
+		if next, err = m.versions(ctx); err == nil && maps.Equal(now, next) {
+			break
+		}
+		now = next
+	}
+	return now, err
+}
+
+// addImported adds the modules that have an imported package and that the module file does not require.
+func (m modules) addImported(ctx context.Context, now map[string]string) error {
 	f, err := m.read()
 	if err != nil {
 		return err
 	}
-	required := map[string]bool{}
-	for _, r := range f.Require {
-		required[r.Mod.Path] = true
-	}
+	has := required(f)
 	why := []string{"mod", "why", "-m", "-vendor"}
 	for name, v := range now {
-		if !required[name] && v != "" {
+		if !has[name] && v != "" {
 			why = append(why, name)
 		}
 	}
-	var added []string
-	if slices.Sort(why[4:]); len(why) > 4 {
-		out, err := m.run(ctx, why...)
-		if err != nil {
-			return err
-		}
-		added = vendored(out)
-	}
-	err = m.edit(func(f *modfile.File) error {
-		for _, name := range added {
-			v, _, _ := strings.Cut(now[name], " => ")
-			f.AddNewRequire(name, v, true)
-			required[name] = true
-		}
+	if slices.Sort(why[4:]); len(why) == 4 {
 		return nil
-	})
+	}
+	out, err := m.run(ctx, why...)
 	if err != nil {
 		return err
 	}
+	return m.edit(func(f *modfile.File) error {
+		for _, name := range vendored(out) {
+			v, _, _ := strings.Cut(now[name], " => ")
+			f.AddNewRequire(name, v, true)
+		}
+		return nil
+	})
+}
+
+// sums gets the sums that the module file's modules lack, for "go mod vendor" gets none. A replacement may have moved some
+// before anything was raised.
+func (m modules) sums(ctx context.Context, now map[string]string) error {
+	f, err := m.read()
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(m.dir, strings.TrimSuffix(m.mod, ".mod")+".sum"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	have := map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		if w := strings.Fields(line); len(w) == 3 {
+			have[w[0]+" "+w[1]] = true
+		}
+	}
 	get := []string{"mod", "download"}
-	for name := range required {
-		if now[name] != was[name] || slices.Contains(added, name) {
+	for name := range required(f) {
+		of := name + " " + now[name]
+		if _, by, replaced := strings.Cut(of, " => "); replaced {
+			of = by
+		}
+		if !have[of] {
 			get = append(get, name)
 		}
 	}
-	slices.Sort(get[2:])
+	if slices.Sort(get[2:]); len(get) == 2 {
+		return nil
+	}
 	_, err = m.run(ctx, get...)
 	return err
+}
+
+// required are the modules that a module file names.
+func required(f *modfile.File) map[string]bool {
+	all := map[string]bool{}
+	for _, r := range f.Require {
+		all[r.Mod.Path] = true
+	}
+	return all
 }
 
 // vendored are the modules of which "go mod why" says that a package is imported.
