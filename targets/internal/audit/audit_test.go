@@ -263,6 +263,19 @@ reason = "of a component that is not looked at"
 	}
 }
 
+func TestWhatGosDatabaseDoesNotNameOfAComponentIsFoundOnceForItsFiles(t *testing.T) {
+	t.Parallel()
+	table := &Table{Known: []Known{{ID: []string{"CVE-2026-17106"}, Component: "docker-cli", Fixed: "28.1"}}}
+	for version, want := range map[string]string{"26.1.5": "1 open of 1", "28.5.2": "0 open"} {
+		sub := &Subject{Stack: "s", Arch: "amd64", Programs: []*Program{{File: "docker", Component: "docker-cli", Version: version},
+			{File: "docker-2", Component: "docker-cli", Version: version}}}
+		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, &Book{})
+		if ps != nil || !strings.HasPrefix(r.Line(), want) {
+			t.Errorf("%s: got %s, %v, want %s", version, r.Line(), ps, want)
+		}
+	}
+}
+
 func FuzzStatements(f *testing.F) {
 	f.Add("[[statement]]\nid = ['GO-2026-9001 CVE-2026-9001']\nstatus = 'fixed'\npatch = ['a.patch']\nreason = 'x'\n")
 	f.Add("[[statement]]\nid = ['GO-2026-9001']\nstatus = 'not_affected'\njustification = 'component_not_present'\n")

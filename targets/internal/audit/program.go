@@ -29,7 +29,8 @@ type Module struct {
 // Program is a file with Go code in it.
 type Program struct {
 	File      string // its name
-	Component string // whose it is
+	Component string // whose it is, at this version
+	Version   string
 	Go        string // the release that compiled it, as a version: "v1.26.8"
 	Modules   []Module
 	// Unknown reports that the file does not say which modules are in it, and nobody else does.
@@ -53,7 +54,7 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 	if err != nil {
 		return nil, ErrNotGo
 	}
-	p := &Program{File: file, Component: component, Go: goVersion(info.GoVersion), Unknown: info.Main.Path == ""}
+	p := &Program{File: file, Component: component, Version: version, Go: goVersion(info.GoVersion), Unknown: info.Main.Path == ""}
 	main := info.Main.Path
 	if parts := strings.SplitN(info.Path, "/", 4); p.Unknown && len(parts) > 2 { // of a GOPATH: host/owner/repository
 		main = strings.Join(parts[:3], "/")

@@ -74,8 +74,13 @@ func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problem
 	r := &Report{Stack: sub.Stack, Database: db.Date}
 	ps := append(b.Check(sub.Evidence, db, t), b.resolved(sub)...)
 	var all []Finding
+	asked := map[string]bool{}
 	for _, p := range sub.Programs {
 		all = append(append(all, db.In(p, sub.Arch)...), db.raised(p, sub.Raised[p.Component])...)
+		if !asked[p.Component] { // what Go's database does not name: once for all files of a component
+			asked[p.Component] = true
+			all = append(all, t.In(p.Component, p.Version)...)
+		}
 		if p.Unknown {
 			r.Gaps = append(r.Gaps, p.File+": its modules are not known; only Go's own library was looked at")
 		}
