@@ -17,6 +17,21 @@ import (
 	"drydock/targets/internal/version"
 )
 
+// bringAdvisories gets the advisories that their lock names, for a build that may use the network. Without them a build
+// is none the worse, and says that nobody looked.
+func (f *Forge) bringAdvisories(ctx context.Context) {
+	lock, err := stack.LoadAdvisories(f.store.Dir)
+	if f.offline || err != nil || lock == nil {
+		return
+	}
+	if _, err := f.store.AdvisoriesFile(lock); err == nil {
+		return
+	}
+	if err := f.advisories(ctx, false); err != nil && ctx.Err() == nil {
+		f.UI.Line("notice    advisories: %v", err)
+	}
+}
+
 // advisories brings the database of advisories that the lock names into vendor-sources/; with newest, the newest one,
 // which the lock names from then on.
 func (f *Forge) advisories(ctx context.Context, newest bool) error {

@@ -61,6 +61,9 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 	if err := f.look(ctx); err != nil {
 		return err
 	}
+	if err := f.bringGo(ctx, parts); err != nil {
+		return fail(CodeSources, err)
+	}
 	if err := f.fit(parts); err != nil {
 		return err
 	}
@@ -90,6 +93,7 @@ func (f *Forge) Build(ctx context.Context, opt Options, names []string) error {
 			return err
 		}
 		f.reap()
+		f.bringAdvisories(ctx)
 	}
 	f.sweep()
 	defer func() {

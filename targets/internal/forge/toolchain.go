@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"drydock/targets/internal/host"
@@ -41,6 +42,16 @@ func (f *Forge) unpackToolchain() error {
 		}
 	}
 	return nil
+}
+
+// bringGo gets the stack's own Go for a build that may use the network, where no Go of this machine fits, nobody named
+// one, and the lock has its sum.
+func (f *Forge) bringGo(ctx context.Context, parts []string) error {
+	unknown := func(release string) bool { return f.Stack.Lock.GoFor(release) == nil }
+	if f.offline || os.Getenv("GO") != "" || f.goFits(parts) || slices.ContainsFunc(f.Stack.Toolchains(), unknown) {
+		return nil
+	}
+	return f.Toolchain(ctx, false, false)
 }
 
 // Toolchain brings the stack's own Gos into vendor-sources/: where no Go of this machine fits some component, or
