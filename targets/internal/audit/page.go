@@ -36,6 +36,7 @@ func (r *Report) section() string {
 	fmt.Fprintf(&b, "\n## %s\n\nThe database is of %s. Of %d advisories %d are open, %d affect the stack, "+
 		"%d are fixed here, %d do not affect it.\n", r.Stack, r.Database, r.Advisories, r.Open, r.Affected, r.Fixed, r.NotAffected)
 	absent := map[string]string{} // by name, the modules
+	var reasons []string          // each once, below the table: dozens of advisories may share one
 	rows := 0
 	for _, x := range r.Rows {
 		if x.Justification == NotPresent && x.Reach == ReachNo {
@@ -51,16 +52,32 @@ func (r *Report) section() string {
 			name = x.ID
 		}
 		verdict := "**" + strings.ReplaceAll(x.Verdict, "_", " ") + "**"
+		var why []string
 		for _, more := range []string{strings.ReplaceAll(x.Justification, "_", " "), x.Why, x.Action} {
 			if more != "" {
-				verdict += ". " + strings.TrimSuffix(more, ".")
+				why = append(why, strings.TrimSuffix(more, "."))
 			}
+		}
+		switch reason := strings.Join(why, ". "); {
+		case x.raisedFrom():
+			verdict += ": " + x.Why
+		case reason != "":
+			if !slices.Contains(reasons, reason) {
+				reasons = append(reasons, reason)
+			}
+			verdict += fmt.Sprintf(", reason %d", slices.Index(reasons, reason)+1)
 		}
 		where := strings.Join(x.Files, " ") + ": " + x.Module + " " + x.Version
 		if x.Module == x.Component {
 			where = x.Module + " " + x.Version
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, cell(where), x.Reach, cell(x.Fixed), cell(verdict))
+	}
+	if len(reasons) > 0 {
+		b.WriteString("\nReasons:\n\n")
+	}
+	for i, reason := range reasons {
+		fmt.Fprintf(&b, "%d. %s\n", i+1, cell(reason))
 	}
 	if len(absent) > 0 {
 		byModule := map[string][]string{}
@@ -80,6 +97,11 @@ func (r *Report) section() string {
 		}
 	}
 	return b.String()
+}
+
+// raisedFrom reports whether it is a raised module that mends what the row is of, and nobody had to say so.
+func (x *Row) raisedFrom() bool {
+	return x.Verdict == Fixed && strings.HasPrefix(x.Why, "raised from ")
 }
 
 // cell makes a text one that can stand in a table.

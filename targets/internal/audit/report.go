@@ -123,11 +123,14 @@ func (r *Report) add(f *Finding, b *Book, has Evidence, used map[*Statement]bool
 		row.Why = "none of the functions that the advisory names is in the file"
 	}
 	for _, s := range b.Statements {
-		if s.of(f) && (s.Status != Fixed || has.mends(s)) {
-			used[s] = true
-			row.state(s)
-			break
+		if !s.of(f) || s.Status == Fixed && !has.mends(s) {
+			continue
 		}
+		used[s] = true
+		if s.Status != IsAffected || row.Verdict == Unstated { // whatever is said of other files: what is not in this one harms nobody
+			row.state(s)
+		}
+		break
 	}
 	for i := range r.Rows {
 		if x := &r.Rows[i]; x.same(&row) {
