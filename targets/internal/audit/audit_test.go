@@ -263,6 +263,23 @@ reason = "of a component that is not looked at"
 	}
 }
 
+func TestAStatementOfAnExtraHoldsForAPackageWithoutIt(t *testing.T) {
+	t.Parallel()
+	table := &Table{Known: []Known{{ID: []string{"CVE-2025-59375"}, Component: "expat"}}}
+	for component, want := range map[string]string{"expat": "", "expta": "want a component of the stack"} {
+		book, ps := ParseStatements([]byte("[[statement]]\nid = ['CVE-2025-59375']\ncomponents = ['"+component+"']\n"+
+			"status = 'not_affected'\njustification = 'vulnerable_code_cannot_be_controlled_by_adversary'\nsee = ['x']\nreason = 'y'\n"), "a.vex.toml")
+		if ps != nil {
+			t.Fatal(ps)
+		}
+		sub := &Subject{Stack: "s", Arch: "amd64", Evidence: map[string]Evidence{"musl": {}}, Parts: []Part{{"musl", "1.2.5"}}}
+		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, book)
+		if want == "" && (ps != nil || r.Unneeded != nil) || want != "" && !strings.Contains(ps.Error(), want) {
+			t.Errorf("%s: got %v, %v", component, ps, r.Unneeded)
+		}
+	}
+}
+
 func TestWhatGosDatabaseDoesNotNameOfAComponentIsFoundOnceForItsFiles(t *testing.T) {
 	t.Parallel()
 	table := &Table{Known: []Known{{ID: []string{"CVE-2026-17106"}, Component: "docker-cli", Fixed: "28.1"}}}

@@ -199,20 +199,26 @@ func (b *Book) Check(has map[string]Evidence, db *Database, t *Table) stack.Prob
 		ps = append(ps, stack.Problem{File: b.File, Line: s.line, Text: fmt.Sprintf(format, a...)})
 	}
 	for _, s := range b.Statements {
-		of := s.Components
-		for _, c := range of {
+		var of []string
+		for _, c := range s.Components {
 			e, ok := has[c]
+			if ok {
+				of = append(of, c)
+			}
 			switch {
+			case !ok && slices.Contains(stack.Components, c): // a package may be made without the extras
 			case !ok:
 				bad(s, "components: got %q, want a component of the stack", c)
 			case s.Status == Fixed && !e.mends(s):
 				bad(s, "status: got %q, but none of its patches and raises is in %s", s.Status, c)
 			}
 		}
-		if len(of) == 0 {
+		if len(s.Components) == 0 {
 			for c := range has {
 				of = append(of, c)
 			}
+		} else if len(of) == 0 {
+			continue
 		}
 		for key, x := range map[string]struct {
 			want []string
