@@ -56,7 +56,9 @@ func Audit(ctx context.Context, opt AuditOptions) error {
 		if r.Open > 0 {
 			return fail(CodeOpen, fmt.Errorf("audit: %s", r.Line()))
 		}
-		f.UI.Line("drydock: %s: audit: %s", r.Stack, r.Line())
+		if !opt.JSON && !opt.Draft { // which are for programs to read
+			f.UI.Line("drydock: %s: audit: %s", r.Stack, r.Line())
+		}
 		return nil
 	})
 }
