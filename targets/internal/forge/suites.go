@@ -324,6 +324,13 @@ func (f *Forge) runcSuite(ctx context.Context, s *suite, t *testTree) error {
 		if err := t.do(ctx, t.p.Work, t.host.Path, "build", "-mod=vendor", "-buildvcs=false", "-tags", "seccomp", "-ldflags=-linkmode=external -extldflags=-static", "-o", d+"/"+filepath.Base(d), "./"+pkg); err != nil {
 			return fmt.Errorf("helper %s: %w", pkg, err)
 		}
+		programs := filepath.Join(t.p.Work, "tests/cmd/_bin") // where runc 1.3 and later look for them
+		if err := os.MkdirAll(programs, 0o755); err != nil {
+			return err
+		}
+		if err := os.Link(d+"/"+filepath.Base(d), filepath.Join(programs, filepath.Base(d))); err != nil {
+			return err
+		}
 	}
 	for _, image := range []string{"busybox", "debian"} {
 		if err := busyboxImage(ctx, filepath.Join(tests, "testdata", image+"-"+f.Stack.Target.Arch+".tar.xz")); err != nil {
