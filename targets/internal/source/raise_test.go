@@ -120,6 +120,16 @@ func TestARaiseChangesTheModulesThatItNeedsAndNoOthers(t *testing.T) {
 		t.Errorf("restored twice: got %v, want the same bytes", err)
 	}
 
+	// A list that is not the tree's is never kept, nor mended unasked: packages are made from it.
+	l.Vendor[0].Raised = []stack.Raised{want[0], want[2], {Module: "example.invalid/old", To: "v1.0.0"}}
+	stale := slices.Clone(l.Vendor[0].Raised)
+	if err := restore(false, "dep@v1.1.0"); err == nil || !strings.Contains(err.Error(), "its raised modules are example.invalid/low v1.0.0 => v1.2.0, where the lock has example.invalid/old none => v1.0.0") || !slices.Equal(l.Vendor[0].Raised, stale) {
+		t.Errorf("a list of other modules in the lock: got %v and %v, want a refusal and the lock as it was", err, l.Vendor[0].Raised)
+	}
+	if err := restore(true, "dep@v1.1.0"); err != nil || !slices.Equal(l.Vendor[0].Raised, want) {
+		t.Errorf("recorded: got %v, %v, want %v", err, l.Vendor[0].Raised, want)
+	}
+
 	// The tree builds without a network, with upstream's go line.
 	dir := t.TempDir()
 	if _, err := s.Prepare(c, l, f, dir); err != nil {

@@ -128,13 +128,28 @@ func (s *Store) noteVendor(c *stack.Component, l *stack.Lock, f *Found, made *st
 	case line != nil && line.TarSHA256 != made.TarSHA256 && !record:
 		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command vendors other files; "+
 			"\"mage fetch -record\" records them", made.TarSHA256, line.TarSHA256)
-	case line != nil:
+	case line != nil && !record && !slices.Equal(line.Raised, made.Raised):
+		return fmt.Errorf("restored vendor tree: its raised modules are %s, where the lock has %s: the tree is the recorded one, "+
+			"the list is not: \"mage fetch -record\" records it", differing(made.Raised, line.Raised), differing(line.Raised, made.Raised))
+	case line != nil && record:
 		*line = *made
+	case line != nil: // and says the same
 	default: // what was raised otherwise is not asked for any more
 		of := func(v *stack.LockedVendor) bool { return v.Component == c.Name && v.Source == f.SHA256 }
 		l.Vendor = append(slices.DeleteFunc(l.Vendor, of), made)
 	}
 	return nil
+}
+
+// differing names the raised modules of a list that another does not have so; "none more" where there are none.
+func differing(list, other []stack.Raised) string {
+	var all []string
+	for _, r := range list {
+		if !slices.Contains(other, r) {
+			all = append(all, fmt.Sprintf("%s %s => %s", r.Module, cmp.Or(r.From, "none"), r.To))
+		}
+	}
+	return cmp.Or(strings.Join(all, ", "), "none more")
 }
 
 // withRaises says what is raised in a vendor tree, if anything is.
