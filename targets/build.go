@@ -3,7 +3,7 @@ package targets
 import (
 	"context"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 )
 
 // All builds, verifies and packs the whole stack; what a bare mage does.
@@ -17,7 +17,7 @@ import (
 //
 // Example: OFFLINE=1 mage all -wait
 func All(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "package")
+	return engine.Build(ctx, given.Options, "package")
 }
 
 // Package builds what is stale and packs the files into a tar.gz with its checksum.
@@ -29,7 +29,7 @@ func All(ctx context.Context) error {
 //
 // Example: mage package -smoke
 func Package(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "package")
+	return engine.Build(ctx, given.Options, "package")
 }
 
 // Docker builds dockerd, docker-proxy and the docker command.
@@ -38,7 +38,7 @@ func Package(ctx context.Context) error {
 //
 // Example: mage docker -edit
 func Docker(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, forge.DockerTarget)
+	return engine.Build(ctx, given.Options, engine.DockerTarget)
 }
 
 // Containerd builds containerd, ctr and the shim.
@@ -47,7 +47,7 @@ func Docker(ctx context.Context) error {
 //
 // Example: mage containerd
 func Containerd(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "containerd")
+	return engine.Build(ctx, given.Options, "containerd")
 }
 
 // Runc builds runc, and libseccomp which it is linked with.
@@ -56,7 +56,7 @@ func Containerd(ctx context.Context) error {
 //
 // Example: mage runc -edit
 func Runc(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "runc")
+	return engine.Build(ctx, given.Options, "runc")
 }
 
 // Libseccomp builds the library that runc is linked with.
@@ -65,7 +65,7 @@ func Runc(ctx context.Context) error {
 //
 // Example: mage libseccomp
 func Libseccomp(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "libseccomp")
+	return engine.Build(ctx, given.Options, "libseccomp")
 }
 
 // Tini builds docker-init.
@@ -74,7 +74,7 @@ func Libseccomp(ctx context.Context) error {
 //
 // Example: mage tini
 func Tini(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "tini")
+	return engine.Build(ctx, given.Options, "tini")
 }
 
 // Iptables builds iptables, whether or not the stack's extras have it.
@@ -85,7 +85,7 @@ func Tini(ctx context.Context) error {
 //
 // Example: mage iptables dbus
 func Iptables(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "iptables")
+	return engine.Build(ctx, given.Options, "iptables")
 }
 
 // Dbus builds dbus-daemon, dbus-send and dbus-uuidgen, whether or not the stack's extras have them.
@@ -96,7 +96,7 @@ func Iptables(ctx context.Context) error {
 //
 // Example: mage dbus
 func Dbus(ctx context.Context) error {
-	return forge.Build(ctx, given.Options, "dbus")
+	return engine.Build(ctx, given.Options, "dbus")
 }
 
 // Fetch gets the missing sources, checked by digest, and a Go where none fits.
@@ -109,7 +109,7 @@ func Fetch(ctx context.Context,
 	toolchain *bool, // bring the stack's Go even where one fits
 	advisories *bool, // bring the newest database of advisories, and write it into its lock
 ) error {
-	return forge.Fetch(ctx, on(record), on(toolchain), on(advisories))
+	return engine.Fetch(ctx, on(record), on(toolchain), on(advisories))
 }
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the compile caches.
@@ -117,4 +117,4 @@ func Fetch(ctx context.Context,
 // Sources and kept packages stay.
 //
 // Example: STACK=docker-28.5 mage clean
-func Clean(ctx context.Context) error { return forge.Clean(ctx) }
+func Clean(ctx context.Context) error { return engine.Clean(ctx) }

@@ -3,7 +3,7 @@ package targets
 import (
 	"context"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 
 	"github.com/magefile/mage/mg"
 )
@@ -16,7 +16,7 @@ type Edit mg.Namespace
 // "mage edit runc" is short for it. Builds take notice of it with -edit, or EDIT=1.
 //
 // Example: mage edit runc
-func (Edit) Open(ctx context.Context, component string) error { return forge.EditOpen(ctx, component) }
+func (Edit) Open(ctx context.Context, component string) error { return engine.EditOpen(ctx, component) }
 
 // Diff shows what the open edit changes.
 //
@@ -24,7 +24,7 @@ func (Edit) Open(ctx context.Context, component string) error { return forge.Edi
 func (Edit) Diff(ctx context.Context,
 	component *string, // where several are open
 ) error {
-	return forge.EditDiff(ctx, in(component))
+	return engine.EditDiff(ctx, in(component))
 }
 
 // Save makes the open edit's changes the next patch of the component's series.
@@ -36,7 +36,7 @@ func (Edit) Save(ctx context.Context, name string,
 	component *string, // where several are open
 	versions *string, // a constraint: more versions than this one
 ) error {
-	return forge.EditSave(ctx, name, in(component), in(versions))
+	return engine.EditSave(ctx, name, in(component), in(versions))
 }
 
 // Drop throws the open edit of a component away.
@@ -44,7 +44,7 @@ func (Edit) Save(ctx context.Context, name string,
 // Saved patches are kept.
 //
 // Example: mage edit:drop runc
-func (Edit) Drop(ctx context.Context, component string) error { return forge.EditDrop(ctx, component) }
+func (Edit) Drop(ctx context.Context, component string) error { return engine.EditDrop(ctx, component) }
 
 // Patches are the commands for patches/, the edits to upstream sources.
 type Patches mg.Namespace
@@ -54,9 +54,9 @@ type Patches mg.Namespace
 // "mage patches" is short for it.
 //
 // Example: mage patches
-func (Patches) List(ctx context.Context) error { return forge.Patches(ctx) }
+func (Patches) List(ctx context.Context) error { return engine.Patches(ctx) }
 
 // Check tries all patches that apply against the sources, without building.
 //
 // Example: mage patches:check
-func (Patches) Check(ctx context.Context) error { return forge.CheckPatches(ctx) }
+func (Patches) Check(ctx context.Context) error { return engine.CheckPatches(ctx) }

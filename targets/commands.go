@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/version"
 )
 
@@ -29,7 +29,7 @@ var shorts = map[string]string{"patches": "patches:list", "edit": "edit:open", "
 // flags are those that may stand anywhere on the command line. They are taken from it before mage reads it: mage 1.17.2
 // makes a program that does not compile when its default target has flags, and calls one with a hyphen by another name.
 type flags struct {
-	forge.Options
+	engine.Options
 	edit, noGo, list bool
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/version"
 )
 
@@ -112,8 +112,8 @@ func TestArgumentsTakeTheFormThatMageKnows(t *testing.T) {
 		f    flags
 	}{
 		"all":                  {"all", flags{}},
-		"-k all -wait":         {"all", flags{Options: forge.Options{KeepGoing: true, Wait: true}}},
-		"all -smoke -edit -v":  {"-v all", flags{Options: forge.Options{Smoke: true}, edit: true}},
+		"-k all -wait":         {"all", flags{Options: engine.Options{KeepGoing: true, Wait: true}}},
+		"all -smoke -edit -v":  {"-v all", flags{Options: engine.Options{Smoke: true}, edit: true}},
 		"bundle -no-go":        {"bundle", flags{noGo: true}},
 		"plan runc":            {"plan -component=runc", flags{}},
 		"plan -component=runc": {"plan -component=runc", flags{}},

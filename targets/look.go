@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/version"
 )
 
@@ -16,7 +16,7 @@ import (
 func Check(ctx context.Context,
 	json *bool, // for machines
 ) error {
-	return forge.Check(ctx, on(json))
+	return engine.Check(ctx, on(json))
 }
 
 // Kernel tells whether the stack can run on this kernel, or on another machine's.
@@ -30,7 +30,7 @@ func Kernel(ctx context.Context,
 	release *string, // its release, where the file does not name it
 	json *bool, // for machines
 ) error {
-	return forge.Kernel(ctx, in(config), in(release), on(json))
+	return engine.Kernel(ctx, in(config), in(release), on(json))
 }
 
 // Plan tells what a build would do, why, and how long it took the last time.
@@ -41,7 +41,7 @@ func Kernel(ctx context.Context,
 func Plan(ctx context.Context,
 	component *string, // the component alone, and what it needs
 ) error {
-	return forge.Plan(ctx, in(component))
+	return engine.Plan(ctx, in(component))
 }
 
 // Why names the first input of a component that is not what it was when it was built.
@@ -49,12 +49,12 @@ func Plan(ctx context.Context,
 // It prints the old value and the new one.
 //
 // Example: mage why runc
-func Why(ctx context.Context, component string) error { return forge.Why(ctx, component) }
+func Why(ctx context.Context, component string) error { return engine.Why(ctx, component) }
 
 // Status tells of each component whether it is fresh, or why it is stale, its version and its size.
 //
 // Example: mage status
-func Status(ctx context.Context) error { return forge.Status(ctx) }
+func Status(ctx context.Context) error { return engine.Status(ctx) }
 
 // Graph shows what needs what.
 //
@@ -62,7 +62,7 @@ func Status(ctx context.Context) error { return forge.Status(ctx) }
 func Graph(ctx context.Context,
 	format *string, // dot or svg: a drawing instead of a tree
 ) error {
-	return forge.Graph(ctx, in(format))
+	return engine.Graph(ctx, in(format))
 }
 
 // Times shows how long the last runs took, and of what.
@@ -73,13 +73,13 @@ func Graph(ctx context.Context,
 func Times(ctx context.Context,
 	format *string, // svg, html or trace: a drawing of the last run
 ) error {
-	return forge.Times(ctx, in(format))
+	return engine.Times(ctx, in(format))
 }
 
 // Stacks lists the sets of versions that can be built.
 //
 // Example: mage stacks
-func Stacks(ctx context.Context) error { return forge.Stacks(ctx) }
+func Stacks(ctx context.Context) error { return engine.Stacks(ctx) }
 
 // Version prints drydock's own release.
 //

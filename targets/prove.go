@@ -3,7 +3,7 @@ package targets
 import (
 	"context"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 )
 
 // Verify examines the built files and the packages.
@@ -19,9 +19,9 @@ func Verify(ctx context.Context,
 	file *string, // examine a package anywhere instead
 ) error {
 	if file != nil {
-		return forge.VerifyFile(ctx, *file)
+		return engine.VerifyFile(ctx, *file)
 	}
-	return forge.Verify(ctx, on(full))
+	return engine.Verify(ctx, on(full))
 }
 
 // Features lists what is built into the files, and what of it the release's record misses.
@@ -32,7 +32,7 @@ func Verify(ctx context.Context,
 func Features(ctx context.Context,
 	record *bool, // write the record
 ) error {
-	return forge.Features(ctx, on(record))
+	return engine.Features(ctx, on(record))
 }
 
 // Audit names the advisories that are known against the built files, and what is stated of each.
@@ -50,7 +50,7 @@ func Audit(ctx context.Context,
 	draft *bool, // print statements for those, to be completed
 	write *bool, // make docs/advisories.md of it
 ) error {
-	return forge.Audit(ctx, forge.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open), Draft: on(draft), Write: on(write)})
+	return engine.Audit(ctx, engine.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open), Draft: on(draft), Write: on(write)})
 }
 
 // Smoke starts the built stack and uses it, check by check.
@@ -65,7 +65,7 @@ func Smoke(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/smoke.md of it
 ) error {
-	return forge.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
+	return engine.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
 }
 
 // Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
@@ -89,7 +89,7 @@ func Boot(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/kernels.md of this run and those before
 ) error {
-	return forge.Boot(ctx, forge.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
+	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
 		Package: in(pkg), To: in(to), Cuts: in(cuts), Quick: on(quick),
 		Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
 }
@@ -106,9 +106,9 @@ func Reproduce(ctx context.Context,
 	record *bool, // write the digests to vendor-sources/<stack>.digests
 ) error {
 	if in(with) != "" {
-		return forge.Against(ctx, in(with), on(record))
+		return engine.Against(ctx, in(with), on(record))
 	}
-	return forge.Reproduce(ctx, in(component), on(record))
+	return engine.Reproduce(ctx, in(component), on(record))
 }
 
 // Suites runs upstream's own tests against the built libseccomp and runc.
@@ -120,7 +120,7 @@ func Suites(ctx context.Context,
 	component *string, // the tests of libseccomp or of runc alone
 	write *bool, // make docs/proof.md of it
 ) error {
-	return forge.Suites(ctx, in(component), on(write))
+	return engine.Suites(ctx, in(component), on(write))
 }
 
 // Bench builds the stack several times, by hand and with drydock, and writes docs/bench.md.
@@ -128,4 +128,4 @@ func Suites(ctx context.Context,
 // It takes half an hour.
 //
 // Example: mage bench
-func Bench(ctx context.Context) error { return forge.Bench(ctx) }
+func Bench(ctx context.Context) error { return engine.Bench(ctx) }

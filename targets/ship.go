@@ -3,7 +3,7 @@ package targets
 import (
 	"context"
 
-	"drydock/targets/internal/forge"
+	"drydock/targets/internal/engine"
 
 	"github.com/magefile/mage/mg"
 )
@@ -13,7 +13,7 @@ import (
 // They are hashed: one that is not what was kept fails, with the exit code 5. KEEP=<n> says how many are kept, 5 by default.
 //
 // Example: mage packages
-func Packages(ctx context.Context) error { return forge.Packages(ctx) }
+func Packages(ctx context.Context) error { return engine.Packages(ctx) }
 
 // Diff tells what changed from package A to package B.
 //
@@ -21,7 +21,7 @@ func Packages(ctx context.Context) error { return forge.Packages(ctx) }
 // toolchains, modules, features and files.
 //
 // Example: mage diff previous latest
-func Diff(ctx context.Context, a, b string) error { return forge.DiffPackages(ctx, a, b) }
+func Diff(ctx context.Context, a, b string) error { return engine.DiffPackages(ctx, a, b) }
 
 // Rollback moves latest to the package before it.
 //
@@ -31,7 +31,7 @@ func Diff(ctx context.Context, a, b string) error { return forge.DiffPackages(ct
 func Rollback(ctx context.Context,
 	to *string, // another kept package, by name
 ) error {
-	return forge.Rollback(ctx, in(to))
+	return engine.Rollback(ctx, in(to))
 }
 
 // Key makes a pair of keys for signing packages: FILE, which is secret, and FILE.pub.
@@ -39,7 +39,7 @@ func Rollback(ctx context.Context,
 // SIGN_KEY=FILE makes the next package signed; SIGN_PASSWORD_FILE names a file with the password.
 //
 // Example: mage key /root/drydock.key
-func Key(ctx context.Context, file string) error { return forge.Key(ctx, file) }
+func Key(ctx context.Context, file string) error { return engine.Key(ctx, file) }
 
 // Bundle are the commands that carry drydock and a stack's sources to a host without a network.
 type Bundle mg.Namespace
@@ -54,7 +54,7 @@ type Bundle mg.Namespace
 func (Bundle) Make(ctx context.Context,
 	since *string, // leave out what an older bundle has: the bundle, or its BUNDLE.sha256
 ) error {
-	return forge.Bundle(ctx, given.noGo, in(since))
+	return engine.Bundle(ctx, given.noGo, in(since))
 }
 
 // Verify reads a bundle and names what in it is not as it was made.
@@ -62,9 +62,9 @@ func (Bundle) Make(ctx context.Context,
 // The exit code is 4 when something is damaged.
 //
 // Example: mage bundle:verify drydock-docker-26.1.tar.gz
-func (Bundle) Verify(_ context.Context, file string) error { return forge.VerifyBundle(file) }
+func (Bundle) Verify(_ context.Context, file string) error { return engine.VerifyBundle(file) }
 
 // Missing lists the files that this host lacks for the stack.
 //
 // Example: mage bundle:missing
-func (Bundle) Missing(ctx context.Context) error { return forge.MissingForBundle(ctx) }
+func (Bundle) Missing(ctx context.Context) error { return engine.MissingForBundle(ctx) }

@@ -1,0 +1,416 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/audit"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// CodeOpen is the exit code of an audit that finds an advisory of which nothing is stated.
+const CodeOpen = 8
+
+// cTable is the table of what is known against components that are no Go.
+const cTable = "advisories-c.toml"
+
+// maxTexts is the size, in bytes, up to which statements and tables are read.
+const maxTexts = 4 << 20
+
+// AuditOptions are what an audit is of, and how it is shown.
+type AuditOptions struct {
+	File, Bin                string // a package, or a directory of files, in place of the stack's own
+	JSON, Open, Draft, Write bool
+}
+
+// Audit compares the built files with what is published of holes in what they are made of, and with what is stated of
+// each.
+func Audit(ctx context.Context, opt AuditOptions) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		r, err := e.audit(opt)
+		if err = errors.Join(err, e.store.Digests.Save()); err != nil {
+			return err
+		}
+		if opt.Write {
+			err = e.writeAudit(r)
+		} else {
+			err = e.showAudit(r, opt)
+		}
+		if err != nil {
+			return err
+		}
+		if r.Open > 0 {
+			return fail(CodeOpen, fmt.Errorf("audit: %s", r.Line()))
+		}
+		if !opt.JSON && !opt.Draft { // which are for programs to read
+			e.UI.Line("drydock: %s: audit: %s", r.Stack, r.Line())
+		}
+		return nil
+	})
+}
+
+// writeAudit makes docs/advisories.md of a report, and of what it has of other stacks.
+func (e *Engine) writeAudit(r *audit.Report) error {
+	file := filepath.Join(e.Root, "docs/advisories.md")
+	page, err := archive.ReadFile(file, maxTexts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text := r.Page(string(page))
+	err = archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	if err != nil {
+		return err
+	}
+	e.UI.Line("wrote %s", e.rel(file))
+	return nil
+}
+
+// showAudit prints a report.
+func (e *Engine) showAudit(r *audit.Report, opt AuditOptions) error {
+	switch {
+	case opt.JSON:
+		data, err := json.MarshalIndent(r, "", "  ")
+		fmt.Printf("%s\n", data)
+		return err
+	case opt.Draft:
+		fmt.Print(r.Draft())
+		return nil
+	}
+	rows := [][]string{{"ADVISORY", "CVE", "WHERE", "MODULE", "REACHABLE", "FIXED IN", "VERDICT"}}
+	for _, x := range r.Rows {
+		if opt.Open && x.Verdict != audit.Unstated {
+			continue
+		}
+		verdict := x.Verdict
+		if x.Verdict == audit.Unstated {
+			verdict = e.UI.Bad(verdict)
+		}
+		if x.Why != "" {
+			verdict += ": " + x.Why
+		}
+		where := strings.Join(x.Files, " ")
+		if where == "" {
+			where = x.Component
+		}
+		rows = append(rows, []string{x.ID, x.CVE, where, x.Module + "@" + x.Version, string(x.Reach), x.Fixed, verdict})
+	}
+	if len(rows) > 1 {
+		e.UI.Text(ui.Table(rows))
+	}
+	for _, g := range r.Gaps {
+		e.UI.Line("not covered  %s", g)
+	}
+	for _, u := range r.Unneeded {
+		e.UI.Line("notice    %s", u)
+	}
+	return nil
+}
+
+// audit makes the report.
+func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
+	lock, err := stack.LoadAdvisories(e.store.Dir)
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	if lock == nil {
+		return nil, fail(CodeSources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
+			stack.AdvisoriesLock, e.rel(e.store.Dir))})
+	}
+	file, err := e.store.AdvisoriesFile(lock)
+	if err != nil {
+		return nil, fail(CodeSources, err)
+	}
+	db, err := audit.Open(file, lock.Date())
+	if err != nil {
+		return nil, fail(CodeSources, err)
+	}
+	var sub *audit.Subject
+	if opt.File != "" {
+		sub, err = e.packageSubject(opt.File)
+	} else {
+		sub, err = e.ownSubject(opt.Bin)
+	}
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	table, err := e.table()
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	book, err := e.book(sub.Stack)
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	r, ps := audit.Make(sub, db, table, book)
+	if len(ps) > 0 {
+		return nil, fail(CodeOther, ps)
+	}
+	return r, nil
+}
+
+// vexFile is the file with a stack's statements.
+func (e *Engine) vexFile(name string) string { return filepath.Join(e.store.Dir, name+".vex.toml") }
+
+// table reads the table of what is no Go, which may be missing.
+func (e *Engine) table() (*audit.Table, error) {
+	file := filepath.Join(e.store.Dir, cTable)
+	data, err := archive.ReadFile(file, maxTexts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	table, ps := audit.ParseTable(data, e.rel(file))
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return table, nil
+}
+
+// book reads a stack's statements, which may be missing.
+func (e *Engine) book(name string) (*audit.Book, error) {
+	file := e.vexFile(name)
+	data, err := archive.ReadFile(file, maxTexts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	book, ps := audit.ParseStatements(data, e.rel(file))
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return book, nil
+}
+
+// checked are the statements that go into a package: those whose components and evidence are the stack's.
+func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
+	if len(book.Statements) == 0 {
+		return nil, nil
+	}
+	has, err := e.evidences()
+	if err != nil {
+		return nil, err
+	}
+	if ps := book.Check(has, nil, nil); len(ps) > 0 {
+		return nil, ps
+	}
+	return book.Statements, nil
+}
+
+// ownSubject is the stack's own files, or those of a directory under their names.
+func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
+	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Target.Arch, Raised: map[string][]stack.Raised{}}
+	var err error
+	if sub.Evidence, err = e.evidences(); err != nil {
+		return nil, err
+	}
+	for _, n := range e.built() {
+		c := e.Stack.Component[n]
+		sub.Raised[n] = e.Stack.Raised(n)
+		if !recipe.UsesGo(n) {
+			sub.Parts = append(sub.Parts, audit.Part{Name: n, Version: c.Version})
+			continue
+		}
+		for _, o := range e.outputs(n) {
+			if !o.Bin {
+				continue
+			}
+			file := e.output("bin", o.Name)
+			if bin != "" {
+				file = filepath.Join(bin, o.Name)
+			}
+			p, err := e.program(file, n, c.Version)
+			if errors.Is(err, fs.ErrNotExist) && bin == "" {
+				return nil, fmt.Errorf("%s: not built yet: run \"mage %s\"", e.rel(file), targetOf(n))
+			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			if p != nil {
+				sub.Programs = append(sub.Programs, p)
+			}
+		}
+	}
+	if len(sub.Programs) == 0 {
+		return nil, fmt.Errorf("%s: none of the stack's files is in it", bin)
+	}
+	return sub, nil
+}
+
+// program reads a built file; where it names no modules, what a package lists of it.
+func (e *Engine) program(file, component, version string) (*audit.Program, error) {
+	p, err := audit.ReadProgramFile(file, component, version)
+	if err != nil || !p.Unknown {
+		return p, err
+	}
+	if rec := e.records().Load(component); rec != nil {
+		notices := filepath.Join(e.storeDir(component, rec.Key), noticesFile)
+		ms, err := pack.Linked(file, notices, e.Stack.PackageVersions())
+		if err != nil {
+			return nil, err
+		}
+		p.Take(linkedModules(ms))
+	}
+	return p, nil
+}
+
+// linkedModules are modules as an audit knows them.
+func linkedModules(ms []pack.Module) []audit.Module {
+	var all []audit.Module
+	for _, m := range ms {
+		x := audit.Module{Path: m.Path, Source: m.Path, Version: m.Version}
+		if m.Replaced != "" {
+			x.Source = m.Replaced
+		}
+		if m.Package != "" {
+			x.Version = audit.DebianVersion(m.Version)
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// evidences are those of all components of the stack, whether or not they are built.
+func (e *Engine) evidences() (map[string]audit.Evidence, error) {
+	has := map[string]audit.Evidence{}
+	for n, c := range e.Stack.Component {
+		var err error
+		if has[n], err = e.evidence(c); err != nil {
+			return nil, err
+		}
+	}
+	return has, nil
+}
+
+// evidence is what a component has that statements may name.
+func (e *Engine) evidence(c *stack.Component) (ev audit.Evidence, err error) {
+	ps, err := source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	if err != nil {
+		return ev, err
+	}
+	for _, p := range ps {
+		ev.Patches = append(ev.Patches, p.Name, filepath.Base(p.File))
+	}
+	own, err := e.ownNames(c)
+	if err != nil {
+		return ev, err
+	}
+	for _, name := range own {
+		ev.Patches = append(ev.Patches, name, path.Base(name))
+	}
+	ev.Raises = c.Raises()
+	for _, r := range e.Stack.Raised(c.Name) {
+		ev.Raises = append(ev.Raises, r.Module+"@"+r.To)
+	}
+	for _, s := range recipe.Of(e.Stack, c.Name, recipe.Tools{}, recipe.Symbolic(e.needs(c.Name))).Steps {
+		ev.Tags = append(ev.Tags, tagsOf(run.Quote(s.Argv))...)
+	}
+	return ev, nil
+}
+
+// packageSubject is what a package has in it.
+func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
+	r, problems, err := pack.ReadPackage(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
+	}
+	m := &r.Manifest
+	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{},
+		Raised: map[string][]stack.Raised{}}
+	if m.Stack != e.Stack.Name {
+		return nil, fmt.Errorf("%s is of the stack %s: want STACK=%s, whose statements count", file, m.Stack, m.Stack)
+	}
+	versions := map[string]string{}
+	for _, p := range m.Components {
+		versions[p.Name] = p.Version
+		var ev audit.Evidence
+		for _, d := range slices.Concat(p.Series, p.Patches) {
+			ev.Patches = append(ev.Patches, d.Name, filepath.Base(d.Name))
+		}
+		for _, s := range p.Steps {
+			ev.Tags = append(ev.Tags, tagsOf(s.Command)...)
+		}
+		if c := e.Stack.Component[p.Name]; c != nil { // the manifest does not list what comes with a source
+			own, err := e.ownNames(c)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range own {
+				ev.Patches = append(ev.Patches, name, path.Base(name))
+			}
+		}
+		for _, r := range p.Raised {
+			ev.Raises = append(ev.Raises, r.Module+"@"+r.To)
+		}
+		sub.Evidence[p.Name], sub.Raised[p.Name] = ev, p.Raised
+		if !recipe.UsesGo(p.Name) {
+			sub.Parts = append(sub.Parts, audit.Part{Name: p.Name, Version: p.Version})
+		}
+	}
+	return sub, e.unpacked(file, r, func(x *pack.File, path string) error {
+		p, err := audit.ReadProgramFile(path, x.Component, versions[x.Component])
+		if errors.Is(err, audit.ErrNotGo) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if p.Unknown {
+			p.Take(linkedModules(r.Linked["file:"+x.Name]))
+		}
+		sub.Programs = append(sub.Programs, p)
+		return nil
+	})
+}
+
+// unpacked gives each file of a package to do, by where it lies on disk for that moment.
+func (e *Engine) unpacked(file string, r *pack.Read, do func(x *pack.File, path string) error) error {
+	tree, done, err := e.scratch("audit-")
+	if err != nil {
+		return err
+	}
+	defer done()
+	tar, err := archive.Open(file, "gz")
+	if err != nil {
+		return err
+	}
+	defer tar.Close()
+	listed := func(name string) bool {
+		return slices.ContainsFunc(r.Manifest.Files, func(x *pack.File) bool { return x.Name == name && x.Link == "" })
+	}
+	if err := archive.ExtractOnly(tar, tree, 0, listed); err != nil {
+		return err
+	}
+	for _, x := range r.Manifest.Files {
+		if x.Link == "" {
+			err = errors.Join(err, do(x, filepath.Join(tree, x.Name)))
+		}
+	}
+	return err
+}
+
+// tagsOf are the build tags of a command of a manifest, whose words are quoted as a shell wants them.
+func tagsOf(command string) []string {
+	_, rest, ok := strings.Cut(command, " -tags ")
+	if !ok {
+		return nil
+	}
+	if quoted, ok := strings.CutPrefix(rest, "'"); ok {
+		rest, _, _ = strings.Cut(quoted, "'")
+	} else {
+		rest, _, _ = strings.Cut(rest, " ")
+	}
+	return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' })
+}

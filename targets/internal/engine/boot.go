@@ -1,0 +1,359 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/boot"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/ui"
+)
+
+// BootOptions say what is booted.
+type BootOptions struct {
+	Kernel                 string // a series of Debian's kernels; empty for the first that is known
+	Image, Modules, Config string // a kernel from files in its place
+	Cgroup                 string // see boot.Cgroups
+	Package, To            string // files; empty for the stack's latest, and none
+	Cuts                   int    // how often the power is cut while install.sh runs
+	Quick                  bool   // the few checks of smoke.Brief
+	Initramfs              bool   // the root is the kernel's first, where no container of the service's can run
+	JSON, Write            bool
+}
+
+// bootReport is what "mage boot -json" prints, and what is kept of each kernel and layout.
+type bootReport struct {
+	Stack       string         `json:"stack"`
+	Version     string         `json:"version"`
+	Kernel      string         `json:"kernel"` // its release
+	Cgroup      string         `json:"cgroup"`
+	What        string         `json:"what,omitempty"` // "-life", "-cuts"; empty for the smoke test
+	Accelerator string         `json:"accelerator"`
+	Date        string         `json:"date"`
+	Seconds     float64        `json:"seconds"`
+	Skipped     string         `json:"skipped,omitempty"` // why nothing could be tried
+	Checks      []smoke.Result `json:"checks"`
+}
+
+// Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's table.
+// It ends with CodeSkipped where this machine has no qemu.
+func Boot(ctx context.Context, o BootOptions) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])
+		if !slices.Contains(boot.Cgroups, o.Cgroup) {
+			return fail(CodeOther, fmt.Errorf("-cgroup: got %q, want one of %s", o.Cgroup, strings.Join(boot.Cgroups, ", ")))
+		}
+		report, err := e.boot(ctx, o)
+		var refusal *smoke.Refusal
+		if errors.As(err, &refusal) {
+			report.Skipped = refusal.Why
+		}
+		if o.JSON {
+			data, jerr := json.MarshalIndent(report, "", "  ")
+			if jerr != nil {
+				return fail(CodeOther, jerr)
+			}
+			fmt.Println(string(data))
+		}
+		switch {
+		case refusal != nil:
+			return fail(CodeSkipped, refusal)
+		case ctx.Err() != nil:
+			return fail(CodeStopped, fmt.Errorf("boot: stopped by a signal: %w", context.Canceled))
+		case err != nil:
+			return fail(CodeFailed, fmt.Errorf("boot: %w", err))
+		}
+		if err := e.keepBoot(report); err != nil {
+			return fail(CodeOther, err)
+		}
+		if o.Write {
+			if err := e.writeKernels(); err != nil {
+				return fail(CodeOther, err)
+			}
+		}
+		return e.bootVerdict(report, o.JSON)
+	})
+}
+
+// boot is one machine, with as many starts as what is tried needs.
+func (e *Engine) boot(ctx context.Context, o BootOptions) (*bootReport, error) {
+	r := &bootReport{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup, Date: e.start.UTC().Format(time.DateOnly)}
+	unlock, err := graph.Lock(ctx, e.build("boot"), strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return r, err
+	}
+	defer unlock()
+	m := boot.Machine{Cgroup: o.Cgroup, Memory: 1800, Work: e.build("boot", "machine")}
+	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
+		return r, err
+	}
+	if m.Accelerator, err = boot.Accelerator(ctx, m.Work); err != nil {
+		return r, err
+	}
+	r.Accelerator = m.Accelerator
+	if m.Kernel, err = e.bootKernel(ctx, o); err != nil {
+		return r, err
+	}
+	r.Kernel = m.Kernel.Release
+	if m.Contents, err = e.bootContents(ctx, o, m.Work); err != nil {
+		return r, err
+	}
+	c := e.smokeConfig("", "")
+	c.Network = e.networkFlags()
+	each := func(x smoke.Result) {
+		r.Checks = append(r.Checks, x)
+		if !o.JSON {
+			e.UI.Line("%s", e.smokeLine(x))
+		}
+	}
+	if !o.JSON {
+		e.UI.Line("boot      Linux %s, control groups %s, %s", r.Kernel, r.Cgroup, r.Accelerator)
+	}
+	switch {
+	case o.Cuts > 0:
+		r.What = "-cuts"
+		err = e.bootCuts(ctx, m, o.Cuts, each)
+	case o.To != "":
+		r.What = "-life"
+		err = e.bootLife(ctx, m, each)
+	default:
+		steps := []string{"machine", "install", "start", "container", "stop", "smoke"}
+		if o.Quick {
+			r.What, c.Only = "-quick", smoke.Brief
+		}
+		if m.Initramfs = o.Initramfs; m.Initramfs {
+			r.What, steps = "-initramfs"+r.What, []string{"machine", "install", "smoke"}
+		}
+		err = m.Start(ctx, boot.Order{Steps: steps, Smoke: c}, each)
+	}
+	r.Seconds = time.Since(e.start).Seconds()
+	return r, err
+}
+
+// diskMB is the size of a machine's disk.
+const diskMB = 4096
+
+// bootLife is a package's life on a machine with a disk: each list of steps is one start.
+func (e *Engine) bootLife(ctx context.Context, m boot.Machine, each func(smoke.Result)) error {
+	m.Disk = filepath.Join(m.Work, "disk")
+	if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
+		return err
+	}
+	ok := true
+	passed := func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }
+	for _, steps := range []string{"machine install start container", "kept upgrade version rollback version", "kept stop uninstall"} {
+		if err := m.Start(ctx, boot.Order{Steps: strings.Fields(steps)}, passed); err != nil || !ok {
+			return err
+		}
+	}
+	return os.Remove(m.Disk)
+}
+
+// bootCuts cuts the power while install.sh runs, at a moment of its usual time that is drawn, and wants the machine to have
+// the old version or the new one whole, and the same command to finish.
+func (e *Engine) bootCuts(ctx context.Context, m boot.Machine, cuts int, each func(smoke.Result)) error {
+	m.Disk = filepath.Join(m.Work, "disk")
+	usual := 0.0
+	for i := range cuts + 1 {
+		if err := errors.Join(os.RemoveAll(m.Disk), boot.NewDisk(ctx, m.Disk, diskMB)); err != nil {
+			return err
+		}
+		if i == 0 { // how long it takes
+			err := m.Start(ctx, boot.Order{Steps: []string{"machine", "install"}}, func(r smoke.Result) { usual = r.Seconds; each(r) })
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		cut := m
+		cut.CutIn, cut.CutAfter = "install", time.Duration(rand.Float64()*usual*float64(time.Second))
+		if err := cut.Start(ctx, boot.Order{Steps: []string{"install"}}, func(smoke.Result) {}); err != nil {
+			return err
+		}
+		named := func(r smoke.Result) {
+			r.Name = fmt.Sprintf("cut %d, %s into install.sh: %s", i, cut.CutAfter.Round(time.Second), r.Name)
+			each(r)
+		}
+		if err := m.Start(ctx, boot.Order{Steps: []string{"whole", "install", "whole"}}, named); err != nil {
+			return err
+		}
+	}
+	return os.Remove(m.Disk)
+}
+
+// bootKernel is the user's kernel, or one of Debian's.
+func (e *Engine) bootKernel(ctx context.Context, o BootOptions) (boot.Kernel, error) {
+	if o.Image != "" {
+		return boot.Own(o.Image, o.Modules, o.Config)
+	}
+	s, err := boot.Find(cmp.Or(o.Kernel, boot.Kernels[0].Name))
+	if err != nil {
+		return boot.Kernel{}, err
+	}
+	dir, err := e.bootSource(ctx, s)
+	if err != nil {
+		return boot.Kernel{}, err
+	}
+	return boot.Unpacked(dir)
+}
+
+// bootSource gets a package of Debian and unpacks it.
+func (e *Engine) bootSource(ctx context.Context, s boot.Source) (string, error) {
+	c, l := s.Component()
+	found, err := e.store.Get(ctx, c, l, false)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s.Name, err)
+	}
+	dir := e.build("boot", s.Name+"-"+found.SHA256[:12])
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	r, err := archive.Open(found.Path, "deb")
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	tmp := dir + ".tmp"
+	if err := errors.Join(source.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
+		return "", err
+	}
+	if err := archive.ExtractOnly(r, tmp, 0, nil); err != nil {
+		return "", fmt.Errorf("%s: %w", found.Path, err)
+	}
+	return dir, os.Rename(tmp, dir)
+}
+
+// bootContents are the files that go into the machine.
+func (e *Engine) bootContents(ctx context.Context, o BootOptions, work string) (c boot.Contents, err error) {
+	c = boot.Contents{Package: o.Package, To: o.To, Guest: filepath.Join(work, "guest")}
+	if c.Package == "" {
+		all, err := e.kept().List()
+		if err != nil {
+			return c, err
+		}
+		r := e.kept().Find(all, e.kept().Latest())
+		if r == nil {
+			return c, fmt.Errorf("%s has no package: run \"mage all\", or name one with -pkg=FILE", e.Stack.Name)
+		}
+		c.Package = r.Path()
+	}
+	if c.Runner, err = os.Executable(); err != nil {
+		return c, err
+	}
+	dir, err := e.bootSource(ctx, boot.Busybox)
+	if err != nil {
+		return c, err
+	}
+	if c.Busybox, err = boot.BusyboxIn(dir); err != nil {
+		return c, err
+	}
+	return c, e.guest(ctx, work)
+}
+
+// bootFile is where the report of a kernel and a layout is kept.
+func (e *Engine) bootFile(r *bootReport) string {
+	return e.build("boot", "reports", r.Kernel+"-"+r.Cgroup+r.What+".json")
+}
+
+func (e *Engine) keepBoot(r *bootReport) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	file := e.bootFile(r)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// writeKernels makes docs/kernels.md of the reports that are kept.
+func (e *Engine) writeKernels() error {
+	var reports []*bootReport
+	for _, file := range archive.Glob(e.build("boot", "reports"), "*.json") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		r := &bootReport{}
+		if err := json.Unmarshal(data, r); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		reports = append(reports, r)
+	}
+	file := filepath.Join(e.Root, "docs/kernels.md")
+	err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, kernelsText(reports)); return err })
+	if err != nil {
+		return err
+	}
+	e.UI.Line("wrote %s", e.rel(file))
+	return nil
+}
+
+// kernelsText is docs/kernels.md.
+func kernelsText(reports []*bootReport) string {
+	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine with busybox and a SysV init;\n" +
+		"the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
+		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
+		"| kernel | control groups | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+	var why []string
+	for _, r := range reports {
+		n := map[string]int{}
+		took := ui.Duration(time.Duration(r.Seconds * float64(time.Second)))
+		for _, c := range r.Checks {
+			n[c.Verdict]++
+			if c.Verdict != smoke.Passed {
+				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup+r.What, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
+			}
+		}
+		text += fmt.Sprintf("| %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "), r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped],
+			n[smoke.Failed], took, r.Accelerator, r.Date)
+	}
+	if why != nil {
+		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "\n") + "\n"
+	}
+	return text + `
+## Your own kernel
+
+Copy it from the host that the package is for, with its modules and its configuration, and boot it here:
+
+    ./mage boot -kernel-image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
+
+Modules may be plain or compressed by gzip or xz. The configuration is what the installer checks. ` + "`-cgroup=v1`, `v2`, `hybrid` or `none`" + ` says what is
+mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" + ` names a later package: then upgrade, rollback and uninstall are tried, with reboots.
+`
+}
+
+// bootVerdict ends a run.
+func (e *Engine) bootVerdict(r *bootReport, asJSON bool) error {
+	n := map[string]int{}
+	var failed []string
+	for _, c := range r.Checks {
+		n[c.Verdict]++
+		if c.Verdict == smoke.Failed {
+			failed = append(failed, c.Name)
+		}
+	}
+	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
+	if failed != nil {
+		return fail(CodeFailed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
+			strings.Join(failed, ", "), e.rel(e.build("boot", "machine"))))
+	}
+	if !asJSON {
+		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Duration(time.Duration(r.Seconds*float64(time.Second))))
+	}
+	return nil
+}

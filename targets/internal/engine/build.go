@@ -1,0 +1,733 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/release"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/verify"
+
+	"golang.org/x/sys/unix"
+)
+
+// packageNode is the name of the last node.
+const packageNode = "package"
+
+// Options are what the building commands can be told.
+type Options struct {
+	KeepGoing bool // go on with what does not depend on a failure
+	Wait      bool // for another run on the same stack, instead of stopping
+	Smoke     bool // a new package must pass the smoke test, too, before it is the latest
+}
+
+// Build brings components (DockerTarget's too, and with packageNode, the package) up to date: sources, host, graph, summary.
+func Build(ctx context.Context, opt Options, names ...string) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error { return e.Build(ctx, opt, names) })
+}
+
+// Build brings components up to date.
+func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
+	if i := slices.Index(names, DockerTarget); i >= 0 {
+		names = slices.Replace(slices.Clone(names), i, i+1, e.ofDocker()...)
+	}
+	for _, n := range names {
+		if n != packageNode && e.Stack.Component[n] == nil {
+			return fail(CodeOther, fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack))
+		}
+	}
+	if _, err := e.keepCount(); err != nil {
+		return err
+	}
+	parts := e.partsOf(names)
+	if err := e.look(ctx); err != nil {
+		return err
+	}
+	if err := e.bringGo(ctx, parts); err != nil {
+		return fail(CodeSources, err)
+	}
+	if err := e.fit(parts); err != nil {
+		return err
+	}
+	if err := e.lock(ctx, opt.Wait); err != nil {
+		return err
+	}
+	defer e.store.Digests.Save()
+	found, err := e.sources(ctx, parts, false)
+	if err == nil {
+		err = e.noteCheckouts(found)
+	}
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	g, err := e.graph(names, found)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	g.KeepGoing = opt.KeepGoing || isSet("KEEP_GOING")
+	plan, err := g.Plan(names)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
+	if stale {
+		if err := e.confined(); err != nil { // to try it starts a process
+			return err
+		}
+		e.reap()
+		e.bringAdvisories(ctx)
+	}
+	e.sweep()
+	defer func() {
+		if ctx.Err() == nil { // who is stopped must be gone in a moment; the next run sweeps what is left
+			e.sweeping.Wait()
+		}
+	}()
+	e.progress = newProgress(e, plan)
+	g.Watch, g.Done = e.progress, e.done
+	stop := e.progress.watch()
+	busy := sampleCores()
+	results, err := g.Run(ctx, names)
+	stop()
+	for _, r := range results {
+		e.done[r.Name] = r
+	}
+	e.remember(results, busy())
+	var unfit error
+	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
+		unfit = fail(CodeOther, e.release(ctx, opt))
+		e.auditLine()
+	}
+	e.summary(results) // the last line of a run
+	// Whatever failed besides, or was being examined, it was stopped.
+	if ctx.Err() != nil {
+		kept := "nothing was finished in this run"
+		if k := e.progress.kept; len(k) > 0 {
+			kept = strings.Join(k, ", ") + " finished and kept"
+		}
+		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
+		return fail(CodeStopped, errors.Join(stopped, e.cards(results, err)))
+	}
+	if unfit != nil {
+		return unfit
+	}
+	return fail(CodeFailed, e.cards(results, err))
+}
+
+// partsOf gives the components that the names stand for, with all that they need.
+func (e *Engine) partsOf(names []string) []string {
+	if i := slices.Index(names, packageNode); i >= 0 {
+		names = slices.Concat(e.Stack.Parts(), names[:i], names[i+1:])
+	}
+	return e.closure(names)
+}
+
+// graph makes the nodes that the names stand for.
+func (e *Engine) graph(names []string, found map[string]*input) (*graph.Graph, error) {
+	g := e.records()
+	g.Width = e.width()
+	for _, n := range e.partsOf(names) {
+		node, err := e.node(n, found[n])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n, err)
+		}
+		g.Nodes = append(g.Nodes, node)
+	}
+	if slices.Contains(names, packageNode) {
+		packed := e.partsOf([]string{packageNode})
+		node, err := e.packNode(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *graph.Node) bool { return !slices.Contains(packed, n.Name) }), found)
+		if err != nil {
+			return nil, err
+		}
+		g.Nodes = append(g.Nodes, node)
+	}
+	return g, nil
+}
+
+// records is the graph without nodes, which can read the records.
+func (e *Engine) records() *graph.Graph {
+	return &graph.Graph{Root: e.Root, Records: e.build("record"), Width: 1}
+}
+
+// width is how many components are in the making at a time: one compiles, the others unpack, link or are proved.
+func (e *Engine) width() int { return 4 }
+
+func (e *Engine) cores() int { return runtime.NumCPU() }
+
+// lock takes the stack's lock for the rest of this process: "mage docker package" is one run.
+func (e *Engine) lock(ctx context.Context, wait bool) error {
+	if e.unlock != nil {
+		return nil
+	}
+	var waiting func(graph.Holder)
+	if wait {
+		waiting = func(h graph.Holder) { e.UI.Line("waiting   for %s", h) }
+	}
+	var err error
+	e.unlock, err = graph.Lock(ctx, e.build(), strings.Join(os.Args, " "), waiting)
+	return fail(CodeOther, err)
+}
+
+// fit stops before anything is touched when this host cannot build the components.
+func (e *Engine) fit(parts []string) error {
+	findings := e.facts.Check(e.asks(parts))
+	bad := 0
+	for _, x := range findings {
+		if !x.OK {
+			bad++
+		}
+	}
+	if bad == 0 {
+		return nil
+	}
+	e.UI.Text(findingsTable(e.UI, findings))
+	return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
+}
+
+// input is a component's prepared source, as far as a key needs to know it.
+type input struct {
+	found   *source.Found
+	vendor  string // digest of the vendor tree's tar
+	patches []source.Patch
+}
+
+// libraries says that what a GOPATH source imports lies beside it.
+func (in *input) libraries() bool { return in.vendor != "" || in.found.Edit }
+
+// node makes the graph node of a component.
+func (e *Engine) node(name string, in *input) (*graph.Node, error) {
+	c := e.Stack.Component[name]
+	t, g := e.tools(c)
+	if name == "libseccomp" && e.prefix != nil {
+		t.Library = e.prefix.Library()
+	}
+	sym := t
+	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs, sym.Memory = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0, 0
+	if sym.Headers != "" {
+		sym.Headers = "<headers>"
+	}
+	paths := recipe.Symbolic(e.needs(name))
+	paths.Gopath, paths.Libraries = in.found.Layout, in.libraries()
+	plan := recipe.Of(e.Stack, name, sym, paths)
+
+	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
+	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
+	// The source's digest is of the archives alone: the lock's lines of vendor trees are found by it.
+	if o := in.found.Origin; o != nil && o.Series != "" {
+		add("series", o.SeriesID())
+	}
+	if in.vendor != "" {
+		add("vendor tree", in.vendor)
+	}
+	for i, p := range in.patches {
+		add(fmt.Sprintf("patch %d", i+1), p.Name+" "+p.SHA256)
+	}
+	if g != nil {
+		add("go", g.Version+" "+g.ID)
+	}
+	if recipe.UsesC(c) {
+		add("cc", e.cc().Version+" "+e.cc().ID)
+	}
+	for _, file := range plan.Files {
+		add("file "+file.Path, file.Data+file.Link)
+	}
+	for i, s := range plan.Steps {
+		add(fmt.Sprintf("step %d command", i+1), run.Quote(s.Argv))
+		add(fmt.Sprintf("step %d environment", i+1), strings.Join(s.Env, "\n"))
+	}
+	for _, o := range plan.Outputs {
+		add("output "+o.Name, fmt.Sprintf("%v %q", o.Bin, o.Want))
+		if o.Data || o.Links != nil {
+			add("output "+o.Name+" is published", fmt.Sprintf("%v %q", o.Data, o.Links))
+		}
+	}
+	add("kept", "licence texts and objects")
+	return &graph.Node{
+		Name: name, Needs: e.needs(name), Inputs: inputs,
+		Do: func(ctx context.Context, key string) (graph.Made, error) {
+			return e.make(ctx, c, in, key, e.progress.alone(name) && cached(e.records().Load(name), inputs))
+		},
+		Restore: func(r *graph.Record) error {
+			if err := e.wholeInStore(r); err != nil {
+				return err
+			}
+			return e.publish(name, plan.Outputs, e.storeDir(name, r.Key))
+		},
+	}, nil
+}
+
+// cached says that Go's cache has nearly all of what a component is made from: it was made before, with the same tools by
+// the same commands.
+func cached(r *graph.Record, inputs []graph.Input) bool {
+	if r == nil {
+		return false
+	}
+	of := func(in []graph.Input) (vs []graph.Input) {
+		for _, i := range in {
+			if i.Name == "go" || i.Name == "cc" || strings.HasPrefix(i.Name, "step ") {
+				vs = append(vs, i)
+			}
+		}
+		return vs
+	}
+	return slices.Equal(of(r.Inputs), of(inputs))
+}
+
+// wholeInStore says with an error that what the store has of a component is not what was built: it must not come over
+// outputs that are good.
+func (e *Engine) wholeInStore(r *graph.Record) error {
+	store := e.rel(e.storeDir(r.Name, r.Key)) + "/"
+	stored := slices.DeleteFunc(slices.Clone(r.Outputs), func(o graph.Output) bool { return !strings.HasPrefix(o.Path, store) })
+	if d := e.records().Damage(&graph.Record{Outputs: stored}, true); d != "" {
+		return errors.New(d)
+	}
+	return nil
+}
+
+func (e *Engine) storeDir(name, key string) string { return e.build("store", name, key[:16]) }
+
+// make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
+// would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
+func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key string, whole bool) (made graph.Made, err error) {
+	logs, err := e.logDir()
+	if err != nil {
+		return made, err
+	}
+	log, err := os.Create(filepath.Join(logs, c.Name+".log"))
+	if err != nil {
+		return made, err
+	}
+	defer log.Close()
+
+	work := e.build("work", c.Name)
+	if err := e.discard(work); err != nil {
+		return made, err
+	}
+	t, g := e.tools(c)
+	if e.prefix != nil && c.Name == "libseccomp" {
+		t.Library = e.prefix.Library()
+	}
+	p := recipe.Paths{
+		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
+		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: e.cache(c, g),
+		Path: e.facts.PathDirs(e.cc()), Deps: map[string]string{}, Gopath: in.found.Layout, Libraries: in.libraries(),
+	}
+	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return made, err
+		}
+	}
+	// Without this, every go command would start a child of its own to look after its telemetry.
+	if err := writeFile(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
+		return made, err
+	}
+	for _, d := range e.needs(c.Name) {
+		rec := e.records().Load(d)
+		if rec == nil {
+			return made, fmt.Errorf("no record of %s", d)
+		}
+		if err := e.wholeInStore(rec); err != nil { // the key says that these bytes go in
+			return made, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.restoring(rec, targetOf(d)))
+		}
+		p.Deps[d] = e.storeDir(d, rec.Key)
+	}
+	timed := func(name string, do func(*graph.StepTime) error) error {
+		e.progress.step(c.Name, name)
+		st := graph.StepTime{Name: name, Start: time.Now().UTC()}
+		start := time.Now()
+		err := do(&st)
+		st.Seconds = time.Since(start).Seconds()
+		made.Steps = append(made.Steps, st)
+		return err
+	}
+	unpack := func(*graph.StepTime) error {
+		return unlessStopped(ctx, func() error {
+			told, err := e.store.Prepare(c, e.Stack.Lock, in.found, p.Work)
+			return errors.Join(noted(log, told, err), e.store.Unchanged(in.found))
+		})
+	}
+	if err := timed("unpack", unpack); err != nil {
+		return made, err
+	}
+	patch := func(*graph.StepTime) error {
+		told, err := source.Apply(p.Work, in.patches)
+		return noted(log, told, err)
+	}
+	if err := timed("patch", patch); err != nil {
+		return made, err
+	}
+	plan := recipe.Of(e.Stack, c.Name, t, p)
+	made.Notes = plan.Notes
+	for _, file := range plan.Files {
+		if err := writeFile(file); err != nil {
+			return made, err
+		}
+	}
+	if err := e.lend(c); err != nil {
+		return made, err
+	}
+	sandbox := e.sandbox(p, g)
+	if err := sandbox.Give(); err != nil {
+		return made, err
+	}
+	for _, s := range plan.Steps {
+		if whole && s.Loads {
+			continue
+		}
+		times, err := e.step(ctx, c.Name, s, sandbox, log)
+		made.Steps = append(made.Steps, times...)
+		if ctx.Err() != nil {
+			return made, context.Cause(ctx)
+		}
+		if err != nil {
+			return made, &stepFailure{s, log.Name(), err}
+		}
+	}
+	if err := take(plan, p.Stage); err != nil {
+		return made, err
+	}
+	check := func(*graph.StepTime) error { return e.verifyOutputs(ctx, plan.Outputs, p.Stage) }
+	if err := timed("verify", check); err != nil {
+		return made, err
+	}
+	var extras []recipe.Output
+	err = timed("publish", func(*graph.StepTime) (err error) {
+		if extras, err = collect(plan, p); err != nil {
+			return err
+		}
+		store := e.storeDir(c.Name, key)
+		if err := e.keep(append(extras, plan.Outputs...), p.Stage, store); err != nil {
+			return err
+		}
+		return e.publish(c.Name, plan.Outputs, store)
+	})
+	if err != nil {
+		return made, err
+	}
+	for _, o := range plan.Outputs {
+		made.Outputs = append(made.Outputs, e.rel(filepath.Join(e.storeDir(c.Name, key), o.Name)))
+		for _, file := range e.published(o) {
+			made.Outputs = append(made.Outputs, e.rel(file))
+		}
+	}
+	for _, o := range extras {
+		made.Outputs = append(made.Outputs, e.rel(filepath.Join(e.storeDir(c.Name, key), o.Name)))
+	}
+	e.dropOld(c.Name, key)
+	return made, e.discard(work)
+}
+
+// noted writes what is told of patches into a log.
+func noted(log io.Writer, told []string, err error) error {
+	for _, t := range told {
+		fmt.Fprintf(log, "# %s\n", t)
+	}
+	return err
+}
+
+// unlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process
+// until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
+func unlessStopped(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// discard gets a tree out of the way at once and removes it in the background: ten thousand files take a while. Where
+// it cannot be moved (a full disk, a mount of its own) it is removed on the spot.
+func (e *Engine) discard(dir string) error {
+	trash, err := os.MkdirTemp(filepath.Dir(dir), trashPrefix)
+	if err == nil {
+		err = os.Rename(dir, filepath.Join(trash, "x"))
+		e.sweeping.Go(func() { source.RemoveAll(trash) })
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return source.RemoveAll(dir)
+}
+
+const trashPrefix = ".trash-"
+
+// reap ends what a killed run left running and would write into our trees. Children die with their runner, but for one that
+// was just being made: as the first process of a namespace of its own it is not told. Its HOME says whose it is.
+func (e *Engine) reap() {
+	home := []byte("\x00HOME=" + e.build("work") + "/")
+	for _, p := range archive.Glob("/proc", "[0-9]*") {
+		if !orphan(p) { // who replays a failed step in a shell does so with the same HOME
+			continue
+		}
+		if env, _ := os.ReadFile(p + "/environ"); !bytes.Contains(append([]byte{0}, env...), home) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			e.UI.Line("notice    ended process %d, which a killed run had left", pid)
+		}
+	}
+}
+
+// orphan says that a process, named by its directory in /proc, has been left to the first one, or to a session's systemd.
+func orphan(proc string) bool {
+	status, _ := os.ReadFile(proc + "/status")
+	_, after, _ := bytes.Cut(status, []byte("\nPPid:\t"))
+	parent, _, _ := bytes.Cut(after, []byte("\n"))
+	name, _ := os.ReadFile("/proc/" + string(parent) + "/comm")
+	return string(parent) == "1" || string(name) == "systemd\n"
+}
+
+// sweep removes what a killed run left behind.
+func (e *Engine) sweep() {
+	for _, d := range archive.Glob(e.build("work"), trashPrefix+"*") {
+		e.sweeping.Go(func() { source.RemoveAll(d) })
+	}
+	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
+	locked := slices.Concat([]string{e.build("record")}, archive.Glob(e.build("store"), "*"), archive.Glob(e.output(release.Dir), "*"))
+	for _, dir := range append(slices.Clip(locked), e.output(), e.build(), e.store.Dir, filepath.Join(e.Root, ".cache")) {
+		for _, p := range archive.Glob(dir, ".tmp-*") {
+			mine := slices.Contains(locked, dir) || dir == e.output() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
+			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && (mine || time.Since(fi.ModTime()) > 24*time.Hour) {
+				os.Remove(p)
+			}
+		}
+	}
+}
+
+func (e *Engine) rel(p string) string {
+	r, err := filepath.Rel(e.Root, p)
+	if err != nil {
+		return p
+	}
+	return r
+}
+
+// goCache is shared by all components that the same toolchain compiles, and by no others: Go does not see that the C
+// library changed, so what the C compiler is stands in the name, and what the stack's own C library is made from. (What
+// that came out as stands in the flags: see recipe.)
+func (e *Engine) goCache(g *host.Go) string {
+	id := "none"
+	if g != nil {
+		in := []graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: e.cc().ID}}
+		for _, l := range e.Stack.Lock.File {
+			if e.Stack.OwnLibc() && slices.Contains(stack.Ground, l.Component) {
+				in = append(in, graph.Input{Name: l.Component + " " + l.Name, Value: l.SHA256})
+			}
+		}
+		id = graph.Key(in)[:12]
+	}
+	return filepath.Join(e.Root, "build/cache", "go-"+id)
+}
+
+func writeFile(file recipe.File) error {
+	if err := os.MkdirAll(filepath.Dir(file.Path), 0o755); err != nil {
+		return err
+	}
+	if file.Link != "" {
+		return os.Symlink(file.Link, file.Path)
+	}
+	mode := os.FileMode(0o644)
+	if file.Exec {
+		mode = 0o755
+	}
+	if err := os.WriteFile(file.Path, []byte(file.Data), mode); err != nil {
+		return err
+	}
+	return os.Chmod(file.Path, mode)
+}
+
+// step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and links,
+// which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
+// compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
+func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *run.Sandbox, log io.Writer) (times []graph.StepTime, err error) {
+	rank := slices.Index(stack.Components, name) // what others need, and what links for long, goes first
+	wait := func(ctx context.Context, q *slots, what string) error {
+		if q.try() {
+			return nil
+		}
+		e.progress.step(name, "wait to "+what)
+		return q.take(ctx, rank)
+	}
+	first := e.link
+	label := s.Name
+	switch {
+	case s.Loads:
+		first, label = e.load, "load"+strings.TrimPrefix(s.Name, "compile")
+	case s.Compiles:
+		first = e.compile
+	}
+	if err := wait(ctx, first, label); err != nil {
+		return nil, err
+	}
+	held := first
+	defer func() { held.give() }()
+
+	var used run.Usage
+	var before time.Duration // CPU time of what is in times already
+	start := time.Now()
+	begin := func(step string) {
+		e.progress.step(name, step)
+		start = time.Now()
+		label = step
+	}
+	end := func(cpu time.Duration) *graph.StepTime {
+		times = append(times, graph.StepTime{Name: label, Start: start.UTC(), Seconds: time.Since(start).Seconds(), CPU: max(0, cpu-before).Seconds()})
+		before = cpu
+		return &times[len(times)-1]
+	}
+	begin(label)
+	fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
+	out, count := e.progress.output(name, log)
+	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Sandbox: sandbox, Out: out, Usage: &used}
+	if s.Loads {
+		cmd.At = namesPackage // an error is not held back
+		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {
+			end(cpu)
+			if err := wait(ctx, e.compile, s.Name); err != nil {
+				return err
+			}
+			held = e.compile
+			e.load.give()
+			begin(s.Name)
+			return e.lend(e.Stack.Component[name]) // others compiled meanwhile
+		}
+	}
+	err = cmd.Run(ctx)
+	st := end(used.CPU)
+	st.Peak = used.Peak
+	if n := count(); s.Compiles && label == s.Name {
+		st.Units, st.Exclusive = n, true
+	}
+	return times, err
+}
+
+// namesPackage says that Go printed a line that is an import path: it loaded all, and begins to compile.
+func namesPackage(printed []byte) bool {
+	for line := range bytes.Lines(printed) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && !bytes.ContainsAny(line, " \t:#") {
+			return true
+		}
+	}
+	return false
+}
+
+// verifyOutputs compares every output in dir with what it must be.
+func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir string) error {
+	var errs []error
+	for _, o := range outputs {
+		p := filepath.Join(dir, o.Name)
+		if !o.Bin {
+			if _, err := os.Stat(p); err != nil {
+				errs = append(errs, fmt.Errorf("the steps did not make %s: %w", o.Name, err))
+			}
+			continue
+		}
+		errs = append(errs, verify.File(ctx, p, e.want(o)).Err())
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) want(o recipe.Output) verify.Want {
+	return verify.Want{Kernel: e.Stack.Target.Kernel, Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
+}
+
+// keep moves the stage's outputs into the store, durably and under the name of their key.
+func (e *Engine) keep(outputs []recipe.Output, stage, store string) error {
+	tmp := store + ".tmp"
+	if err := errors.Join(os.RemoveAll(tmp), os.RemoveAll(store)); err != nil {
+		return err
+	}
+	for _, o := range outputs {
+		from, to := filepath.Join(stage, o.Name), filepath.Join(tmp, o.Name)
+		fi, err := os.Stat(from)
+		switch {
+		case err != nil:
+		case fi.IsDir(): // the stage is not needed any more
+			err = moveTree(from, to)
+		default:
+			err = copyFile(from, to, o.Bin)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(tmp, store); err != nil {
+		return err
+	}
+	return archive.SyncDir(filepath.Dir(store))
+}
+
+// moveTree moves a directory with all that is in it, durably.
+func moveTree(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	d, err := os.Open(to)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(d.Fd())), d.Close()) // one call for a thousand files
+}
+
+func copyFile(from, to string, exec bool) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if exec {
+		mode = 0o755
+	}
+	return archive.WriteFile(to, mode, func(w io.Writer) error { _, err := io.Copy(w, src); return err })
+}
+
+// dropOld removes what earlier keys of a component left in the store.
+func (e *Engine) dropOld(name, key string) {
+	es, _ := os.ReadDir(e.build("store", name))
+	for _, entry := range es {
+		if entry.Name() != filepath.Base(e.storeDir(name, key)) {
+			os.RemoveAll(e.build("store", name, entry.Name()))
+		}
+	}
+}
+
+// needs gives what a node needs.
+func (e *Engine) needs(name string) []string {
+	if name == packageNode {
+		return e.Stack.Parts()
+	}
+	return recipe.Needs(e.Stack, name)
+}
+
+// outputs are what a component's recipe makes.
+func (e *Engine) outputs(name string) []recipe.Output {
+	return recipe.Of(e.Stack, name, recipe.Tools{}, recipe.Symbolic(e.needs(name))).Outputs
+}

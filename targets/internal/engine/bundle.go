@@ -1,0 +1,497 @@
+package engine
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// repository are the names at the top of the repository that belong to it: a checkout has other things lying about.
+var repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci", "docs", "patches", "targets", "vendor-sources/keys"}
+
+// ofStacks are the endings of the files in vendor-sources/ that belong to the repository.
+var ofStacks = []string{".toml", ".lock", ".digests", ".features"}
+
+// runnerName is where the launcher looks for the runner.
+const runnerName = ".cache/drydock"
+
+// Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or its
+// BUNDLE.sha256: then only what changed goes in.
+func Bundle(ctx context.Context, noGo bool, since string) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		var old pack.Sums
+		var err error
+		if since != "" {
+			if old, err = pack.OldSums(since); err != nil {
+				return fail(CodeOther, err)
+			}
+		}
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+		if err := e.lock(ctx, false); err != nil {
+			return err
+		}
+		if !noGo && len(e.Stack.Toolchains()) > 0 {
+			if err := e.Toolchain(ctx, true, false); err != nil {
+				return fail(CodeSources, err)
+			}
+		}
+		found, err := e.sources(ctx, e.Stack.Parts(), false)
+		if err == nil {
+			err = e.advisories(ctx, false)
+		}
+		if err != nil {
+			return fail(CodeSources, err)
+		}
+		es, err := e.bundled(found, !noGo)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		file := e.output("drydock-" + e.Stack.Name + ".tar.gz")
+		if old != nil {
+			file = e.output("drydock-" + e.Stack.Name + "-update.tar.gz")
+		}
+		if err := os.MkdirAll(e.output(), 0o755); err != nil {
+			return fail(CodeOther, err)
+		}
+		bundle := pack.Bundle{Entries: es, Old: old, Time: time.Unix(e.Stack.Epoch, 0),
+			Text: func(sums pack.Sums) []byte { return e.bundleText(sums, !noGo) }}
+		key, err := signer()
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		if key != nil {
+			bundle.Sign = func(list []byte) []byte { return key.Sign(pack.BundleSums, list, "drydock with "+e.Stack.Name) }
+		}
+		b, err := bundle.Write(file)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		if err := signSum(key, file+".sha256", "drydock with "+e.Stack.Name); err != nil {
+			return fail(CodeOther, err)
+		}
+		if old != nil {
+			e.UI.Line("bundle    %d files, %s; %d unchanged ones are left out", b.Files, ui.Bytes(b.Size), b.Left)
+		} else {
+			e.UI.Line("bundle    %d files, %s", b.Files, ui.Bytes(b.Size))
+		}
+		e.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256, filepath.Base(file)))
+		return nil
+	})
+}
+
+// signSum signs the file beside a bundle that has its digest: all of it can be checked before it is unpacked, by what a host
+// has. Without a key, an older signature goes.
+func signSum(key *pack.Signer, file, what string) error {
+	if key == nil {
+		return os.RemoveAll(file + ".minisig")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return archive.WriteFile(file+".minisig", 0o644, func(w io.Writer) error {
+		_, err := w.Write(key.Sign(filepath.Base(file), data, what))
+		return err
+	})
+}
+
+// bundled lists what goes into a bundle.
+func (e *Engine) bundled(found map[string]*input, withGo bool) ([]archive.Entry, error) {
+	runner, err := staticSelf()
+	if err != nil {
+		return nil, err
+	}
+	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755}, {Name: pack.BundleStack, Data: []byte(e.Stack.Name + "\n"), Mode: 0o644}}
+	for _, n := range repository {
+		tree, err := archive.Tree(filepath.Join(e.Root, n), n)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, slices.DeleteFunc(tree, func(entry archive.Entry) bool { return isScrap(entry.Name) })...)
+	}
+	files, err := os.ReadDir(e.store.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range files {
+		if slices.Contains(ofStacks, filepath.Ext(x.Name())) && x.Type().IsRegular() {
+			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.store.Dir, x.Name()), Mode: 0o644})
+		}
+	}
+	have := map[string]bool{}
+	add := func(name, path string) {
+		if !have[name] {
+			have[name] = true
+			es = append(es, archive.Entry{Name: name, Path: path, Mode: 0o644})
+		}
+	}
+	for _, n := range e.Stack.Parts() {
+		in := found[n]
+		if in.found.Edit || in.found == e.prefix {
+			return nil, fmt.Errorf("%s: its source is an open edit or LIBSECCOMP_PREFIX, which exist on this machine only: save the edit, or unset the variable", n)
+		}
+		if in.found.Checkout() {
+			name, err := filepath.Rel(e.Root, in.found.Path)
+			if err != nil || !filepath.IsLocal(name) {
+				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: move it into vendor-sources/", n, in.found.Path)
+			}
+			tree, err := archive.Tree(in.found.Path, filepath.ToSlash(name))
+			if err != nil {
+				return nil, err
+			}
+			es = append(es, tree...)
+			continue
+		}
+		for _, a := range in.found.Archives() {
+			add("vendor-sources/"+filepath.Base(a.Path), a.Path)
+			if a.Signature != "" {
+				add("vendor-sources/"+filepath.Base(a.Signature), a.Signature)
+			}
+		}
+		if in.vendor != "" {
+			line := e.Stack.Lock.VendorFor(e.Stack.Component[n], in.found.SHA256)
+			add("vendor-sources/"+line.Name, filepath.Join(e.store.Dir, line.Name))
+		}
+	}
+	if withGo {
+		for _, r := range e.Stack.Toolchains() {
+			p := e.store.ToolchainFile(r)
+			add("vendor-sources/"+filepath.Base(p), p)
+		}
+	}
+	lock, err := stack.LoadAdvisories(e.store.Dir)
+	if lock != nil {
+		var p string
+		if p, err = e.store.AdvisoriesFile(lock); err == nil {
+			add("vendor-sources/"+filepath.Base(p), p)
+		}
+	}
+	return es, err
+}
+
+// staticSelf is this program's file, which must need nothing of the host that it is carried to.
+func staticSelf() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	e, err := elf.Open(self)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", self, err)
+	}
+	defer e.Close()
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_INTERP {
+			return "", fmt.Errorf("%s is linked dynamically, and would not start on another host: run ./mage bundle, which compiles a static one", self)
+		}
+	}
+	return self, nil
+}
+
+// isScrap says that a file is an editor's or a patch tool's.
+func isScrap(name string) bool {
+	for _, end := range []string{"~", ".swp", ".swo", ".orig", ".rej", ".tmp"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return strings.HasPrefix(filepath.Base(name), ".tmp-")
+}
+
+// bundleText is BUNDLE.txt.
+func (e *Engine) bundleText(sums pack.Sums, withGo bool) []byte {
+	var b strings.Builder
+	s := e.Stack
+	fmt.Fprintf(&b, "drydock, with all that building %s (docker %s for Linux %s and later) needs\n\n", s.Name, s.Version, s.Target.Kernel)
+	var with []string // the settings that it was made with
+	for _, k := range []string{"LIBC", "EXTRAS"} {
+		if v := os.Getenv(k); v != "" {
+			with = append(with, k+"="+run.Quote([]string{v})+" ")
+		}
+	}
+	fmt.Fprintf(&b, "    tar xzf <this file>; cd drydock; %s./mage all\n\nThe host needs gcc 8 or newer with a static C library, make, and a shell", strings.Join(with, ""))
+	switch {
+	case withGo && len(s.Toolchains()) > 0:
+		fmt.Fprintf(&b, "; no network, git or xz. Go %s is in here.\n", strings.Join(s.Toolchains(), " and "))
+	default:
+		fmt.Fprintf(&b, ", and a Go that is %s; no network, git or xz.\n", s.Go)
+	}
+	fmt.Fprintf(&b, `
+The first command there compares every file with %s and names those that are not as they were; what is not in that list and
+would take part in a build is refused. Whoever may have changed this file may have changed the runner in it, too. What was
+signed is checked by what is not in it: "minisign -Vm <this file>.sha256 -p <public key>" and then "sha256sum -c <this file>.sha256"
+before you unpack; "minisign -Vm %s -p <public key>" in the unpacked directory and then "sha256sum -c %s"; or on a machine with drydock "VERIFY_KEY=<public key> ./mage bundle:verify <this file>". Against damage alone, before you
+unpack: "sha256sum -c <this file>.sha256", or "gzip -t <this file>".
+What is missing there for another stack: "STACK=<stack> ./mage bundle:missing". What changed since a bundle, as a small one to be
+unpacked over it: "./mage bundle -since=<older bundle, or its %s>".
+
+`, pack.BundleSums, pack.BundleSums, pack.BundleSums, pack.BundleSums)
+	rows := [][]string{{"COMPONENT", "VERSION", "COMMIT"}}
+	for _, n := range s.Parts() {
+		rows = append(rows, []string{n, s.Component[n].Version, s.Component[n].Commit})
+	}
+	b.WriteString(ui.Table(rows) + "\n")
+	rows = [][]string{{"FILE", "SHA-256"}}
+	for n := range sums {
+		if d := filepath.Dir(n); d == "vendor-sources" || d == ".cache" || strings.HasPrefix(d, "patches/") {
+			rows = append(rows, []string{n, sums[n]})
+		}
+	}
+	slices.SortFunc(rows[1:], func(x, y []string) int { return strings.Compare(x[0], y[0]) })
+	b.WriteString(ui.Table(rows))
+	fmt.Fprintf(&b, "and drydock's own %d files; all are in %s\n", len(sums)-len(rows)+1, pack.BundleSums)
+	return []byte(b.String())
+}
+
+// VerifyBundle reads a bundle, and says what is wrong with it.
+func VerifyBundle(file string) error {
+	u := ui.New(os.Stdout)
+	list, signature, problems, left, err := pack.ReadBundle(file)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	if len(problems) > 0 {
+		return fail(CodeSources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
+	}
+	signed, err := checkList(pack.BundleSums, list, signature)
+	if err != nil {
+		return fail(CodeSources, fmt.Errorf("%s: %w", file, err))
+	}
+	if len(left) > 0 {
+		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one; %s", len(left), signed)
+		return nil
+	}
+	u.Line("bundle    good: every file is as it was made; %s", signed)
+	return nil
+}
+
+// checkedList is the list that an unpacked bundle was last held against.
+const checkedList = ".cache/bundle.sha256"
+
+// checkBundle holds an unpacked bundle against its list, the first time that it is used.
+func checkBundle(root string, u *ui.UI) error {
+	list, err := os.ReadFile(filepath.Join(root, pack.BundleSums))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	last, err := os.ReadFile(filepath.Join(root, checkedList))
+	if err == nil && string(last) == string(list) {
+		return nil
+	}
+	was, _ := pack.ParseSums(last)
+	problems, outdated, list, err := pack.CheckUnpacked(root, was)
+	if err != nil {
+		return err
+	}
+	signature, err := os.ReadFile(filepath.Join(root, pack.BundleSignature))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	signed, err := checkList(pack.BundleSums, list, signature)
+	if err != nil {
+		return &source.MissingError{Text: fmt.Sprintf("%s: %v: nothing of this bundle is used", pack.BundleSums, err)}
+	}
+	more, err := unlisted(root, list)
+	if err != nil {
+		return err
+	}
+	for _, n := range more {
+		if !slices.Contains(outdated, n) {
+			problems = append(problems, n+": takes part in builds and is not in "+pack.BundleSums+": remove it; where it is yours, put it back when this bundle was used once")
+		}
+	}
+	if len(problems) > 0 {
+		return &source.MissingError{Text: fmt.Sprintf("what was unpacked here is not what was bundled: carry these again (or, where you changed one on purpose, take its line out of %s):\n  %s",
+			pack.BundleSums, strings.Join(problems, "\n  "))}
+	}
+	for _, n := range outdated { // such as a patch that is gone: it would still be applied
+		if strings.HasPrefix(n, "vendor-sources/") && !slices.Contains(ofStacks, filepath.Ext(n)) {
+			continue // an archive of another bundle does no harm
+		}
+		if err := os.Remove(filepath.Join(root, n)); err != nil {
+			return err
+		}
+		os.Remove(filepath.Dir(filepath.Join(root, n))) // where it was the last
+		u.Line("bundle    %s removed: it is not in the newer bundle", n)
+	}
+	u.Line("bundle    every file is as it was bundled; %s", signed)
+	if err := os.MkdirAll(filepath.Join(root, ".cache"), 0o755); err != nil {
+		return err
+	}
+	return archive.WriteFile(filepath.Join(root, checkedList), 0o644, func(w io.Writer) error { _, err := w.Write(list); return err })
+}
+
+// unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is none of it.
+func unlisted(root string, list []byte) ([]string, error) {
+	listed, err := pack.Listed(root, list)
+	if err != nil {
+		return nil, err
+	}
+	var more []string
+	add := func(name string) {
+		if !listed[name] && !isScrap(name) {
+			more = append(more, name)
+		}
+	}
+	// Beside what belongs to the repository, what Go and Mage would take of a directory, and the checkouts that were bundled.
+	trees := append(slices.Clone(repository), "vendor", "magefiles", "go.work")
+	tops, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range tops {
+		if filepath.Ext(x.Name()) == ".go" && !slices.Contains(trees, x.Name()) {
+			trees = append(trees, x.Name())
+		}
+	}
+	for n := range listed {
+		if rest, ok := strings.CutPrefix(n, "vendor-sources/"); ok {
+			dir, _, below := strings.Cut(rest, "/")
+			if d := "vendor-sources/" + dir; below && !slices.Contains(trees, d) {
+				trees = append(trees, d)
+			}
+		}
+	}
+	for _, n := range trees {
+		tree, err := archive.Tree(filepath.Join(root, n), n)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range tree {
+			add(e.Name)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(root, "vendor-sources"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, x := range files {
+		if slices.Contains(ofStacks, filepath.Ext(x.Name())) {
+			add("vendor-sources/" + x.Name())
+		}
+	}
+	return more, nil
+}
+
+// bundledStack is the stack that the bundle in root was made for; empty where it is none.
+func bundledStack(root string) string {
+	data, _ := os.ReadFile(filepath.Join(root, pack.BundleStack))
+	return strings.TrimSpace(string(data))
+}
+
+// MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else.
+func MissingForBundle(ctx context.Context) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+		rows := [][]string{{"FILE", "SIZE", "SHA-256", "FOR"}}
+		var problems []error
+		seen := map[string]bool{}
+		row := func(name string, size int64, sum, component string) {
+			if seen[name] {
+				return
+			}
+			seen[name] = true
+			bytes := ""
+			if size > 0 {
+				bytes = ui.Bytes(size)
+			}
+			rows = append(rows, []string{"vendor-sources/" + name, bytes, sum, component})
+		}
+		for _, n := range e.Stack.Parts() {
+			c := e.Stack.Component[n]
+			found, err := e.locate(c)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", n, err))
+				continue
+			}
+			if found == nil {
+				found = e.wanted(c, row)
+			}
+			if found == nil || !source.NeedsVendor(c, found) {
+				continue
+			}
+			line := e.Stack.Lock.VendorFor(c, found.SHA256)
+			if line == nil {
+				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
+				continue
+			}
+			if have, err := e.store.VendorFile(c, e.Stack.Lock, found); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", n, err))
+			} else if have == nil {
+				row(line.Name, 0, line.TarSHA256+" (of the tar in it)", n)
+			}
+		}
+		if !e.goFits(e.Stack.Parts()) {
+			for _, r := range e.Stack.Toolchains() {
+				if _, err := os.Stat(e.store.ToolchainFile(r)); err != nil {
+					row(filepath.Base(e.store.ToolchainFile(r)), 0, e.goSum(r), "Go "+r)
+				}
+			}
+		}
+		if lock, err := stack.LoadAdvisories(e.store.Dir); err != nil {
+			problems = append(problems, err)
+		} else if lock != nil && !exists(filepath.Join(e.store.Dir, lock.Name())) {
+			row(lock.Name(), 0, lock.SHA256, "audit")
+		}
+		if err := errors.Join(problems...); err != nil {
+			return fail(CodeSources, err)
+		}
+		if len(rows) == 1 {
+			e.UI.Text("nothing: all that " + e.Stack.Name + " is built from is here\n")
+			return nil
+		}
+		e.UI.Text(ui.Table(rows) + fmt.Sprintf("carry them to where they are named; what this bundle never had, \"STACK=%s ./mage bundle -since=%s\" on a connected machine (with this host's %s) puts into one file\n", e.Stack.Name, pack.BundleSums, pack.BundleSums))
+		return nil
+	})
+}
+
+// wanted lists the files of a component's first origin that the lock knows all of.
+func (e *Engine) wanted(c *stack.Component, row func(name string, size int64, sum, component string)) *source.Found {
+	for _, o := range c.Origin {
+		found := source.Expected(c, o, e.Stack.Lock)
+		if found.SHA256 == source.Unknown {
+			continue
+		}
+		for _, a := range o.Files() {
+			if _, err := os.Stat(filepath.Join(e.store.Dir, a.Name())); err == nil {
+				continue
+			}
+			line := e.Stack.Lock.FileFor(c.Name, a.Name())
+			row(a.Name(), line.Size, line.SHA256, c.Name)
+		}
+		return found
+	}
+	return nil
+}
+
+func (e *Engine) goSum(release string) string {
+	if l := e.Stack.Lock.GoFor(release); l != nil {
+		return l.Sum
+	}
+	return ""
+}

@@ -1,0 +1,339 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"html"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/ui"
+)
+
+// dot writes the graph for Graphviz.
+func dot(e *Engine, plan []graph.Planned) string {
+	var b strings.Builder
+	b.WriteString("digraph drydock {\n\trankdir=LR;\n\tnode [shape=box];\n")
+	for _, p := range plan {
+		fmt.Fprintf(&b, "\t%q [label=\"%s\\n%s\"];\n", p.Name, p.Name, p.Status)
+		for _, n := range e.needs(p.Name) {
+			fmt.Fprintf(&b, "\t%q -> %q;\n", n, p.Name)
+		}
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// style is in every drawing; each works alone in a browser, light or dark.
+const style = `<style>
+svg{font:12px system-ui,sans-serif;background:#fff;color:#222}
+text{fill:#222}.dim{fill:#667}.line{stroke:#99a;fill:none}.grid{stroke:#e3e3ea}
+.fresh{fill:#d9f2e0;stroke:#3a9a5b}.stale,.damaged{fill:#fde3c8;stroke:#d07a20}.depends{fill:#fff6cc;stroke:#b39a1c}
+.prepare{fill:#b9bcc6}.compile{fill:#5b8dd9}.link{fill:#e0903a}.other{fill:#6fb98a}.failed{fill:#d9534f}
+.critical{stroke:#c2185b;stroke-width:2.5}.busy{fill:#5b8dd9;opacity:.55}.idle{fill:#f0f0f4}
+</style>`
+
+// graphSVG draws the nodes in columns by how far they are from the sources: each beside the first thing that it
+// needs, the last in the middle. What is needed through something else has no line of its own.
+func graphSVG(e *Engine, plan []graph.Planned) string {
+	const w, h, dx, dy = 190, 44, 260, 66
+	level, row, taken := map[string]int{}, map[string]int{}, map[[2]int]bool{}
+	wide, rows := 0, 0
+	for _, p := range plan { // needs come first in a plan
+		r := 0
+		for i, n := range e.needs(p.Name) {
+			level[p.Name] = max(level[p.Name], level[n]+1)
+			if i == 0 {
+				r = row[n]
+			}
+		}
+		for taken[[2]int{level[p.Name], r}] {
+			r++
+		}
+		taken[[2]int{level[p.Name], r}] = true
+		row[p.Name] = r
+		wide, rows = max(wide, 20+level[p.Name]*dx+w), max(rows, r+1)
+	}
+	high := 20 + rows*dy
+	type place struct{ x, y int }
+	at := map[string]place{}
+	for _, p := range plan {
+		at[p.Name] = place{20 + level[p.Name]*dx, 20 + row[p.Name]*dy}
+	}
+	if last, ok := at[packageNode]; ok {
+		last.y = 20 + (rows-1)*dy/2
+		at[packageNode] = last
+	}
+	implied := func(n, p string) bool {
+		return slices.ContainsFunc(e.needs(p), func(m string) bool { return slices.Contains(e.needs(m), n) })
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", wide+20, high+30, wide+20, high+30, style)
+	for _, p := range plan {
+		to := at[p.Name]
+		for _, n := range e.needs(p.Name) {
+			if implied(n, p.Name) {
+				continue
+			}
+			from := at[n]
+			x1, y1, x2, y2 := from.x+w, from.y+h/2, to.x, to.y+h/2
+			fmt.Fprintf(&b, "<path class=\"line\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1, x1+60, y1, x2-60, y2, x2, y2)
+		}
+	}
+	for _, p := range plan {
+		c := at[p.Name]
+		fmt.Fprintf(&b, "<g><title>%s</title><rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\"/>", html.EscapeString(p.Why), p.Status, c.x, c.y, w, h)
+		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" font-weight=\"600\">%s %s</text>", c.x+10, c.y+18, p.Name, html.EscapeString(e.versionOf(p.Name)))
+		took := string(p.Status)
+		if p.Record != nil {
+			took += ", took " + seconds(p.Record.Seconds)
+		}
+		fmt.Fprintf(&b, "<text class=\"dim\" x=\"%d\" y=\"%d\">%s</text></g>\n", c.x+10, c.y+35, took)
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
+
+// Times prints what the last runs did and how long it took, or draws the last one.
+func Times(ctx context.Context, format string) error {
+	return reading(ctx, func(_ context.Context, e *Engine) error {
+		runs := e.history()
+		if len(runs) == 0 {
+			return fail(CodeOther, fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name))
+		}
+		last := runs[len(runs)-1]
+		switch format {
+		case "", "text":
+			e.UI.Text(timesTable(runs))
+			e.UI.Text("\nthe last run:\n" + stepsTable(last))
+		case "svg":
+			fmt.Print(timeline(last))
+		case "html":
+			fmt.Print(timelineHTML(e.Stack.Name, last))
+		case "trace":
+			return fail(CodeOther, trace(last))
+		default:
+			return fail(CodeOther, fmt.Errorf("-format=%s: want text, svg, html or trace", format))
+		}
+		return nil
+	})
+}
+
+// timesTable has a line for each run and a column for each component.
+func timesTable(runs []ran) string {
+	var names []string
+	for _, r := range runs {
+		for _, p := range r.Parts {
+			if !slices.Contains(names, p.Name) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	rows := [][]string{append([]string{"START", "COMMAND", "TOTAL"}, names...)}
+	for _, r := range runs {
+		row := []string{r.Start.Local().Format(time.DateTime), r.Command, seconds(r.Seconds)}
+		for _, n := range names {
+			cell := ""
+			for _, p := range r.Parts {
+				switch {
+				case p.Name != n || p.Status == graph.Fresh:
+				case p.Status == graph.Built:
+					cell = seconds(p.Seconds)
+				default:
+					cell = string(p.Status)
+				}
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	return ui.Table(rows)
+}
+
+// stepsTable has a line for each step that took a tenth of a second, or of its run, in the order in which they began.
+func stepsTable(r ran) string {
+	rows := [][]string{{"AT", "COMPONENT", "STEP", "TIME", "CORES", "MEMORY", ""}}
+	for _, s := range steps(r) {
+		if s.Seconds < min(0.1, r.Seconds/10) {
+			continue
+		}
+		cores, mem, crit := "", "", ""
+		if s.CPU > 0 {
+			cores = fmt.Sprintf("%.1f", s.CPU/s.Seconds)
+		}
+		if s.Peak > 0 {
+			mem = ui.Bytes(s.Peak)
+		}
+		if s.critical {
+			crit = "critical path"
+		}
+		rows = append(rows, []string{seconds(s.at), s.part, s.Name, seconds(s.Seconds), cores, mem, crit})
+	}
+	return ui.Table(rows)
+}
+
+// drawn is one step of a run.
+type drawn struct {
+	graph.StepTime
+	part     string
+	at       float64 // seconds after the run's start
+	critical bool
+	failed   bool
+}
+
+func (d drawn) end() float64 { return d.at + d.Seconds }
+
+func (d drawn) class() string {
+	verb, _, _ := strings.Cut(d.Name, " ")
+	switch {
+	case d.failed:
+		return "failed"
+	case d.Exclusive:
+		return "compile"
+	case verb == "link":
+		return "link"
+	case verb == "unpack", verb == "patch":
+		return "prepare"
+	}
+	return "other"
+}
+
+// steps gives a run's steps by their start, the critical path marked: from the last step back, each time to the step
+// that ended last of those it had to wait for (its own component's, its needs', and who had the compile slot).
+func steps(r ran) []drawn {
+	var all []drawn
+	needs := map[string][]string{}
+	for _, p := range r.Parts {
+		needs[p.Name] = p.Needs
+		for i, s := range p.Steps {
+			all = append(all, drawn{StepTime: s, part: p.Name, at: s.Start.Sub(r.Start).Seconds(), failed: p.Status == graph.Failed && i == len(p.Steps)-1})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b drawn) int { return a.Start.Compare(b.Start) })
+	at := -1
+	for i, s := range all {
+		if at < 0 || s.end() > all[at].end() {
+			at = i
+		}
+	}
+	for at >= 0 {
+		all[at].critical = true
+		s, before := all[at], -1
+		for i, o := range all {
+			waits := o.part == s.part || slices.Contains(needs[s.part], o.part) || s.Exclusive && o.Exclusive
+			if i != at && !o.critical && waits && o.end() <= s.at+0.05 && (before < 0 || o.end() > all[before].end()) {
+				before = i
+			}
+		}
+		at = before
+	}
+	return all
+}
+
+// timeline draws a run: what ran when, the critical path, and below it how many cores were busy.
+func timeline(r ran) string {
+	const left, right, row, top = 110, 20, 30, 46
+	const width = 1100
+	var names []string
+	for _, s := range steps(r) {
+		if !slices.Contains(names, s.part) {
+			names = append(names, s.part)
+		}
+	}
+	lanes := top + len(names)*row
+	const coresHigh = 90
+	high := lanes + 40 + coresHigh + 46
+	x := func(sec float64) float64 { return left + sec/max(r.Seconds, 0.001)*(width-left-right) }
+	var b strings.Builder
+	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", width, high, width, high, style)
+	fmt.Fprintf(&b, "<text x=\"10\" y=\"20\" font-weight=\"600\">%s, %s, %s on %d cores</text>\n", html.EscapeString(r.Command), r.Start.UTC().Format("2006-01-02 15:04 UTC"), seconds(r.Seconds), r.Cores)
+	for sec, step := 0.0, tick(r.Seconds); sec <= r.Seconds; sec += step {
+		fmt.Fprintf(&b, "<path class=\"grid\" d=\"M%.1f %d V%d\"/><text class=\"dim\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x(sec), top-10, lanes+40+coresHigh, x(sec), lanes+56+coresHigh, seconds(sec))
+	}
+	for i, n := range names {
+		fmt.Fprintf(&b, "<text x=\"10\" y=\"%d\">%s</text>\n", top+i*row+17, n)
+	}
+	for _, s := range steps(r) {
+		y := top + slices.Index(names, s.part)*row
+		w := max(1, x(s.end())-x(s.at))
+		class := s.class()
+		if s.critical {
+			class += " critical"
+		}
+		fmt.Fprintf(&b, "<g><title>%s: %s, %s at %s</title><rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/>", s.part, html.EscapeString(s.Name), seconds(s.Seconds), seconds(s.at), class, x(s.at), y, w, row-8)
+		if w > 8*float64(len(s.Name)) {
+			fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" font-size=\"11\">%s</text>", x(s.at)+5, y+15, html.EscapeString(s.Name))
+		}
+		b.WriteString("</g>\n")
+	}
+	base := lanes + 30 + coresHigh
+	fmt.Fprintf(&b, "<text x=\"10\" y=\"%d\">busy cores</text><text class=\"dim\" x=\"%d\" y=\"%d\" text-anchor=\"end\">%d</text><text class=\"dim\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0</text>\n", lanes+50, left-6, lanes+40, r.Cores, left-6, base)
+	fmt.Fprintf(&b, "<rect class=\"idle\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\"/>\n", left, base-coresHigh, x(r.Seconds)-left, coresHigh)
+	if len(r.Busy) > 0 {
+		fmt.Fprintf(&b, "<path class=\"busy\" d=\"M%d %d", left, base)
+		sum := 0.0
+		for i, n := range r.Busy {
+			sum += n
+			yy := float64(base) - min(n/float64(r.Cores), 1)*coresHigh
+			fmt.Fprintf(&b, " L%.1f %.1f L%.1f %.1f", x(float64(i)*r.Interval), yy, x(min(r.Seconds, float64(i+1)*r.Interval)), yy)
+		}
+		fmt.Fprintf(&b, " V%d Z\"/>\n<text class=\"dim\" x=\"10\" y=\"%d\">%.0f %% used</text>\n", base, lanes+66, 100*sum/float64(len(r.Busy)*r.Cores))
+	}
+	lx := 110
+	for _, k := range []string{"prepare", "compile", "link", "other", "failed"} {
+		fmt.Fprintf(&b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"14\" height=\"12\"/><text x=\"%d\" y=\"%d\">%s</text>\n", k, lx, high-20, lx+20, high-10, k)
+		lx += 100
+	}
+	fmt.Fprintf(&b, "<rect class=\"critical\" fill=\"none\" x=\"%d\" y=\"%d\" width=\"14\" height=\"12\"/><text x=\"%d\" y=\"%d\">critical path</text>\n</svg>\n", lx, high-20, lx+20, high-10)
+	return b.String()
+}
+
+// tick is the distance of the lines on the time axis, in seconds: a round number, some ten of them.
+func tick(total float64) float64 {
+	for _, t := range []float64{0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600} {
+		if total/t <= 12 {
+			return t
+		}
+	}
+	return math.Ceil(total/12/600) * 600
+}
+
+func timelineHTML(stack string, r ran) string {
+	return "<!doctype html>\n<meta charset=\"utf-8\">\n<title>drydock: " + html.EscapeString(stack) + "</title>\n<body style=\"margin:16px;font:14px system-ui,sans-serif\">\n<div style=\"overflow-x:auto\">" +
+		timeline(r) + "</div>\n<pre>" + html.EscapeString(stepsTable(r)) + "</pre>\n</body>\n"
+}
+
+// trace writes Chrome's trace format, which chrome://tracing and Perfetto read: times in microseconds.
+func trace(r ran) error {
+	type event struct {
+		Name string         `json:"name"`
+		Ph   string         `json:"ph"`
+		TS   int64          `json:"ts"`
+		Dur  int64          `json:"dur,omitempty"`
+		PID  int            `json:"pid"`
+		TID  int            `json:"tid"`
+		Args map[string]any `json:"args,omitempty"`
+	}
+	var es []event
+	lane := map[string]int{}
+	for _, s := range steps(r) {
+		if lane[s.part] == 0 {
+			lane[s.part] = len(lane) + 1
+			es = append(es, event{Name: "thread_name", Ph: "M", PID: 1, TID: lane[s.part], Args: map[string]any{"name": s.part}})
+		}
+		es = append(es, event{Name: s.Name, Ph: "X", TS: int64(s.at * 1e6), Dur: max(1, int64(s.Seconds*1e6)), PID: 1, TID: lane[s.part],
+			Args: map[string]any{"cpu_seconds": s.CPU, "peak_bytes": s.Peak, "critical": s.critical}})
+	}
+	for i, n := range r.Busy {
+		es = append(es, event{Name: "busy cores", Ph: "C", TS: int64(float64(i) * r.Interval * 1e6), PID: 1, Args: map[string]any{"cores": n}})
+	}
+	data, err := json.MarshalIndent(map[string]any{"traceEvents": es, "displayTimeUnit": "ms"}, "", " ")
+	if err == nil {
+		fmt.Println(string(data))
+	}
+	return err
+}

@@ -1,0 +1,442 @@
+// Package engine is the conductor: it binds a stack to this host, makes graph nodes of its components, runs them, and
+// reports.
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// Exit codes. 0 is success, 2 is mage's own for a wrong command line.
+const (
+	CodeOther   = 1   // a wrong stack file, a wrong setting, a disk that does not answer
+	CodeHost    = 3   // this host cannot build the stack
+	CodeSources = 4   // sources are missing and could not be fetched
+	CodeFailed  = 5   // a component failed to build or to verify
+	CodeLocked  = 6   // another run holds the stack
+	CodeStopped = 130 // stopped by a signal
+)
+
+// DefaultStack is built when STACK is not set.
+const DefaultStack = "docker-26.1"
+
+// buildSpace is what a stack's work trees, caches and outputs take on disk, in bytes: measured 4.1 GB for docker-26.1.
+const buildSpace = 6 << 30
+
+// Failure is an error with the exit code that mage is to end with.
+type Failure struct {
+	Code int
+	Err  error
+	line string // what is said last, when the whole was printed before
+}
+
+func (f *Failure) Error() string { return ui.Shown(cmp.Or(f.line, f.Err.Error())) }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// ExitStatus is what mage looks for.
+func (f *Failure) ExitStatus() int { return f.Code }
+
+// fail gives an error its exit code, by what it is.
+func fail(code int, err error) error {
+	var f *Failure
+	var missing *source.MissingError
+	var locked *graph.LockedError
+	var refused *run.RefusedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &f):
+		if error(f) == err {
+			return f
+		}
+		code = f.Code // something else is said around it, or beside it
+	case errors.Is(err, context.Canceled):
+		code = CodeStopped
+	case errors.As(err, &locked):
+		code = CodeLocked
+	case errors.As(err, &refused):
+		code = CodeHost
+	case errors.As(err, &missing) && code != CodeFailed:
+		code = CodeSources
+	}
+	return &Failure{Code: code, Err: err}
+}
+
+// Engine is one stack on one host.
+type Engine struct {
+	Root  string
+	Stack *stack.Stack
+	UI    *ui.UI
+	store *source.Store
+	facts *host.Facts
+
+	offline  bool
+	editing  bool                    // open edits take their components' place
+	prefix   *source.Found           // the user's own libseccomp, in place of the component; nil for none
+	memory   int64                   // bytes that were free at the start
+	compile  *slots                  // steps that use every core: one at a time
+	load     *slots                  // steps that will, and read their sources until then: one at a time
+	link     *slots                  // steps that use memory: as many as it has room for
+	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
+	done     map[string]graph.Result // what this process has brought up to date
+	progress *progress
+	outcome  string // of a run that failed, for its last line
+	open     string // what the last line says of advisories of which nothing is stated
+	logs     string // this run's directory of logs; empty until something is logged
+	logDir   func() (string, error)
+	confined func() error // see confine: once
+	start    time.Time
+	pub      sync.Mutex
+	gather   sync.Once      // says that libraries are being restored
+	sweeping sync.WaitGroup // of trees that are no longer needed
+}
+
+// linkMemory is what one link may take, in bytes: 1.0 GB was measured for dockerd.
+const linkMemory = 1200 << 20
+
+// command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with has the
+// form of a run's last line.
+func command(ctx context.Context, do func(context.Context, *Engine) error) error {
+	ctx, stop := signalled(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- reading(ctx, do) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopGrace): // a disk that does not answer; what a killed run leaves is thrown away by the next
+		return lastLine("", "", fail(CodeStopped, fmt.Errorf("stopped by a signal, without waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
+	}
+}
+
+// stopGrace is what a command has after a signal to end by itself: twice what it gives its children.
+const stopGrace = 3 * time.Second
+
+// reading is command for what a signal may end at any moment.
+func reading(ctx context.Context, do func(context.Context, *Engine) error) error {
+	f, err := opened()
+	if err != nil {
+		return lastLine("", "", err)
+	}
+	return f.end(fail(CodeOther, do(ctx, f)))
+}
+
+// memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What is in
+// use at a time, several archives being unpacked, is less.
+const memoryLimit = 44 << 20
+
+// opened finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
+var opened = sync.OnceValues(open)
+
+func open() (*Engine, error) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	syscall.Umask(0o022) // what is built must not depend on whose terminal or cron table it was
+	root, err := findRoot()
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	if v := os.Getenv("JOBS"); v != "" {
+		if n, err := strconv.Atoi(v); err != nil || n < 1 {
+			return nil, fail(CodeOther, fmt.Errorf("JOBS=%s: want a number, 1 or more", v))
+		}
+	}
+	if v := os.Getenv("ISOLATION"); v != "" && !run.BestEffort() {
+		return nil, fail(CodeOther, fmt.Errorf("ISOLATION=%s: want best-effort, or nothing", v))
+	}
+	u := ui.New(os.Stdout)
+	if err := checkBundle(root, u); err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	name := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
+	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name)
+	if err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	if err := s.UseLibc(os.Getenv("LIBC")); err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	if more := strings.Fields(strings.ReplaceAll(os.Getenv("EXTRAS"), ",", " ")); len(more) > 0 {
+		if err := s.CheckExtras(more); err != nil {
+			return nil, fail(CodeOther, fmt.Errorf("EXTRAS: %w", err))
+		}
+		s.Extras = append(s.Extras, more...)
+	}
+	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
+	e.compile, e.load = newSlots(1), newSlots(1)
+	e.memory = host.FreeMemory()
+	e.link = newSlots(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
+	e.offline = isSet("OFFLINE")
+	e.store = &source.Store{
+		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: e.UI,
+	}
+	if !e.offline {
+		if e.store.Mirrors, err = mirrors(); err != nil {
+			return nil, fail(CodeOther, err)
+		}
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.ResponseHeaderTimeout = 30 * time.Second
+		e.store.Client = &http.Client{Transport: t}
+		e.store.Proxies = func(ctx context.Context) ([]string, error) {
+			_, env, err := e.online(ctx, filepath.Join(root, "build/tmp"))
+			return proxies(env), err
+		}
+	}
+	e.logDir = sync.OnceValues(e.newLogDir)
+	e.confined = sync.OnceValue(e.confine)
+	e.editing = isSet("EDIT")
+	if dir := os.Getenv("LIBSECCOMP_PREFIX"); dir != "" {
+		c := s.Component["libseccomp"]
+		if e.prefix, c.Version, err = e.store.Prefix(dir); err != nil {
+			return nil, fail(CodeOther, err)
+		}
+	}
+	e.adoptCommits()
+	return e, nil
+}
+
+// mirrors are the Debian archives that DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name, or those of this machine's apt.
+func mirrors() (source.Mirrors, error) {
+	m := source.AptMirrors("/etc/apt", "/var/lib/apt/lists")
+	for _, name := range []string{"DEBIAN_MIRROR", "DEBIAN_SECURITY_MIRROR"} {
+		base := os.Getenv(name)
+		if base == "" {
+			continue
+		}
+		one, err := source.OneMirror(base)
+		if err != nil {
+			return m, fmt.Errorf("%s: %w", name, err)
+		}
+		if name == "DEBIAN_MIRROR" {
+			m = one
+		}
+		m.Security = one.Security
+	}
+	return m, nil
+}
+
+// isSet says whether a switch in the environment is on.
+func isSet(name string) bool { v := os.Getenv(name); return v != "" && v != "0" }
+
+// findRoot looks for the repository: DRYDOCK_ROOT, then upwards from the working directory, then from the program.
+func findRoot() (string, error) {
+	var from []string
+	if d := os.Getenv("DRYDOCK_ROOT"); d != "" {
+		from = append(from, d)
+	} else {
+		if d, err := os.Getwd(); err == nil {
+			from = append(from, d)
+		}
+		if p, err := os.Executable(); err == nil {
+			from = append(from, filepath.Dir(p))
+		}
+	}
+	for _, d := range from {
+		for ; ; d = filepath.Dir(d) {
+			if isRoot(d) {
+				root, err := filepath.EvalSymlinks(d)
+				if err == nil && !isSet("TRUST_OWNER") {
+					err = host.CheckOwner(root)
+				}
+				return root, err
+			}
+			if d == filepath.Dir(d) {
+				break
+			}
+		}
+	}
+	return "", fmt.Errorf("no drydock repository at or above %s: want a directory with mage, targets/ and vendor-sources/; change to it or set DRYDOCK_ROOT", strings.Join(from, " or "))
+}
+
+func isRoot(d string) bool {
+	for _, n := range []string{"vendor-sources", "patches"} {
+		if fi, err := os.Stat(filepath.Join(d, n)); err != nil || !fi.IsDir() {
+			return false
+		}
+	}
+	_, err := os.Stat(filepath.Join(d, "mage"))
+	return err == nil
+}
+
+// signalled gives a context that ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
+func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
+	sigs := []os.Signal{syscall.SIGTERM}
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			sigs = append(sigs, s)
+		}
+	}
+	return signal.NotifyContext(ctx, sigs...)
+}
+
+func (e *Engine) build(parts ...string) string {
+	return filepath.Join(append([]string{e.Root, "build", e.Stack.Name}, parts...)...)
+}
+
+func (e *Engine) output(parts ...string) string {
+	return filepath.Join(append([]string{e.Root, "output", e.Stack.Name}, parts...)...)
+}
+
+// keptLogs is how many runs' logs are kept.
+const keptLogs = 20
+
+// newLogDir makes this run's directory of logs, points latest at it, and drops the oldest.
+func (e *Engine) newLogDir() (string, error) {
+	base := e.build("log")
+	name := e.start.UTC().Format("20060102T150405.000Z")
+	if err := os.MkdirAll(filepath.Join(base, name), 0o755); err != nil {
+		return "", err
+	}
+	tmp := filepath.Join(base, ".latest")
+	os.Remove(tmp)
+	if err := os.Symlink(name, tmp); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, filepath.Join(base, "latest")); err != nil {
+		return "", err
+	}
+	if es, err := os.ReadDir(base); err == nil {
+		var dirs []string
+		for _, entry := range es {
+			if entry.IsDir() {
+				dirs = append(dirs, entry.Name())
+			}
+		}
+		slices.Sort(dirs)
+		for _, d := range dirs[:max(0, len(dirs)-keptLogs)] {
+			if d != name { // the oldest by name, after the clock was set back
+				os.RemoveAll(filepath.Join(base, d))
+			}
+		}
+	}
+	e.logs = filepath.Join(base, name)
+	return e.logs, nil
+}
+
+// look gets the host's facts.
+func (e *Engine) look(ctx context.Context) error {
+	if e.facts != nil {
+		return nil
+	}
+	if err := e.unpackToolchain(); err != nil {
+		return fail(CodeSources, err)
+	}
+	facts, err := host.Look(ctx, host.FromEnv(e.store.Dir, filepath.Join(e.Root, "build")), filepath.Join(e.Root, ".cache/host.json"))
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	e.facts = facts
+	return nil
+}
+
+// asks are what the named components need of the host.
+func (e *Engine) asks(names []string) host.Asks {
+	a := host.Asks{Go: map[string]string{}, Kernel: e.Stack.Target.Kernel, Dir: filepath.Join(e.Root, "build"), Disk: buildSpace, Memory: linkMemory,
+		Epoch: e.Stack.Epoch, Fetch: e.Stack.Toolchains(), Writable: []string{filepath.Join(e.Root, "build"), filepath.Join(e.Root, "output"), filepath.Join(e.Root, ".cache")}}
+	if _, err := os.Stat(e.build("store")); err == nil {
+		a.Disk = buildSpace / 3 // the caches are there already
+	}
+	for _, n := range names {
+		c := e.Stack.Component[n]
+		if c == nil {
+			continue
+		}
+		if recipe.UsesGo(n) {
+			a.Go[n] = e.Stack.GoConstraint(c)
+		}
+		a.C = a.C || recipe.UsesC(c)
+		a.Libc, a.Setns = a.C && !e.Stack.OwnLibc(), a.Setns || n == "runc"
+		a.Make = a.Make || recipe.UsesMake(n) && (n != "libseccomp" || e.prefix == nil)
+		a.Quota = a.Quota || n == "dockerd" && c.WantsQuota()
+	}
+	a.Brings = e.ground()
+	return a
+}
+
+// cc is the C compiler of the stack.
+func (e *Engine) cc() *host.CC { return e.facts.Compiler(!e.Stack.OwnLibc()) }
+
+// ground names what the stack has in place of the host's C library and kernel headers; empty where it takes those.
+func (e *Engine) ground() string {
+	if !e.Stack.OwnLibc() {
+		return ""
+	}
+	var names []string
+	for _, n := range stack.Ground {
+		names = append(names, n+" "+e.Stack.Component[n].Version)
+	}
+	return strings.Join(names, ", ")
+}
+
+// closure gives the components that the named ones need, and these, needs first.
+func (e *Engine) closure(names []string) []string {
+	var all []string
+	var add func(n string)
+	add = func(n string) {
+		if slices.Contains(all, n) {
+			return
+		}
+		for _, d := range e.needs(n) {
+			add(d)
+		}
+		all = append(all, n)
+	}
+	for _, n := range names {
+		add(n)
+	}
+	return all
+}
+
+// tools are what compiles a component, from the facts.
+func (e *Engine) tools(c *stack.Component) (recipe.Tools, *host.Go) {
+	cc := e.cc()
+	t := recipe.Tools{CC: cc.Path, AR: e.facts.AR, Make: e.facts.Make, Shell: e.facts.Shell,
+		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: e.memory}
+	if e.Stack.OwnLibc() {
+		t.StaticPIE, t.Quota = cc.Does(host.BarePIE), true
+	}
+	if !recipe.UsesGo(c.Name) {
+		return t, nil
+	}
+	g, _ := e.facts.Pick(e.Stack.GoConstraint(c))
+	if g != nil {
+		t.Go, t.GoVersion = g.Path, g.Version
+	}
+	return t, g
+}
+
+// jobs is how many compilers one step may start: JOBS, or as many as there are cores.
+func jobs() int {
+	if n, err := strconv.Atoi(os.Getenv("JOBS")); err == nil && n > 0 {
+		return n
+	}
+	return runtime.NumCPU()
+}

@@ -1,0 +1,312 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// The commands that explain only read: they take no lock, fetch nothing and write nothing.
+
+// DockerTarget is the target that builds dockerd, docker-proxy and docker.
+const DockerTarget = "docker"
+
+// ofDocker are its components: docker-proxy is one of its own where it does not come out of dockerd's sources.
+func (e *Engine) ofDocker() []string {
+	return slices.DeleteFunc([]string{"dockerd", "docker-proxy", "docker-cli"}, func(n string) bool { return n == "docker-proxy" && e.Stack.Component[n] == nil })
+}
+
+// andBuilt stands for everything, with the extras that were built on request.
+const andBuilt = "*"
+
+// named gives the nodes that a name on the command line stands for; "" is everything.
+func (e *Engine) named(name string) ([]string, error) {
+	switch {
+	case name == "":
+		return []string{packageNode}, nil
+	case name == andBuilt:
+		return append([]string{packageNode}, slices.DeleteFunc(e.built(), func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
+	case name == "all":
+		return []string{packageNode}, nil
+	case name == DockerTarget:
+		return e.ofDocker(), nil
+	case name == packageNode || e.Stack.Component[name] != nil:
+		return []string{name}, nil
+	}
+	return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(e.Stack.Parts(), ", ")))
+}
+
+// survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
+// have to bring first.
+func (e *Engine) survey(ctx context.Context, names []string) (*graph.Graph, map[string]string, error) {
+	if err := e.look(ctx); err != nil {
+		return nil, nil, err
+	}
+	found, lacks := map[string]*input{}, map[string]string{}
+	for _, n := range e.partsOf(names) {
+		c := e.Stack.Component[n]
+		in := &input{}
+		found[n] = in
+		var err error
+		var missing *source.MissingError
+		if in.found, err = e.locate(c); errors.As(err, &missing) {
+			lacks[n], in.found = missing.Text, &source.Found{Path: c.Checkout, SHA256: source.Unknown, Layout: c.Layout(nil)}
+		} else if err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		if in.found == nil {
+			lacks[n] = "its source is not in vendor-sources/ and would be fetched"
+			in.found = e.expected(c)
+		}
+		if in.patches, err = e.patches(c, in.found); err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		if !source.NeedsVendor(c, in.found) {
+			continue
+		}
+		line, err := e.store.VendorFile(c, e.Stack.Lock, in.found)
+		if err != nil {
+			return nil, nil, fail(CodeOther, err)
+		}
+		if line == nil {
+			if lacks[n] == "" {
+				lacks[n] = "its vendor tree is not in vendor-sources/ and would be restored"
+			}
+			if line = e.Stack.Lock.VendorFor(c, in.found.SHA256); line == nil {
+				line = &stack.LockedVendor{TarSHA256: "unknown"}
+			}
+		}
+		in.vendor = line.TarSHA256
+	}
+	g, err := e.graph(names, found)
+	return g, lacks, fail(CodeOther, err)
+}
+
+// expected is the archive that a fetch would bring: the one that the last build used, or the first that the lock knows.
+func (e *Engine) expected(c *stack.Component) *source.Found {
+	was := ""
+	if r := e.records().Load(c.Name); r != nil {
+		for _, i := range r.Inputs {
+			if i.Name == "source" {
+				was = i.Value
+			}
+		}
+	}
+	best := source.Expected(c, c.Origin[0], e.Stack.Lock)
+	for _, o := range c.Origin[1:] {
+		if want := source.Expected(c, o, e.Stack.Lock); want.SHA256 != source.Unknown && (best.SHA256 == source.Unknown || want.SHA256 == was) {
+			best = want
+		}
+	}
+	return best
+}
+
+// verbs say what a run would do with a node.
+var verbs = map[graph.Status]string{graph.Fresh: "nothing", graph.Stale: "build", graph.Damaged: "restore", graph.Depends: "perhaps"}
+
+// Plan prints what a run would do, why, and how long it took the last time.
+func Plan(ctx context.Context, name string) error {
+	return explain(ctx, name, func(e *Engine, plan []graph.Planned, lacks map[string]string) error {
+		rows := [][]string{{"COMPONENT", "WOULD", "LAST TOOK", "WHY"}}
+		var jobs []graph.Job
+		work, unknown, restore := 0, 0, 0
+		for _, p := range plan {
+			why := p.Why
+			if lacks[p.Name] != "" {
+				why = strings.TrimPrefix(why+"; "+lacks[p.Name], "; ")
+			}
+			took := ""
+			if p.Record != nil {
+				took = seconds(p.Record.Seconds)
+			}
+			if p.Status == graph.Damaged {
+				restore++
+			}
+			if p.Status == graph.Stale {
+				if work++; p.Record == nil {
+					unknown++
+				} else {
+					jobs = append(jobs, graph.Job{Name: p.Name, Needs: e.needs(p.Name), Steps: p.Record.Steps})
+				}
+			}
+			rows = append(rows, []string{p.Name, verbs[p.Status], took, why})
+		}
+		e.UI.Text(ui.Table(rows))
+		switch {
+		case work == 0 && restore > 0:
+			e.UI.Text(fmt.Sprintf("nothing to build, %d to restore", restore))
+		case work == 0:
+			e.UI.Text("nothing to build")
+		case unknown > 0:
+			e.UI.Text(fmt.Sprintf("%d to build; how long is not known before each was built once", work))
+		default:
+			e.UI.Text(fmt.Sprintf("%d to build, about %s", work, seconds(graph.Simulate(jobs, e.width(), e.cores(), e.cores()))))
+		}
+		return nil
+	})
+}
+
+// Why prints every input of a component that is not what it was when it was built, the first one in full.
+func Why(ctx context.Context, name string) error {
+	return explain(ctx, name, func(e *Engine, plan []graph.Planned, lacks map[string]string) error {
+		want, _ := e.named(name)
+		for _, p := range plan {
+			if !slices.Contains(want, p.Name) {
+				continue
+			}
+			switch p.Status {
+			case graph.Fresh:
+				e.UI.Text(fmt.Sprintf("%s is fresh: built %s, nothing that it is made from has changed since", p.Name, p.Record.Built.Local().Format(time.DateTime)))
+			case graph.Damaged:
+				e.UI.Text(fmt.Sprintf("%s would be restored: %s", p.Name, p.Why))
+			case graph.Depends:
+				e.UI.Text(fmt.Sprintf("%s would be built %s; its own inputs are what they were", p.Name, p.Why))
+			case graph.Stale:
+				if p.Record == nil {
+					e.UI.Text(p.Name + " was never built")
+					break
+				}
+				c := p.Changes[0]
+				was, is := graph.Parting(c.Was, c.Is)
+				e.UI.Text(fmt.Sprintf("%s would be built, because of its %s\n  was  %s\n  is   %s", p.Name, c.Name, orNone(was), orNone(is)))
+				for _, c := range p.Changes[1:] {
+					e.UI.Text("  and  " + c.Name)
+				}
+			}
+			if lacks[p.Name] != "" {
+				e.UI.Text("  " + lacks[p.Name])
+			}
+		}
+		return nil
+	})
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return strings.ReplaceAll(s, "\n", "\n       ")
+}
+
+// Status prints each component: fresh or stale and why, version, size, when it was built and how long that took.
+func Status(ctx context.Context) error {
+	return explain(ctx, andBuilt, func(e *Engine, plan []graph.Planned, lacks map[string]string) error {
+		rows := [][]string{{"COMPONENT", "VERSION", "STATE", "SIZE", "BUILT", "TOOK", "WHY"}}
+		for _, p := range plan {
+			size, built, took := "", "never", ""
+			if p.Record != nil {
+				if n := e.sizeOf(p.Record); n > 0 {
+					size = ui.Bytes(n)
+				}
+				built, took = p.Record.Built.Local().Format(time.DateTime), seconds(p.Record.Seconds)
+			}
+			state := string(p.Status)
+			if p.Status == graph.Fresh {
+				state = e.UI.Good(state)
+			} else {
+				state = e.UI.Bad(state)
+			}
+			why := p.Why
+			if lacks[p.Name] != "" {
+				why = strings.TrimPrefix(why+"; "+lacks[p.Name], "; ")
+			}
+			rows = append(rows, []string{p.Name, e.versionOf(p.Name), state, size, built, took, why})
+		}
+		e.UI.Text(ui.Table(rows) + "fresh: as recorded, by size, mode, time and inode; \"mage verify -full\" reads what is in the files\n")
+		return nil
+	})
+}
+
+// Graph prints what needs what: as a tree, or as a drawing in dot or SVG.
+func Graph(ctx context.Context, format string) error {
+	return explain(ctx, "", func(e *Engine, plan []graph.Planned, lacks map[string]string) error {
+		switch format {
+		case "", "text":
+			e.UI.Text(tree(e, plan))
+		case "dot":
+			fmt.Print(dot(e, plan))
+		case "svg":
+			fmt.Print(graphSVG(e, plan))
+		default:
+			return fail(CodeOther, fmt.Errorf("-format=%s: want text, dot or svg", format))
+		}
+		return nil
+	})
+}
+
+// explain makes a plan and gives it to show.
+func explain(ctx context.Context, name string, show func(*Engine, []graph.Planned, map[string]string) error) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		names, err := e.named(name)
+		if err != nil {
+			return err
+		}
+		g, lacks, err := e.survey(ctx, names)
+		if err != nil {
+			return err
+		}
+		plan, err := g.Plan(names)
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		return show(e, plan, lacks)
+	})
+}
+
+// sizeOf is the size of what a node publishes, in bytes.
+func (e *Engine) sizeOf(r *graph.Record) (size int64) {
+	for _, o := range r.Outputs {
+		if fi, err := os.Lstat(filepath.Join(e.Root, o.Path)); err == nil && fi.Mode().IsRegular() && strings.HasPrefix(o.Path, e.rel(e.output())+"/") {
+			size += o.Size
+		}
+	}
+	return size
+}
+
+func (e *Engine) versionOf(name string) string {
+	if c := e.Stack.Component[name]; c != nil {
+		return c.Version
+	}
+	return e.Stack.Version
+}
+
+// tree writes the graph with what a node needs below it.
+func tree(e *Engine, plan []graph.Planned) string {
+	by := map[string]graph.Planned{}
+	for _, p := range plan {
+		by[p.Name] = p
+	}
+	var b strings.Builder
+	var show func(name, indent, branch string, last bool)
+	show = func(name, indent, branch string, last bool) {
+		p := by[name]
+		fmt.Fprintf(&b, "%s%s%s %s (%s)\n", indent, branch, name, e.versionOf(name), p.Status)
+		if branch != "" {
+			if last {
+				indent += "   "
+			} else {
+				indent += "│  "
+			}
+		}
+		needs := e.needs(name)
+		for i, n := range needs {
+			branch := "├─ "
+			if i == len(needs)-1 {
+				branch = "└─ "
+			}
+			show(n, indent, branch, i == len(needs)-1)
+		}
+	}
+	show(packageNode, "", "", true)
+	return b.String()
+}

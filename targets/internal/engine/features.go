@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/ui"
+	"drydock/targets/internal/verify"
+)
+
+// featuresFile is where the features of the stack's release are recorded.
+func (e *Engine) featuresFile() string {
+	return strings.TrimSuffix(e.Stack.File, ".toml") + ".features"
+}
+
+// noQuota is how a dockerd says that it was built without project quotas because this host has no headers for them.
+const noQuota = "dockerd: build tag exclude_disk_quota"
+
+// Features lists what is built into the files and holds it against what the release had when it was recorded; record
+// writes that down.
+func Features(ctx context.Context, record bool) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		if err := e.confined(); err != nil {
+			return err
+		}
+		if err := e.wholeOutputs(); err != nil {
+			return err
+		}
+		have, err := e.features(ctx)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
+		}
+		if err != nil {
+			return fail(CodeFailed, err)
+		}
+		recorded, err := os.ReadFile(e.featuresFile())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fail(CodeOther, err)
+		}
+		lost, gained, left := verify.Parity(string(recorded), have)
+		if record {
+			text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a \"-\" are written by hand:\n" +
+				"# what upstream's own build has and this one leaves out on purpose.\n"
+			for _, l := range left {
+				text += "- " + l + "\n"
+			}
+			text += strings.Join(have, "\n") + "\n"
+			if err := archive.WriteFile(e.featuresFile(), 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+				return fail(CodeOther, err)
+			}
+			e.UI.Line("recorded  %d features in %s", len(have), e.rel(e.featuresFile()))
+			return nil
+		}
+		rows := [][]string{{"FEATURE", ""}}
+		for _, h := range have {
+			word := e.UI.Good("there")
+			if slices.Contains(gained, h) {
+				word = "there, not recorded"
+			}
+			rows = append(rows, []string{h, word})
+		}
+		for _, l := range left {
+			rows = append(rows, []string{l, "left out on purpose"})
+		}
+		for _, l := range lost {
+			rows = append(rows, []string{l, e.UI.Bad("LOST")})
+		}
+		e.UI.Text(ui.Table(rows))
+		return fail(CodeFailed, e.parity(ctx))
+	})
+}
+
+// features lists what is built into the stack's own files: others that lie in bin say nothing of it.
+func (e *Engine) features(ctx context.Context) ([]string, error) {
+	var files []string
+	for _, n := range e.Stack.Parts() {
+		for _, o := range e.outputs(n) {
+			if o.Bin {
+				files = append(files, o.Name)
+			}
+		}
+	}
+	return verify.Features(ctx, e.output("bin"), files)
+}
+
+// parity says which features the files have lost, and prints which they have gained.
+func (e *Engine) parity(ctx context.Context) error {
+	recorded, err := os.ReadFile(e.featuresFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		e.UI.Line("notice    the features of %s are not recorded: \"mage features -record\" does it", e.Stack.Name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	have, err := e.features(ctx)
+	if err != nil {
+		return err
+	}
+	lost, gained, _ := verify.Parity(string(recorded), have)
+	if slices.Contains(have, noQuota) {
+		lost = slices.DeleteFunc(lost, func(l string) bool { return l == "dockerd: project quota" })
+		e.UI.Line("notice    dockerd is built without project quotas: this host has no headers for them, or the stack file says so")
+	}
+	if len(gained) > 0 {
+		e.UI.Line("notice    features that are not recorded: %s", strings.Join(gained, ", "))
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("features that the record of %s has and these files have not: %s; if that is meant, \"mage features -record\"", e.Stack.Name, strings.Join(lost, ", "))
+	}
+	if len(recorded) > 0 {
+		e.UI.Line("features  all %d recorded features are there (\"mage features\" lists them)", len(have)-len(gained))
+	}
+	return nil
+}

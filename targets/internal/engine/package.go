@@ -1,0 +1,335 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/verify"
+	"drydock/targets/internal/version"
+)
+
+// packageFile is where the package lies, and relinkPackage what goes with it.
+func (e *Engine) packageFile() string {
+	return e.output(fmt.Sprintf("docker-%s-linux-%s.tar.gz", e.Stack.Version, e.Stack.Target.Arch))
+}
+
+func (e *Engine) relinkPackage() string {
+	return strings.TrimSuffix(e.packageFile(), ".tar.gz") + "-relink.tar.gz"
+}
+
+// packNode makes the node of the package from the components' nodes. Whatever the manifest says of a component is an
+// input, even where it leaves no trace in its files.
+func (e *Engine) packNode(nodes []*graph.Node, found map[string]*input) (*graph.Node, error) {
+	installer, err := e.installerInputs()
+	if err != nil {
+		return nil, err
+	}
+	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.packageFile())}, {Name: "stack", Value: e.Stack.Name},
+		{Name: "epoch", Value: fmt.Sprint(e.Stack.Epoch)}, {Name: "drydock", Value: version.Drydock}}
+	script, err := pack.RelinkScript()
+	if err != nil {
+		return nil, err
+	}
+	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: script})
+	if own := e.ownLicence(); exists(own) {
+		sum, err := archive.SHA256File(own)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, graph.Input{Name: "licence of drydock", Value: sum})
+	}
+	sign, err := signer()
+	if err != nil {
+		return nil, err
+	}
+	if sign != nil {
+		inputs = append(inputs, graph.Input{Name: "signed by", Value: sign.ID()})
+	}
+	for _, n := range nodes {
+		c := e.Stack.Component[n.Name]
+		inputs = append(inputs, e.signatureInputs(n.Name, found[n.Name])...)
+		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
+	}
+	inputs = append(inputs, installer...)
+	book, err := e.book(e.Stack.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(book.Statements) > 0 {
+		inputs = append(inputs, graph.Input{Name: "statements of advisories", Value: book.SHA256})
+	}
+	return &graph.Node{
+		Name: packageNode, Needs: e.needs(packageNode), Inputs: inputs,
+		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
+			start := time.Now()
+			c, err := e.contents(ctx, nodes, found)
+			if err != nil {
+				return made, err
+			}
+			if c.Installer, err = e.installer(ctx, found["dockerd"].found); err != nil {
+				return made, err
+			}
+			if c.Statements, err = e.checked(book); err != nil {
+				return made, err
+			}
+			if sign != nil {
+				c.Sign = func(list []byte) []byte {
+					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
+				}
+			}
+			if err := unlessStopped(ctx, func() error { return pack.Write(e.packageFile(), e.relinkPackage(), c) }); err != nil {
+				return made, err
+			}
+			for _, file := range []string{e.packageFile(), e.packageFile() + ".sha256", e.relinkPackage()} {
+				if _, err := os.Stat(file); err == nil {
+					made.Outputs = append(made.Outputs, e.rel(file))
+				}
+			}
+			made.Steps = []graph.StepTime{{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}}
+			return made, nil
+		},
+	}, nil
+}
+
+// ownLicence is the text that the package carries for drydock's own programs in it.
+func (e *Engine) ownLicence() string { return filepath.Join(e.Root, "LICENSE") }
+
+// signatureInputs are upstream's signatures of a component's archives: the manifest says what and whose they are.
+func (e *Engine) signatureInputs(component string, in *input) []graph.Input {
+	var all []graph.Input
+	if in.found.Checkout() {
+		return nil
+	}
+	for _, a := range in.found.Archives() {
+		if sig := a.Origin.Signature(); sig != nil {
+			digest := source.Unknown
+			if line := e.Stack.Lock.FileFor(component, sig.Name()); line != nil {
+				digest = line.SHA256
+			}
+			all = append(all, graph.Input{Name: "signature " + sig.Name(), Value: a.Origin.SignedBy + " " + digest})
+		}
+	}
+	return all
+}
+
+// contents says what the package is made from, and of what.
+func (e *Engine) contents(ctx context.Context, nodes []*graph.Node, found map[string]*input) (*pack.Contents, error) {
+	s := e.Stack
+	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
+	for _, n := range nodes {
+		rec := e.records().Load(n.Name)
+		if rec == nil {
+			return nil, fmt.Errorf("no record of %s", n.Name)
+		}
+		// Before anything is read from it, or run, that the manifest is to claim.
+		if err := e.hashed(rec); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		p, files, err := e.part(n, rec, found[n.Name])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		c.Components = append(c.Components, p)
+		c.Files = append(c.Files, files...)
+	}
+	if own := e.ownLicence(); exists(own) {
+		c.OwnTexts = []string{own}
+	}
+	if s.OwnLibc() {
+		c.Specs = recipe.LinkSpecs
+	}
+	c.Packages = s.PackageVersions()
+	if err := e.toolchains(ctx, c); err != nil {
+		return nil, err
+	}
+	var err error
+	c.Features, err = e.features(ctx)
+	return c, err
+}
+
+// hashed compares what is taken away of a component, and what is packed of it, with its record, byte for byte.
+func (e *Engine) hashed(rec *graph.Record) error {
+	taken := *rec
+	taken.Outputs = slices.DeleteFunc(slices.Clone(rec.Outputs), func(o graph.Output) bool { return published(rec, o) })
+	if d := e.records().Damage(&taken, true); d != "" {
+		return fmt.Errorf("not as it was built: %s: %s", d, e.restoring(rec, targetOf(rec.Name)))
+	}
+	return nil
+}
+
+// part is what the manifest says of a component, and its files.
+func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, []*pack.File, error) {
+	c := e.Stack.Component[n.Name]
+	store := e.storeDir(n.Name, rec.Key)
+	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(store, noticesFile)}
+	if in.found.Checkout() {
+		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
+	} else {
+		for _, a := range in.found.Archives() {
+			sum, err := a.Hashed()
+			if err != nil {
+				return nil, nil, err
+			}
+			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
+			sig, err := e.store.CheckSignature(a)
+			if err != nil {
+				return nil, nil, err
+			}
+			if sig != nil {
+				if sum, err = e.store.Digests.Of(sig.Path); err != nil {
+					return nil, nil, err
+				}
+				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path), SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
+			}
+		}
+	}
+	if in.vendor != "" {
+		p.Vendor = &pack.Digest{SHA256: in.vendor}
+		if line := e.Stack.Lock.VendorFor(c, in.found.SHA256); line != nil {
+			p.Vendor.Name, p.Raised = line.Name, line.Raised
+		}
+	}
+	own, err := e.seriesOf(in.found)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, x := range own {
+		p.Series = append(p.Series, pack.Digest{Name: x.Name, SHA256: x.SHA256})
+	}
+	for _, x := range in.patches {
+		p.Patches = append(p.Patches, pack.Digest{Name: x.Name, SHA256: x.SHA256})
+		p.PatchFiles = append(p.PatchFiles, x.File)
+	}
+	for _, i := range n.Inputs { // the recipe's, with symbolic paths
+		switch {
+		case i.Name == "go":
+			p.Go = i.Value
+		case i.Name == "cc":
+			p.CC = i.Value
+		case strings.HasPrefix(i.Name, "step ") && strings.HasSuffix(i.Name, " command"):
+			p.Steps = append(p.Steps, pack.Step{Command: i.Value})
+		case strings.HasPrefix(i.Name, "step ") && strings.HasSuffix(i.Name, " environment"):
+			p.Steps[len(p.Steps)-1].Environment = strings.Split(i.Value, "\n")
+		}
+	}
+	t, _ := e.tools(c)
+	paths := recipe.Symbolic(n.Needs)
+	paths.Gopath, paths.Libraries = in.found.Layout, in.libraries()
+	plan := recipe.Of(e.Stack, n.Name, t, paths)
+	linked := map[string]bool{}
+	for _, r := range plan.Relink {
+		linked[r] = true
+		p.Relink = filepath.Join(store, relinkFile)
+	}
+	var files []*pack.File
+	for _, o := range plan.Outputs {
+		switch {
+		case o.Bin || o.Data:
+			es := e.packed(n.Name, o)
+			x := &pack.File{Component: n.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.rel(es[0].Path)).SHA256}}
+			if o.Bin {
+				var err error
+				if x.Kernel, err = verify.OldestKernel(x.Entry.Path); err != nil {
+					return nil, nil, err
+				}
+				if x.Linked, err = verify.Linked(x.Entry.Path); err != nil {
+					return nil, nil, err
+				}
+				x.C = linked[o.Name] || !recipe.UsesGo(n.Name)
+			}
+			files = append(files, x)
+			for _, l := range es[1:] {
+				files = append(files, &pack.File{Component: n.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
+			}
+		case n.Name == "libseccomp" && filepath.Ext(o.Name) == ".a":
+			p.Libs = append(p.Libs, filepath.Join(store, o.Name))
+		case n.Name == "musl" && o.Name == "lib":
+			for _, g := range []string{"*.a", "*.o"} {
+				p.Libs = append(p.Libs, archive.Glob(filepath.Join(store, o.Name), g)...)
+			}
+		}
+	}
+	return p, files, nil
+}
+
+// toolchains says what compiled the parts, and which libraries of the toolchains are linked in.
+func (e *Engine) toolchains(ctx context.Context, c *pack.Contents) error {
+	seen := map[string]bool{}
+	for _, p := range c.Components {
+		for name, v := range map[string]string{"go": p.Go, "gcc": p.CC} {
+			if v == "" || seen[name+v] {
+				continue
+			}
+			seen[name+v] = true
+			release, id, _ := strings.Cut(v, " ")
+			c.Toolchains = append(c.Toolchains, pack.Toolchain{Name: name, Version: release, ID: id})
+		}
+		if _, g := e.tools(e.Stack.Component[p.Name]); g != nil {
+			c.GoTexts[g.Version] = goTexts(g)
+		}
+		c.CLib.GCC = e.cc().Version
+		if p.CC != "" && c.CLib.Name == "" && !e.Stack.OwnLibc() {
+			l, err := host.LibcOf(ctx, e.cc().Path)
+			if err != nil {
+				return err
+			}
+			c.CLib = pack.CLib{Name: l.Name, Version: l.Version, Build: l.Build, GCC: e.cc().Version, Texts: l.Texts}
+		}
+	}
+	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int { return strings.Compare(a.Name+a.Version+a.ID, b.Name+b.Version+b.ID) })
+	return nil
+}
+
+// goTexts are the licence texts that lie in a Go toolchain.
+func goTexts(g *host.Go) []string {
+	path, err := filepath.EvalSymlinks(g.Path)
+	if err != nil {
+		return nil
+	}
+	var have []string
+	for _, n := range []string{"LICENSE", "PATENTS"} {
+		t := filepath.Join(filepath.Dir(filepath.Dir(path)), n)
+		if _, err := os.Stat(t); err == nil {
+			have = append(have, t)
+		}
+	}
+	return have
+}
+
+// packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every extra
+// a directory of its own, which can be installed or left.
+func (e *Engine) packed(component string, o recipe.Output) []archive.Entry {
+	dir := pack.BinDir
+	for extra, parts := range stack.Extras {
+		if slices.Contains(parts, component) {
+			dir = extra + "/"
+		}
+	}
+	var es []archive.Entry
+	if file := e.published(o); o.Bin {
+		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o755})
+	} else if o.Data {
+		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o644})
+	}
+	for _, l := range o.Links {
+		es = append(es, archive.Entry{Name: dir + l, Link: o.Name})
+	}
+	return es
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}

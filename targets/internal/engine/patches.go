@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// Patches lists the patches that belong to the sources that are here, and those below patches/: what applies to which component
+// of the stack, and why the others do not.
+func Patches(ctx context.Context) error {
+	return reading(ctx, func(_ context.Context, e *Engine) error {
+		dir := filepath.Join(e.Root, "patches")
+		dirs, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fail(CodeOther, err)
+		}
+		rows := [][]string{{"COMPONENT", "VERSION", "PATCH", "APPLIES"}}
+		own, err := e.ownPatches()
+		if err != nil {
+			return fail(CodeOther, err)
+		}
+		rows = append(rows, own...)
+		for _, d := range dirs {
+			if !d.IsDir() {
+				continue
+			}
+			c := e.Stack.Component[d.Name()]
+			if c == nil {
+				why := fmt.Sprintf("no: %s has no component of this name", e.Stack.Name)
+				if !slices.Contains(stack.Components, d.Name()) {
+					why = "no: want the name of one of " + strings.Join(stack.Components, ", ")
+				}
+				rows = append(rows, []string{d.Name(), "", "", why})
+				continue
+			}
+			groups, err := source.Groups(dir, c.Name, c.Version)
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			for _, g := range groups {
+				verdict := "yes"
+				if !g.Applies {
+					verdict = fmt.Sprintf("no: %s is not %s", c.Version, g.Constraint)
+				}
+				for _, p := range g.Patches {
+					rows = append(rows, []string{c.Name, c.Version, p.Name, verdict})
+				}
+			}
+		}
+		if len(rows) == 1 {
+			e.UI.Line("no patches in %s", e.rel(dir))
+		} else {
+			e.UI.Text(ui.Table(rows))
+		}
+		if rows := e.raised(); len(rows) > 1 {
+			e.UI.Text(ui.Table(rows))
+		}
+		return nil
+	})
+}
+
+// ownPatches are rows of a table of the patches that belong to sources.
+func (e *Engine) ownPatches() (rows [][]string, err error) {
+	for _, n := range e.Stack.Parts() {
+		c := e.Stack.Component[n]
+		names, err := e.ownNames(c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n, err)
+		}
+		for _, name := range names {
+			rows = append(rows, []string{n, c.Version, name, "yes, from its source"})
+		}
+	}
+	return rows, e.store.Digests.Save()
+}
+
+// ownNames are the names of the patches that belong to a component's source and are applied. Where the stack does not name
+// them, the source must be here.
+func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
+	if !slices.ContainsFunc(c.Origin, hasSeries) {
+		return nil, nil
+	}
+	found, err := e.locate(c)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		found = e.expected(c)
+	}
+	if o := found.Origin; o != nil && len(o.Only) > 0 {
+		for _, name := range o.Only {
+			names = append(names, path.Join(path.Dir(o.Series), name))
+		}
+		return names, nil
+	}
+	if found.Path == "" {
+		return nil, nil
+	}
+	ps, err := e.seriesOf(found)
+	for _, p := range ps {
+		names = append(names, p.Name)
+	}
+	return names, err
+}
+
+// hasSeries says that patches belong to an origin's sources.
+func hasSeries(o *stack.Origin) bool { return o.Series != "" }
+
+// seriesOf are the patches that belong to a source. Their files are gone when it returns.
+func (e *Engine) seriesOf(found *source.Found) ([]source.Patch, error) {
+	if found.Checkout() || found.Origin.Series == "" {
+		return nil, nil
+	}
+	dir, done, err := e.scratch("series-")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return found.SeriesIn(dir)
+}
+
+// raised are the rows of a table of all modules that the stack raises, and of those that are raised with them.
+func (e *Engine) raised() [][]string {
+	rows := [][]string{{"COMPONENT", "MODULE", "UPSTREAM HAS", "RAISED TO", "WHY"}}
+	for _, n := range e.Stack.Parts() {
+		c := e.Stack.Component[n]
+		asked, all := c.Raises(), e.Stack.Raised(n)
+		if asked != nil && all == nil {
+			why := "the lock does not know: run \"mage fetch -record\""
+			rows = append(rows, []string{n, strings.Join(asked, " "), "?", "?", why})
+		}
+		for _, r := range all {
+			why := "needed by another, or replaced"
+			if slices.Contains(asked, r.Module+"@"+r.To) {
+				why = "the stack asks for it"
+			}
+			rows = append(rows, []string{n, r.Module, cmp.Or(r.From, "none"), r.To, why})
+		}
+	}
+	return rows
+}
+
+// CheckPatches tries every series that applies against the component's source, without building. It reports all
+// components whose series does not fit.
+func CheckPatches(ctx context.Context) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		var errs []error
+		for _, n := range e.Stack.Parts() {
+			c := e.Stack.Component[n]
+			if err := e.checkPatches(c); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", n, err))
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if err := e.store.Digests.Save(); err != nil {
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong to its
+// source, and ours.
+func (e *Engine) checkPatches(c *stack.Component) error {
+	ours, err := source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	if err != nil {
+		return err
+	}
+	found, err := e.locate(c)
+	if err != nil {
+		return err
+	}
+	if found == nil && (ours != nil || slices.ContainsFunc(c.Origin, hasSeries)) {
+		return &source.MissingError{Text: "its source is not in vendor-sources/: run \"mage fetch\""}
+	}
+	if found == nil || ours == nil && (found.Checkout() || found.Origin.Series == "") {
+		return nil
+	}
+	tree, done, err := e.scratch("patches-")
+	if err != nil {
+		return err
+	}
+	defer done()
+	told, err := e.patchedTree(c, found, ours, tree)
+	if err != nil {
+		return err
+	}
+	own, err := found.Series(tree)
+	if err != nil {
+		return err
+	}
+	e.UI.Line("%s   %s: %d patches apply", e.UI.Good("fits"), c.Name, len(own)+len(ours))
+	for _, t := range told {
+		e.UI.Line("moved  %s: %s", c.Name, t)
+	}
+	return nil
+}
+
+// scratch makes a directory that done removes.
+func (e *Engine) scratch(prefix string) (dir string, done func(), err error) {
+	base := filepath.Join(e.Root, "build/tmp")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return "", nil, err
+	}
+	if dir, err = os.MkdirTemp(base, prefix); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { source.RemoveAll(dir) }, nil
+}
+
+// patchedTree makes a component's tree with these patches in a directory that is there. It tells of all hunks that lie
+// elsewhere than they say, those of the source's own series among them.
+func (e *Engine) patchedTree(c *stack.Component, found *source.Found, ps []source.Patch, tree string) (told []string, err error) {
+	told, err = e.store.Prepare(c, e.Stack.Lock, found, tree)
+	if err != nil {
+		return nil, err
+	}
+	more, err := source.Apply(tree, ps)
+	return append(told, more...), err
+}

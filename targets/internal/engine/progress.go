@@ -1,0 +1,280 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/ui"
+)
+
+// progress is what a run is doing right now. It prints what the graph does, and keeps the live lines of a terminal.
+type progress struct {
+	e       *Engine
+	verbose bool
+	jobs    []graph.Job // what this run may do, with the times that it took the last time
+	start   time.Time
+
+	mu   sync.Mutex
+	now  map[string]*doing
+	done map[string]bool
+	todo []string // components that the plan does not find fresh
+	kept []string // built in this run
+	last float64  // seconds that were left when last shown
+	seen time.Time
+}
+
+// doing is one component in the making.
+type doing struct {
+	since, stepSince time.Time
+	step             string
+	units            int
+	past             *graph.Record // the last making, for what to expect
+}
+
+func newProgress(e *Engine, plan []graph.Planned) *progress {
+	p := &progress{e: e, verbose: verbose(), start: time.Now(), now: map[string]*doing{}, done: map[string]bool{}}
+	for _, n := range plan {
+		j := graph.Job{Name: n.Name}
+		if n.Status != graph.Fresh && n.Name != packageNode {
+			p.todo = append(p.todo, n.Name)
+		}
+		if n.Status != graph.Fresh && n.Record != nil {
+			j.Steps = n.Record.Steps
+		}
+		p.jobs = append(p.jobs, j)
+	}
+	return p
+}
+
+// verbose is mage's -v.
+func verbose() bool {
+	v := os.Getenv("MAGEFILE_VERBOSE")
+	return v == "1" || strings.EqualFold(v, "true")
+}
+
+// alone says that nothing else is left to be made but the package.
+func (p *progress) alone(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !slices.ContainsFunc(p.todo, func(n string) bool { return n != name && !p.done[n] })
+}
+
+// Fresh is not worth a line.
+func (p *progress) Fresh(name string, _ *graph.Record) { p.end(name) }
+
+// Restored says that damaged outputs are in place again.
+func (p *progress) Restored(name string, _ *graph.Record) {
+	p.e.UI.Line("restored  %s", name)
+	p.end(name)
+}
+
+// Begin says what is built and why.
+func (p *progress) Begin(name, why string) {
+	p.mu.Lock()
+	p.now[name] = &doing{since: time.Now(), stepSince: time.Now(), step: "start", past: p.e.records().Load(name)}
+	p.mu.Unlock()
+	p.e.UI.Line("build     %s (%s)", name, why)
+}
+
+// End says what became of it.
+func (p *progress) End(name string, r *graph.Record, err error) {
+	p.end(name)
+	switch {
+	case errors.Is(err, context.Canceled):
+		p.e.UI.Line("stopped   %s", name)
+	case err != nil:
+		p.e.UI.Line("%s    %s: %s", p.e.UI.Bad("failed"), name, brief(err)) // the card follows at the end of the run
+	default:
+		for _, n := range r.Notes {
+			p.e.UI.Line("note      %s: %s", name, n)
+		}
+		p.e.UI.Line("%s     %s in %s", p.e.UI.Good("built"), name, seconds(r.Seconds))
+		p.mu.Lock()
+		p.kept = append(p.kept, name)
+		p.mu.Unlock()
+	}
+}
+
+// Blocked says what cannot be built, and because of what.
+func (p *progress) Blocked(name, by string) {
+	p.e.UI.Line("skipped   %s: it needs %s", name, by)
+	p.end(name)
+}
+
+func (p *progress) end(name string) {
+	p.mu.Lock()
+	delete(p.now, name)
+	p.done[name] = true
+	p.mu.Unlock()
+}
+
+// step says that a component goes on to a step.
+func (p *progress) step(name, step string) {
+	p.mu.Lock()
+	if d := p.now[name]; d != nil {
+		d.step, d.stepSince, d.units = step, time.Now(), 0
+	}
+	p.mu.Unlock()
+}
+
+// output is where a step's output goes: the log, with -v the terminal too, and a count of the packages that Go names
+// as it compiles them. The function that it gives ends the step and tells the count.
+func (p *progress) output(name string, log io.Writer) (io.Writer, func() int) {
+	ws := []io.Writer{log}
+	var screen io.WriteCloser
+	if p.verbose {
+		screen = p.e.UI.Prefix(name)
+		ws = append(ws, screen)
+	}
+	n := 0
+	ws = append(ws, writerFunc(func(b []byte) {
+		n += bytes.Count(b, []byte("\n"))
+		p.mu.Lock()
+		if d := p.now[name]; d != nil {
+			d.units = n
+		}
+		p.mu.Unlock()
+	}))
+	return io.MultiWriter(ws...), func() int {
+		if screen != nil {
+			screen.Close()
+		}
+		return n
+	}
+}
+
+type writerFunc func([]byte)
+
+func (w writerFunc) Write(b []byte) (int, error) { w(b); return len(b), nil }
+
+// watch redraws the live lines until the function that it gives is called.
+func (p *progress) watch() (stop func()) {
+	if !p.e.UI.TTY() || p.verbose {
+		return func() {}
+	}
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		t := time.NewTicker(200 * time.Millisecond)
+		defer t.Stop()
+		for {
+			select {
+			case <-quit:
+				p.e.UI.Live()
+				return
+			case <-t.C:
+				p.e.UI.Live(p.lines()...)
+			}
+		}
+	})
+	return func() { close(quit); wg.Wait() }
+}
+
+// lines are one for each component in the making, and one for the whole.
+func (p *progress) lines() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for n := range p.now {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	rows := [][]string{}
+	for _, n := range names {
+		d := p.now[n]
+		row := []string{"  " + n, d.step, clock(time.Since(d.stepSince)), ""}
+		past := stepOf(d.past, d.step)
+		if past != nil && past.Seconds >= 1 {
+			row[2] += " of ~" + clock(time.Duration(past.Seconds*float64(time.Second)))
+		}
+		if strings.HasPrefix(d.step, "compile") && d.units > 0 {
+			row[3] = fmt.Sprintf("%d packages", d.units)
+			if past != nil && past.Units > d.units {
+				row[3] = fmt.Sprintf("%d of ~%d packages", d.units, past.Units)
+			}
+		}
+		rows = append(rows, row)
+	}
+	var out []string
+	if len(rows) > 0 {
+		out = strings.Split(strings.TrimRight(ui.Table(rows), "\n"), "\n")
+	}
+	sum := fmt.Sprintf("%d of %d done, %s", len(p.done), len(p.jobs), clock(time.Since(p.start)))
+	if left, ok := p.left(); ok {
+		sum += ", about " + clock(time.Duration(left*float64(time.Second))) + " left"
+	}
+	return append(out, sum)
+}
+
+// clock writes a time in whole seconds.
+func clock(d time.Duration) string {
+	if d < 10*time.Second {
+		return fmt.Sprintf("%ds", int(max(1, d.Seconds())))
+	}
+	return ui.Duration(d.Truncate(time.Second))
+}
+
+// left estimates the seconds to go from what the same steps took the last time; false when that is not known.
+func (p *progress) left() (float64, bool) {
+	if time.Since(p.seen) < time.Second {
+		return max(0, p.last-time.Since(p.seen).Seconds()), p.last > 0
+	}
+	var jobs []graph.Job
+	for _, j := range p.jobs {
+		if p.done[j.Name] {
+			continue
+		}
+		j.Needs = nil // all that remains of these is nearly always a compile slot
+		if d := p.now[j.Name]; d != nil {
+			if d.past == nil {
+				return 0, false
+			}
+			j.Steps = slices.Clone(remaining(d))
+		}
+		if len(j.Steps) == 0 {
+			if p.now[j.Name] == nil && p.e.records().Load(j.Name) == nil {
+				return 0, false
+			}
+			continue
+		}
+		jobs = append(jobs, j)
+	}
+	p.last, p.seen = graph.Simulate(jobs, p.e.width(), p.e.cores(), p.e.cores()), time.Now()
+	return p.last, p.last > 0
+}
+
+// remaining are the steps of the last making that are still to come, the present one shortened by what has passed.
+func remaining(d *doing) []graph.StepTime {
+	for i, s := range d.past.Steps {
+		if s.Name != d.step {
+			continue
+		}
+		rest := slices.Clone(d.past.Steps[i:])
+		part := max(0.02, 1-time.Since(d.stepSince).Seconds()/max(s.Seconds, 0.01))
+		rest[0].Seconds *= part
+		rest[0].CPU *= part
+		return rest
+	}
+	return d.past.Steps
+}
+
+func stepOf(r *graph.Record, name string) *graph.StepTime {
+	if r == nil {
+		return nil
+	}
+	for i, s := range r.Steps {
+		if s.Name == name {
+			return &r.Steps[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,344 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+	"drydock/targets/internal/verify"
+)
+
+// variant is one of the two surroundings in which a stack is built to see whether they show in it.
+type variant struct {
+	dir   string
+	uid   int // where root may become another user
+	umask int
+	jobs  int
+	host  string // in a namespace, where root may have one
+	env   []string
+}
+
+func variants() []variant {
+	return []variant{
+		{dir: "a", umask: 0o022, jobs: runtime.NumCPU(), host: "alpha", env: []string{"TZ=UTC", "LC_ALL=C", "USER=root", "LOGNAME=root"}},
+		{dir: "b/a-longer-name", uid: 65534, umask: 0o077, jobs: runtime.NumCPU() + 3, host: "omega.example",
+			env: []string{"TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "USER=somebody", "LOGNAME=somebody", "GOFLAGS=-v", "CFLAGS=-O0"}},
+	}
+}
+
+// Reproduce builds the stack, or one component, twice from empty caches in different surroundings and compares every
+// output byte for byte; with record, the digests of an identical pair are noted beside the stack file.
+func Reproduce(ctx context.Context, component string, record bool) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error { return e.reproduce(ctx, component, record) })
+}
+
+func (e *Engine) reproduce(ctx context.Context, component string, record bool) error {
+	target, components := "all", e.Stack.Parts()
+	if component != "" {
+		if e.Stack.Component[component] == nil {
+			return fail(CodeOther, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", ")))
+		}
+		target, components = targetOf(component), e.closure([]string{component})
+	}
+	if err := e.look(ctx); err != nil {
+		return err
+	}
+	if err := e.fit(components); err != nil {
+		return err
+	}
+	if _, err := e.sources(ctx, components, false); err != nil {
+		return fail(CodeSources, err)
+	}
+	base := e.build("reproduce")
+	unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	defer unlock()
+	var roots []string
+	for _, v := range variants() {
+		root := filepath.Join(base, v.dir)
+		roots = append(roots, root)
+		if err := e.buildAs(ctx, v, root, base, target); err != nil {
+			return fail(CodeFailed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
+		}
+	}
+	parts := components
+	if component == "" {
+		parts = append(slices.Clone(components), packageNode)
+	}
+	rows, same, other, err := e.compare(roots, parts)
+	if err != nil {
+		return fail(CodeFailed, err)
+	}
+	e.UI.Text("\n" + ui.Table(rows))
+	what := "the whole stack"
+	if component != "" {
+		what = strings.Join(parts, ", ")
+	}
+	if !same {
+		return fail(CodeFailed, fmt.Errorf("%s is not the same twice: see the table; both builds are kept in %s", e.Stack.Name, e.rel(base)))
+	}
+	if other > 0 {
+		return fail(CodeFailed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as they were built here from the same inputs: see the table; both builds are kept in %s", e.Stack.Name, what, other, e.rel(base)))
+	}
+	if record {
+		if err := e.recordDigests(roots[0], components); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	for _, v := range variants() {
+		if err := source.RemoveAll(filepath.Join(base, v.dir[:1])); err != nil {
+			return fail(CodeOther, err)
+		}
+	}
+	e.UI.Line("drydock: %s: identical: %s came out the same twice, %s", e.Stack.Name, what, ui.Duration(time.Since(e.start)))
+	return nil
+}
+
+// buildAs runs ourselves in a repository made of links to this one, in the variant's surroundings.
+func (e *Engine) buildAs(ctx context.Context, v variant, root, base, target string) error {
+	if err := errors.Join(source.RemoveAll(root), os.MkdirAll(filepath.Join(root, "home"), 0o755)); err != nil {
+		return err
+	}
+	for _, n := range []string{"vendor-sources", "patches", "mage", "LICENSE"} { // the last one is packed
+		if err := os.Symlink(filepath.Join(e.Root, n), filepath.Join(root, n)); err != nil {
+			return err
+		}
+	}
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	user := "the same user"
+	if v.uid != 0 && os.Geteuid() == 0 && readableByAll(e.Root) {
+		attr.Credential = &syscall.Credential{Uid: uint32(v.uid), Gid: uint32(v.uid)}
+		user = fmt.Sprintf("user %d", v.uid)
+		for d := root; d != base; d = filepath.Dir(d) {
+			if err := os.Chown(d, v.uid, v.uid); err != nil {
+				return err
+			}
+		}
+		if err := os.Chown(filepath.Join(root, "home"), v.uid, v.uid); err != nil {
+			return err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	logFile := filepath.Join(base, v.dir[:1]+".log")
+	log, err := os.Create(logFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, self, target)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = root, log, log, attr
+	cmd.Env = append(slices.Clone(v.env), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(root, "home"), "DRYDOCK_ROOT="+root, "STACK="+e.Stack.Name, "LIBC="+e.Stack.Libc,
+		"OFFLINE=1", "KEEP=0", fmt.Sprintf("JOBS=%d", v.jobs))
+	for _, k := range []string{"GO", "CC", "KERNEL_HEADERS", "GOROOT", "EXTRAS", "TRUST_OWNER"} {
+		if x, ok := os.LookupEnv(k); ok {
+			cmd.Env = append(cmd.Env, k+"="+x)
+		}
+	}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	host := "the same host name"
+	start := time.Now()
+	ended := make(chan error, 1)
+	go func() {
+		// The name and the umask are set for a thread of our own, which ends with this function: the child gets them.
+		runtime.LockOSThread()
+		if syscall.Unshare(syscall.CLONE_NEWUTS|syscall.CLONE_FS) == nil && syscall.Sethostname([]byte(v.host)) == nil {
+			host = "host " + v.host
+		}
+		if syscall.Unshare(syscall.CLONE_FS) == nil {
+			syscall.Umask(v.umask)
+		}
+		e.UI.Line("build     %s: %s, %s, umask %03o, -j%d, %s", e.rel(root), user, host, v.umask, v.jobs, strings.Join(v.env, " "))
+		ended <- cmd.Run()
+	}()
+	if err := <-ended; err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("%w: see %s", err, e.rel(logFile))
+	}
+	e.UI.Line("built     %s in %s", e.rel(root), ui.Duration(time.Since(start)))
+	return nil
+}
+
+// readableByAll says whether another user may get to a directory.
+func readableByAll(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		if fi, err := os.Stat(dir); err != nil || fi.Mode()&0o005 != 0o005 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
+}
+
+// compare holds every output of the parts in one repository against the other's, and against what is built in this one: other
+// counts those that the same inputs made here to be something else.
+func (e *Engine) compare(roots []string, parts []string) (rows [][]string, same bool, other int, err error) {
+	rows, same = [][]string{{"COMPONENT", "FILE", "SHA-256", "VERDICT", "WHAT IS BUILT HERE"}}, true
+	for _, n := range parts {
+		var recs []*graph.Record
+		for _, r := range roots {
+			g := &graph.Graph{Root: r, Records: filepath.Join(r, "build", e.Stack.Name, "record")}
+			rec := g.Load(n)
+			if rec == nil {
+				return nil, false, 0, fmt.Errorf("%s was not built in %s", n, e.rel(r))
+			}
+			if d := g.Damage(rec, true); d != "" {
+				return nil, false, 0, fmt.Errorf("%s is not as it was built in %s: %s", n, e.rel(r), d)
+			}
+			recs = append(recs, rec)
+		}
+		if recs[0].Key != recs[1].Key {
+			for i, in := range recs[0].Inputs {
+				if i < len(recs[1].Inputs) && in != recs[1].Inputs[i] {
+					return nil, false, 0, fmt.Errorf("%s: the surroundings are part of its key: %s: %q, then %q", n, in.Name, in.Value, recs[1].Inputs[i].Value)
+				}
+			}
+		}
+		mine := e.records().Load(n)
+		for i, o := range recs[0].Outputs {
+			if published(recs[0], o) {
+				continue
+			}
+			here, wrong := e.asBuilt(mine, recs[0], o)
+			if wrong {
+				here, other = e.UI.Bad("DIFFERS")+": "+here, other+1
+			}
+			d, err := verify.Difference(filepath.Join(roots[0], o.Path), filepath.Join(roots[1], recs[1].Outputs[i].Path))
+			if err != nil {
+				return nil, false, 0, err
+			}
+			verdict := e.UI.Good("identical")
+			if d != "" {
+				verdict, same = e.UI.Bad("DIFFERS")+": "+d, false
+			}
+			rows = append(rows, []string{n, filepath.Base(o.Path), firstOf(o.SHA256), verdict, here})
+		}
+	}
+	return rows, same, other, nil
+}
+
+// asBuilt says how an output that came out the same twice compares with what is built in this repository; wrong says that
+// the same inputs made something else.
+func (e *Engine) asBuilt(mine, rec *graph.Record, o graph.Output) (text string, wrong bool) {
+	if mine == nil {
+		return "nothing", false
+	}
+	if mine.Key != rec.Key {
+		return "made from something else: " + graph.Differs(mine, rec.Inputs), false
+	}
+	i := slices.IndexFunc(mine.Outputs, func(m graph.Output) bool { return nameIn(m.Path) == nameIn(o.Path) })
+	if i < 0 {
+		return "not made", true
+	}
+	if sum := mine.Outputs[i].SHA256; sum != o.SHA256 {
+		return firstOf(sum), true
+	}
+	if d := e.records().Damage(&graph.Record{Outputs: mine.Outputs[i : i+1]}, true); d != "" {
+		return "not as it was built: " + d, true
+	}
+	return "the same", false
+}
+
+// digestsFile is where the stack's recorded digests stand.
+func (e *Engine) digestsFile() string { return strings.TrimSuffix(e.Stack.File, ".toml") + ".digests" }
+
+// recorded makes of a record what is noted of it.
+func recorded(rec *graph.Record) *stack.RecordedBuild {
+	b := &stack.RecordedBuild{Component: rec.Name, Key: rec.Key, Files: map[string]string{}}
+	for _, in := range rec.Inputs {
+		switch in.Name {
+		case "go":
+			b.Go = in.Value
+		case "cc":
+			b.CC = in.Value
+		}
+	}
+	for _, o := range rec.Outputs {
+		if n := filepath.Base(o.Path); n != noticesFile && n != relinkFile {
+			b.Files[n] = o.SHA256
+		}
+	}
+	return b
+}
+
+func (e *Engine) recordDigests(root string, components []string) error {
+	all, err := stack.LoadRecorded(e.digestsFile())
+	if err != nil {
+		return err
+	}
+	g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Name, "record")}
+	for _, n := range components { // the package follows from them, whatever compiled them
+		all.Put(recorded(g.Load(n)))
+	}
+	data := all.Encode()
+	e.UI.Line("recorded  digests in %s", e.rel(e.digestsFile()))
+	return archive.WriteFile(e.digestsFile(), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// identical is said only of files that were hashed in this run.
+const identical = "bit-identical to the recorded build"
+
+// heldAgainst says of one component how it compares with the recorded builds; wrong says that it is not what the same
+// inputs made elsewhere.
+func heldAgainst(all *stack.Recorded, rec *graph.Record) (text string, wrong bool) {
+	mine := recorded(rec)
+	b := all.Find(mine.Component, mine.Go, mine.CC)
+	if b == nil {
+		others := all.Of(mine.Component)
+		if len(others) == 0 {
+			return "no build of it is recorded", false
+		}
+		o := others[len(others)-1]
+		switch {
+		case o.Go != mine.Go && o.CC != mine.CC:
+			return "recorded with another Go and C compiler: " + nameOf(o.Go) + ", gcc " + nameOf(o.CC), false
+		case o.Go != mine.Go:
+			return fmt.Sprintf("recorded with another Go: %s, this one %s", nameOf(o.Go), nameOf(mine.Go)), false
+		default:
+			return fmt.Sprintf("recorded with another C compiler or library: gcc %s, this one %s", nameOf(o.CC), nameOf(mine.CC)), false
+		}
+	}
+	var differ []string
+	for name, sum := range mine.Files {
+		if b.Files[name] != sum {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	switch {
+	case differ == nil:
+		return identical, false
+	case b.Key == mine.Key:
+		return fmt.Sprintf("%s differs from the recorded build, which had the same inputs", strings.Join(differ, ", ")), true
+	default:
+		return "recorded with other sources or commands", false
+	}
+}
+
+// nameOf is a toolchain's version with the beginning of its digest.
+func nameOf(id string) string {
+	v, d, _ := strings.Cut(id, " ")
+	return strings.TrimSpace(v + " " + d[:min(8, len(d))])
+}

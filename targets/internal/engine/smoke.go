@@ -1,0 +1,302 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/ui"
+
+	version "github.com/hashicorp/go-version"
+	"golang.org/x/sys/unix"
+)
+
+// CodeSkipped is the exit code of a smoke test that could not be tried here: not root, or a kernel that refuses.
+const CodeSkipped = 7
+
+// smokeReport is what "mage smoke -json" prints.
+type smokeReport struct {
+	Stack   string         `json:"stack"`
+	Kernel  string         `json:"kernel,omitempty"` // that was imitated
+	Shows   string         `json:"shows,omitempty"`
+	Skipped string         `json:"skipped,omitempty"` // why nothing could be tried
+	Checks  []smoke.Result `json:"checks"`
+}
+
+// Smoke starts the built stack in namespaces of its own and holds what it does against a table of checks. A kernel
+// imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
+// With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of it.
+func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		if write && bin != "" {
+			return fail(CodeOther, fmt.Errorf("-write is of the stack's own files: got -bin=%s, want none", bin))
+		}
+		if !write {
+			_, err := e.smoke(ctx, kernel, bin, asJSON)
+			return err
+		}
+		native, err := e.smoke(ctx, "", bin, asJSON)
+		if err != nil {
+			return err
+		}
+		old, err := e.smoke(ctx, cmp.Or(kernel, "target"), bin, asJSON)
+		if err == nil {
+			err = e.writeSmoke(native, old)
+		}
+		return err
+	})
+}
+
+// writeSmoke makes docs/smoke.md of two runs.
+func (e *Engine) writeSmoke(native, old *smokeReport) error {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fail(CodeOther, err)
+	}
+	extras := ""
+	for _, n := range []string{"iptables", "dbus"} {
+		if e.Stack.Component[n] != nil && e.records().Load(n) != nil {
+			extras += ", " + n + " " + e.versionOf(n)
+		}
+	}
+	text := fmt.Sprintf("# The stack at work\n\nMade by `mage smoke -write`; never edited by hand. What each check does: `targets/internal/smoke/`.\n\n"+
+		"%s (docker %s, containerd %s, runc %s%s), %s, Linux %s.\n\n| check | on this kernel | with the system calls of Linux %s | |\n| --- | --- | --- | --- |\n",
+		e.Stack.Name, e.Stack.Version, e.versionOf("containerd"), e.versionOf("runc"), extras, e.start.UTC().Format(time.DateOnly), unix.ByteSliceToString(u.Release[:]), old.Kernel)
+	cell := func(r smoke.Result) string {
+		word := map[string]string{smoke.Passed: "ok", smoke.Skipped: "skipped"}[r.Verdict]
+		return word + ", " + ui.Duration(time.Duration(r.Seconds*float64(time.Second)))
+	}
+	for _, r := range native.Checks {
+		row := []string{r.Name, cell(r), "not tried", r.Detail}
+		for _, o := range old.Checks {
+			if o.Name == r.Name {
+				row[2] = cell(o)
+				if o.Verdict == smoke.Skipped && r.Verdict != smoke.Skipped {
+					row[3] = o.Detail
+				}
+			}
+		}
+		text += "| " + strings.Join(row, " | ") + " |\n"
+	}
+	text += notImitated
+	file := filepath.Join(e.Root, "docs/smoke.md")
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		return fail(CodeOther, err)
+	}
+	e.UI.Line("wrote %s", e.rel(file))
+	return nil
+}
+
+// notImitated ends docs/smoke.md.
+const notImitated = `
+## What a filter of system calls does not show
+
+The filter answers calls; the kernel behind them is this machine's. These differences of a vanilla 3.10 were found by booting one, as ` + "`mage boot`" + `
+does ([kernels.md](kernels.md)):
+
+- A bridge that is made with its hardware address takes no packets for it (before 3.14). dockerd is patched, and the check "a bridge gets its address when it
+  is there" watches it on every kernel.
+- After ` + "`pivot_root(\".\", \".\")`, `umount(\".\")`" + ` takes the new root (before 3.12).
+- Interfaces that a module makes in every network namespace, such as sit0.
+- Control groups: no pids (4.3); ` + "`--oom-kill-disable` and `--memory-swappiness`" + ` are refused where memory.use_hierarchy is set.
+- No overlayfs (3.18; RHEL 7 has one), no ipvlan (4.2), no /proc/thread-self (3.17); userns-remap is refused.
+- Names of options in the kernel's configuration, and which modules there are.
+- How long things take on a slow machine.
+`
+
+// smoke is one run.
+func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*smokeReport, error) {
+	if kernel == "target" {
+		kernel = e.Stack.Target.Kernel
+	}
+	if err := smoke.Known(kernel, e.Stack.Target.Arch); err != nil {
+		return nil, fail(CodeOther, err)
+	}
+	c := e.smokeConfig(kernel, bin)
+	if bin == "" {
+		c.Bin = e.output("bin")
+		if _, err := os.Stat(c.Bin); err != nil {
+			return nil, fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
+		}
+		if err := e.wholeOutputs(); err != nil {
+			return nil, err
+		}
+	}
+	e.extras(&c)
+	c.Work = e.build("smoke", "native")
+	report := smokeReport{Stack: e.Stack.Name, Kernel: kernel}
+	if kernel != "" {
+		c.Work, report.Shows = e.build("smoke", "linux-"+filepath.Base(kernel)), smoke.Shows(kernel)
+	}
+	var err error
+	report.Checks, err = e.trySmoke(ctx, c, func(r smoke.Result) {
+		if !asJSON {
+			e.UI.Line("%s", e.smokeLine(r))
+		}
+	})
+	var refusal *smoke.Refusal
+	if errors.As(err, &refusal) {
+		report.Skipped = refusal.Why
+	}
+	if asJSON {
+		data, jerr := json.MarshalIndent(report, "", "  ")
+		if jerr != nil {
+			return nil, fail(CodeOther, jerr)
+		}
+		fmt.Println(string(data))
+	}
+	if refusal != nil {
+		return nil, fail(CodeSkipped, refusal)
+	}
+	if ctx.Err() != nil {
+		return nil, fail(CodeStopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
+	}
+	if err != nil {
+		return nil, fail(CodeFailed, fmt.Errorf("smoke: %w", err))
+	}
+	return &report, e.smokeVerdict(report, asJSON, c.Work)
+}
+
+// smokeConfig is what the stack's own files must be and say.
+func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
+	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: e.daemonFlags(),
+		Versions: map[string]string{"docker": e.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
+	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
+		c.Versions[part], c.Commits[part] = e.Stack.Component[component].Version, e.Stack.Component[component].Commit
+	}
+	for _, n := range e.Stack.Parts() {
+		for _, o := range e.outputs(n) {
+			if o.Bin {
+				c.Files = append(c.Files, o.Name)
+			}
+		}
+	}
+	return c
+}
+
+// trySmoke prepares the run's directory and runs the checks. One run at a time for each stack.
+func (e *Engine) trySmoke(ctx context.Context, c smoke.Config, each func(smoke.Result)) ([]smoke.Result, error) {
+	if err := smoke.Allowed(); err != nil {
+		return nil, err
+	}
+	unlock, err := graph.Lock(ctx, e.build("smoke"), strings.Join(os.Args, " "), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := errors.Join(source.RemoveAll(c.Work), os.MkdirAll(c.Work, 0o755)); err != nil {
+		return nil, err
+	}
+	if err := e.guest(ctx, c.Work); err != nil {
+		return nil, err
+	}
+	return smoke.Run(ctx, c, each)
+}
+
+// daemonFlags are dockerd's without iptables, by what its version knows.
+func (e *Engine) daemonFlags() []string {
+	flags := []string{"--iptables=false"}
+	if e.dockerdAtLeast("20.10") {
+		flags = append(flags, "--ip6tables=false")
+	}
+	return flags
+}
+
+// extras says what the parts that not every stack has are tried with, where they are built.
+func (e *Engine) extras(c *smoke.Config) {
+	if _, err := os.Stat(filepath.Join(c.Bin, "iptables")); err != nil {
+		c.NoNetwork = "iptables is not built: \"mage iptables\""
+	} else {
+		c.Network = e.networkFlags()
+	}
+	share := filepath.Join(filepath.Dir(c.Bin), "share")
+	_, daemon := os.Stat(filepath.Join(c.Bin, "dbus-daemon"))
+	if _, err := os.Stat(filepath.Join(share, "dbus-1/system.conf")); err == nil && daemon == nil {
+		c.Share = share
+	}
+}
+
+// networkFlags are dockerd's with iptables, by what its version knows.
+func (e *Engine) networkFlags() []string {
+	flags := []string{"--iptables=true"}
+	if e.dockerdAtLeast("20.10") { // rules for IPv6 were an experiment up to 26
+		flags = append(flags, "--experimental", "--ip6tables=true")
+	}
+	return flags
+}
+
+func (e *Engine) dockerdAtLeast(release string) bool {
+	v, err := version.NewVersion(e.Stack.Component["dockerd"].Version)
+	return err == nil && v.Core().GreaterThanOrEqual(version.Must(version.NewVersion(release)))
+}
+
+// guest compiles what runs in the containers, with a Go that the stack is compiled with.
+func (e *Engine) guest(ctx context.Context, dir string) error {
+	if err := e.look(ctx); err != nil {
+		return err
+	}
+	_, g := e.tools(e.Stack.Component["docker-cli"])
+	if g == nil {
+		return fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", e.Stack.GoConstraint(e.Stack.Component["docker-cli"]))
+	}
+	env := []string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C"}
+	return smoke.CompileGuest(ctx, g.Path, dir, env, e.toolSandbox(g, dir, e.goCache(g)))
+}
+
+func (e *Engine) smokeLine(r smoke.Result) string {
+	line := fmt.Sprintf("%-36s %7s", r.Name, ui.Duration(time.Duration(r.Seconds*float64(time.Second))))
+	switch r.Verdict {
+	case smoke.Passed:
+		line = e.UI.Good("ok       ") + line
+	case smoke.Failed:
+		line = e.UI.Bad("FAILED   ") + line
+	default:
+		line = "skipped  " + line
+	}
+	if r.Detail != "" {
+		line += "  " + r.Detail
+	}
+	if r.Verdict == smoke.Failed {
+		for _, w := range r.Warnings {
+			line += "\n           dockerd: " + w
+		}
+	}
+	return line
+}
+
+// smokeVerdict ends a run: how many checks passed, and what a run under another kernel's system calls shows.
+func (e *Engine) smokeVerdict(r smokeReport, asJSON bool, work string) error {
+	n := map[string]int{}
+	var failed []string
+	for _, c := range r.Checks {
+		n[c.Verdict]++
+		if c.Verdict == smoke.Failed {
+			failed = append(failed, c.Name)
+		}
+	}
+	on := "on this kernel"
+	if r.Kernel != "" {
+		on = "with the system calls of Linux " + r.Kernel
+	}
+	if failed != nil {
+		return fail(CodeFailed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on, len(failed), len(r.Checks), strings.Join(failed, ", "), e.rel(work)))
+	}
+	if !asJSON {
+		if r.Shows != "" {
+			e.UI.Text("This shows: " + r.Shows + ".")
+		}
+		e.UI.Line("drydock: %s: smoke %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Duration(time.Since(e.start)))
+	}
+	return nil
+}

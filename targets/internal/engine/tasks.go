@@ -1,0 +1,448 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
+	"drydock/targets/internal/release"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+	"drydock/targets/internal/verify"
+)
+
+// fetchWidth is how many files are transferred at a time.
+const fetchWidth = 4
+
+// sources gets what the components are made from: archive, vendor tree, patches.
+func (e *Engine) sources(ctx context.Context, names []string, record bool) (map[string]*input, error) {
+	var mu sync.Mutex
+	inputs := map[string]*input{}
+	// Runs on other stacks bring files into the same directory: one at a time.
+	alone := sync.OnceValues(func() (func(), error) {
+		return graph.Lock(ctx, filepath.Join(e.store.Dir, ".fetching"), strings.Join(os.Args, " "), func(h graph.Holder) { e.UI.Line("waiting   for the fetch of %s", h) })
+	})
+	var locked atomic.Bool
+	lock := func() error {
+		if e.offline { // nothing will be written
+			return nil
+		}
+		locked.Store(true)
+		_, err := alone()
+		return err
+	}
+	defer func() {
+		if locked.Load() {
+			if unlock, err := alone(); err == nil {
+				unlock()
+			}
+		}
+	}()
+	err := source.FetchAll(names, fetchWidth, func(n string) error {
+		c := e.Stack.Component[n]
+		found, err := e.locate(c)
+		if err == nil && found == nil {
+			if err = lock(); err == nil {
+				found, err = e.store.Get(ctx, c, e.Stack.Lock, record)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		in := &input{found: found}
+		mu.Lock()
+		inputs[n] = in
+		mu.Unlock()
+		if in.patches, err = e.patches(c, found); err != nil {
+			return err
+		}
+		if !source.NeedsVendor(c, found) {
+			return nil
+		}
+		line, err := e.store.VendorFile(c, e.Stack.Lock, found)
+		if err != nil {
+			return err
+		}
+		if line == nil {
+			if err := lock(); err != nil {
+				return err
+			}
+			if line, err = e.store.VendorFile(c, e.Stack.Lock, found); err != nil {
+				return err
+			}
+		}
+		if line == nil {
+			if err := e.restore(ctx, c, found, record); err != nil {
+				return err
+			}
+			if line, err = e.store.VendorFile(c, e.Stack.Lock, found); err != nil {
+				return err
+			}
+		}
+		in.vendor = line.TarSHA256
+		return nil
+	})
+	return inputs, errors.Join(err, e.store.Digests.Save())
+}
+
+// patches are those that apply to a source: none where they are in it already, or where nothing is compiled.
+func (e *Engine) patches(c *stack.Component, found *source.Found) ([]source.Patch, error) {
+	if found.Edit || found == e.prefix {
+		return nil, nil
+	}
+	return source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+}
+
+// restore makes a stripped vendor tree.
+func (e *Engine) restore(ctx context.Context, c *stack.Component, found *source.Found, record bool) error {
+	if e.offline {
+		return &source.MissingError{Text: fmt.Sprintf("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", filepath.Base(found.Path), e.store.Dir)}
+	}
+	scratch := filepath.Join(e.Root, "build/tmp")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return err
+	}
+	if len(found.Layout) > 0 {
+		e.gather.Do(func() { // components of the same sources share it
+			e.UI.Line("restore   what %s imports, from %d packages", filepath.Base(found.Path), len(e.Stack.Packages))
+		})
+		return e.store.RestoreLibraries(ctx, c, e.Stack.Packages, e.Stack.Lock, found, scratch, record)
+	}
+	_, g := e.tools(c)
+	if g == nil {
+		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", e.Stack.GoConstraint(c))
+	}
+	e.UI.Line("restore   vendor/ of %s", filepath.Base(found.Path))
+	start := time.Now()
+	_, env, err := e.online(ctx, scratch)
+	if err != nil {
+		return err
+	}
+	tool := source.Go{Path: g.Path, Version: g.Version, Env: env, Constraint: e.Stack.GoConstraint(c),
+		Toolchain: cmp.Or(c.Toolchain, e.Stack.Toolchain)}
+	if err := e.store.Restore(ctx, c, e.Stack.Lock, found, tool, scratch, record); err != nil {
+		return err
+	}
+	e.UI.Line("restored  vendor/ of %s in %s", filepath.Base(found.Path), ui.Duration(time.Since(start)))
+	if n := len(e.Stack.Raised(c.Name)); n > 0 {
+		e.UI.Line("raised    %d modules of %s; \"mage patches\" lists them", n, c.Name)
+	}
+	return nil
+}
+
+// Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
+// A Go comes along where none fits, or where toolchain asks for it; the advisories that their lock names, or with newest the newest.
+func Fetch(ctx context.Context, record, toolchain, newest bool) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+		before := string(e.Stack.Lock.Encode())
+		err := e.Toolchain(ctx, toolchain, record)
+		if err == nil {
+			var found map[string]*input
+			if found, err = e.sources(ctx, e.Stack.Parts(), record); err == nil {
+				err = e.signatures(found)
+			}
+		}
+		if err == nil {
+			err = errors.Join(e.advisories(ctx, newest), e.store.Digests.Save())
+		}
+		if record && string(e.Stack.Lock.Encode()) != before {
+			file, werr := e.writeLock()
+			if err = errors.Join(err, werr); werr == nil {
+				e.UI.Line("recorded  new digests in %s: look at them before you commit them", e.rel(file))
+			}
+		}
+		if err != nil {
+			return fail(CodeSources, err)
+		}
+		e.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", e.Stack.Name, e.rel(e.store.Dir))
+		return nil
+	})
+}
+
+// signatures checks upstream's signatures of all that was found, which may have been carried here, and says whose they are.
+func (e *Engine) signatures(found map[string]*input) error {
+	var errs []error
+	for _, n := range e.Stack.Parts() {
+		for _, a := range found[n].found.Archives() {
+			sig, err := e.store.CheckSignature(a)
+			errs = append(errs, err)
+			if sig != nil {
+				e.UI.Line("signed    %s by %s, %s", filepath.Base(a.Path), sig.Key, sig.Made.UTC().Format(time.DateOnly))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writeLock writes the stack's lock, and gives its path.
+func (e *Engine) writeLock() (string, error) {
+	file := strings.TrimSuffix(e.Stack.File, ".toml") + ".lock"
+	data := e.Stack.Lock.Encode()
+	return file, archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// Check prints what the stack needs of this host and what was found.
+func Check(ctx context.Context, asJSON bool) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+		asks := e.asks(e.Stack.Parts())
+		asks.Isolation = true
+		findings := e.facts.Check(asks)
+		bad := 0
+		for _, x := range findings {
+			if !x.OK {
+				bad++
+			}
+		}
+		if asJSON {
+			data, err := json.MarshalIndent(findings, "", "  ")
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			fmt.Println(string(data))
+		} else {
+			e.UI.Text(findingsTable(e.UI, findings))
+		}
+		if bad > 0 {
+			return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", e.Stack.Name, bad))
+		}
+		return nil
+	})
+}
+
+func findingsTable(u *ui.UI, fs []host.Finding) string {
+	rows := [][]string{{"REQUIREMENT", "NEEDED", "FOUND", "VERDICT"}}
+	var fixes []string
+	for _, x := range fs {
+		verdict := u.Good("ok")
+		if !x.OK {
+			verdict = u.Bad("NO")
+		} else if x.Fix != "" {
+			verdict = "without"
+		}
+		if x.Fix != "" {
+			fixes = append(fixes, "  "+x.Name+": "+x.Fix)
+		}
+		rows = append(rows, []string{x.Name, x.Need, x.Found, verdict})
+	}
+	return ui.Table(rows) + strings.Join(fixes, "\n")
+}
+
+// Verify examines every published file of the stack, and its packages, which are hashed; with full, every source and output
+// is hashed, too.
+func Verify(ctx context.Context, full bool) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		err := errors.Join(e.verify(ctx, full), e.verifyPackage(), e.verifyKept())
+		if full {
+			err = errors.Join(err, e.verifySources())
+		}
+		return fail(CodeFailed, err)
+	})
+}
+
+// unread is what can be said of files whose content was not looked at.
+const unread = "unchanged since it was built"
+
+// verify examines every published file. Only with hash are they compared with what was built, byte for byte, and with the
+// recorded build; else sizes, modes, times and inodes are.
+func (e *Engine) verify(ctx context.Context, hash bool) error {
+	if err := e.confined(); err != nil { // files are asked for their versions
+		return err
+	}
+	g := e.records()
+	rows := [][]string{{"FILE", "SIZE", "KIND", "KERNEL", "VERSION", "VERDICT", "COMPARED"}}
+	var errs []error
+	known, err := stack.LoadRecorded(e.digestsFile())
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	for _, n := range e.built() {
+		rec := g.Load(n)
+		if rec == nil {
+			errs = append(errs, fmt.Errorf("%s: not built: run \"mage %s\"", n, targetOf(n)))
+			continue
+		}
+		d := g.Damage(rec, hash)
+		if d != "" {
+			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d, e.restoring(rec, targetOf(n))))
+		}
+		again, wrong := heldAgainst(known, rec)
+		switch {
+		case d != "":
+			again = "not as it was built"
+		case !hash && again == identical:
+			again = unread
+		case !hash && !wrong:
+			again = unread + "; " + again
+		}
+		if wrong {
+			errs = append(errs, fmt.Errorf("%s: %s: it cannot be reproduced, or the record is wrong: run \"mage reproduce -component=%s\"", n, again, n))
+		}
+		for _, o := range e.outputs(n) {
+			if !o.Bin {
+				continue
+			}
+			r := verify.File(ctx, e.output("bin", o.Name), e.want(o))
+			verdict := e.UI.Good("ok")
+			if err := r.Err(); err != nil {
+				verdict = e.UI.Bad("FAILED")
+				errs = append(errs, err)
+			}
+			abi := r.ABI
+			if abi == "" {
+				abi = "any"
+			}
+			for _, l := range o.Links {
+				if to, err := os.Readlink(e.output("bin", l)); err != nil || to != o.Name {
+					errs = append(errs, fmt.Errorf("%s: bin/%s: got %s, want a link to %s: run \"mage %s\"", n, l, cmp.Or(to, "none"), o.Name, targetOf(n)))
+				}
+			}
+			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi, r.Says, verdict, again})
+		}
+	}
+	e.UI.Text(ui.Table(rows))
+	if !hash {
+		e.UI.Line("notice    \"unchanged\" is by size, mode, time and inode: \"mage verify -full\" reads what is in the files")
+	}
+	if !slices.ContainsFunc(e.Stack.Parts(), func(n string) bool { return g.Load(n) == nil }) {
+		errs = append(errs, e.parity(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// verifySources hashes what the components are made from.
+func (e *Engine) verifySources() error {
+	var errs []error
+	e.store.Digests.Forget()
+	for _, n := range e.built() {
+		c := e.Stack.Component[n]
+		found, err := e.locate(c)
+		if err == nil && found != nil && source.NeedsVendor(c, found) {
+			_, err = e.store.VendorFile(c, e.Stack.Lock, found)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", n, err))
+		}
+	}
+	return errors.Join(append(errs, e.store.Digests.Save())...)
+}
+
+// wholeOutputs hashes what was built, before something is said of it: an error names what is not as it was built.
+func (e *Engine) wholeOutputs() error {
+	var errs []error
+	for _, n := range e.built() {
+		if rec := e.records().Load(n); rec != nil {
+			if err := e.hashed(rec); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", n, err))
+			}
+		}
+	}
+	return fail(CodeFailed, errors.Join(errs...))
+}
+
+// built are the stack's parts, and the extras beyond them that somebody has had made.
+func (e *Engine) built() []string {
+	return slices.DeleteFunc(slices.Clone(stack.Components), func(n string) bool {
+		return !slices.Contains(e.Stack.Parts(), n) && (e.Stack.Component[n] == nil || e.records().Load(n) == nil)
+	})
+}
+
+// targetOf is the command that builds a component.
+func targetOf(component string) string {
+	switch component {
+	case "dockerd", "docker-proxy", "docker-cli":
+		return DockerTarget
+	case "expat":
+		return "dbus"
+	case "linux-headers", "musl": // the first that stands on them
+		return "libseccomp"
+	}
+	return component
+}
+
+// Stacks lists what can be built.
+func Stacks(ctx context.Context) error {
+	root, err := findRoot()
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	dir := filepath.Join(root, "vendor-sources")
+	names, err := stack.List(dir)
+	if err != nil {
+		return fail(CodeOther, err)
+	}
+	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "LIBC", "GO", "KERNEL", ""}}
+	var errs []error
+	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
+	for _, n := range names {
+		s, err := stack.Load(dir, n)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v := func(c string) string { return s.Component[c].Version }
+		mark := ""
+		if n == selected {
+			mark = "← selected"
+		}
+		libc := stack.LibcHost
+		if s.OwnLibc() {
+			libc = s.Libc + " " + v(s.Libc)
+		}
+		rows = append(rows, []string{n, s.Version, v("containerd"), v("runc"), v("libseccomp"), v("tini"), libc, s.Go, ">= " + s.Target.Kernel, mark})
+	}
+	ui.New(os.Stdout).Text(ui.Table(rows))
+	return fail(CodeOther, errors.Join(errs...))
+}
+
+// Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.
+func Clean(ctx context.Context) error {
+	return reading(ctx, func(ctx context.Context, e *Engine) error {
+		// The compile caches belong to all stacks, so none may be building.
+		for _, l := range archive.Glob(e.Root, "build/*/lock") {
+			unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
+			if err != nil {
+				return fail(CodeOther, err)
+			}
+			defer unlock()
+		}
+		dirs := []string{e.build(), filepath.Join(e.Root, "build/cache"), filepath.Join(e.Root, "build/tmp"), filepath.Join(e.Root, "build/bench")}
+		outputs, err := os.ReadDir(e.output())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fail(CodeOther, err)
+		}
+		for _, entry := range outputs {
+			if entry.Name() != release.Dir && entry.Name() != release.Latest {
+				dirs = append(dirs, e.output(entry.Name()))
+			}
+		}
+		for _, d := range dirs {
+			if err := source.RemoveAll(d); err != nil {
+				return fail(CodeOther, err)
+			}
+		}
+		os.Remove(e.output()) // unless packages are kept there
+		e.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay", e.rel(e.build()), e.rel(e.output()))
+		return nil
+	})
+}
