@@ -562,12 +562,12 @@ func writeFile(file recipe.File) error {
 // compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
 func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *run.Sandbox, log io.Writer) (times []graph.StepTime, err error) {
 	rank := slices.Index(stack.Components, name) // what others need, and what links for long, goes first
-	wait := func(ctx context.Context, q *slots, what string) error {
-		if q.try() {
+	wait := func(ctx context.Context, q *graph.Semaphore, what string) error {
+		if q.Try() {
 			return nil
 		}
 		e.progress.step(name, "wait to "+what)
-		return q.take(ctx, rank)
+		return q.Acquire(ctx, rank)
 	}
 	first := e.link
 	label := s.Name
@@ -581,7 +581,7 @@ func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *
 		return nil, err
 	}
 	held := first
-	defer func() { held.give() }()
+	defer func() { held.Release() }()
 
 	var used run.Usage
 	var before time.Duration // CPU time of what is in times already
@@ -608,7 +608,7 @@ func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *
 				return err
 			}
 			held = e.compile
-			e.load.give()
+			e.load.Release()
 			begin(s.Name)
 			return e.lend(e.Stack.Component[name]) // others compiled meanwhile
 		}

@@ -96,9 +96,9 @@ type Engine struct {
 	editing  bool                    // open edits take their components' place
 	prefix   *source.Found           // the user's own libseccomp, in place of the component; nil for none
 	memory   int64                   // bytes that were free at the start
-	compile  *slots                  // steps that use every core: one at a time
-	load     *slots                  // steps that will, and read their sources until then: one at a time
-	link     *slots                  // steps that use memory: as many as it has room for
+	compile  *graph.Semaphore        // steps that use every core: one at a time
+	load     *graph.Semaphore        // steps that will, and read their sources until then: one at a time
+	link     *graph.Semaphore        // steps that use memory: as many as it has room for
 	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
 	done     map[string]graph.Result // what this process has brought up to date
 	progress *progress
@@ -191,9 +191,9 @@ func open() (*Engine, error) {
 		s.Extras = append(s.Extras, more...)
 	}
 	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
-	e.compile, e.load = newSlots(1), newSlots(1)
+	e.compile, e.load = graph.NewSemaphore(1), graph.NewSemaphore(1)
 	e.memory = host.FreeMemory()
-	e.link = newSlots(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
+	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
 	e.offline = isSet("OFFLINE")
 	e.store = &source.Store{
 		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: e.UI,

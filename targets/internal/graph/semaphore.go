@@ -1,12 +1,13 @@
-package engine
+package graph
 
 import (
 	"context"
 	"sync"
 )
 
-// slots let a number of steps run at a time. Who waits is let in by rank, the lowest first.
-type slots struct {
+// Semaphore is a priority semaphore: it lets a number of steps run at a time. Who waits is let in by rank, the
+// lowest first.
+type Semaphore struct {
 	mu      sync.Mutex
 	free    int
 	waiting []*ticket
@@ -17,10 +18,11 @@ type ticket struct {
 	in   chan struct{} // closed when it is let in
 }
 
-func newSlots(n int) *slots { return &slots{free: n} }
+// NewSemaphore returns one that lets n in.
+func NewSemaphore(n int) *Semaphore { return &Semaphore{free: n} }
 
-// try takes a slot if one is free.
-func (s *slots) try() bool {
+// Try takes a slot, and reports whether one was free.
+func (s *Semaphore) Try() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.free == 0 {
@@ -30,8 +32,8 @@ func (s *slots) try() bool {
 	return true
 }
 
-// take waits for a slot.
-func (s *slots) take(ctx context.Context, rank int) error {
+// Acquire waits for a slot; its error is the cause of the context's end.
+func (s *Semaphore) Acquire(ctx context.Context, rank int) error {
 	s.mu.Lock()
 	if s.free > 0 {
 		s.free--
@@ -62,14 +64,14 @@ func (s *slots) take(ctx context.Context, rank int) error {
 	return context.Cause(ctx)
 }
 
-// give ends what take or try began.
-func (s *slots) give() {
+// Release ends what Acquire or Try began.
+func (s *Semaphore) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next()
 }
 
-func (s *slots) next() {
+func (s *Semaphore) next() {
 	if len(s.waiting) == 0 {
 		s.free++
 		return
