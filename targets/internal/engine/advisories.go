@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -130,7 +131,7 @@ func (e *Engine) auditLine() {
 	}
 	switch {
 	case err != nil:
-		e.UI.Line("audit: not done: %s", oneLine(err.Error()))
+		e.UI.Line("audit: not done: %s", failure.OneLine(err.Error()))
 	case last.Open > 0:
 		e.open = fmt.Sprintf("; audit: %s", last.Line)
 		e.UI.Line("audit: %s: \"mage audit -open\" names them", e.UI.Bad(last.Line))

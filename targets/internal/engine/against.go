@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
@@ -26,7 +27,7 @@ func Against(ctx context.Context, dir string, record bool) error {
 func (e *Engine) against(dir string, record bool) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	other := &graph.Graph{Root: dir, Records: filepath.Join(dir, "build", e.Stack.Name, "record")}
 	rows := [][]string{{"COMPONENT", "FILE", "HERE", "THERE", "VERDICT"}}
@@ -39,7 +40,7 @@ func (e *Engine) against(dir string, record bool) error {
 			if here != nil {
 				where = dir
 			}
-			return fail(CodeOther, fmt.Errorf("%s: not built in %s: want a drydock that built %s with the same C library (LIBC)", n, where, e.Stack.Name))
+			return fmt.Errorf("%s: not built in %s: want a drydock that built %s with the same C library (LIBC)", n, where, e.Stack.Name)
 		}
 		allowed, why := reasons(here, there)
 		before := differ
@@ -91,14 +92,14 @@ func (e *Engine) against(dir string, record bool) error {
 	}
 	e.UI.Text(ui.Table(rows))
 	if bad > 0 {
-		return fail(CodeFailed, fmt.Errorf("%s: %d of %d files differ from those of %s for another reason than the compiler: see the table", e.Stack.Name, bad, same+differ, dir))
+		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d files differ from those of %s for another reason than the compiler: see the table", e.Stack.Name, bad, same+differ, dir))
 	}
 	if record {
 		if len(twice) == 0 {
-			return fail(CodeOther, errors.New("no component was made from the same inputs by both: nothing is recorded"))
+			return errors.New("no component was made from the same inputs by both: nothing is recorded")
 		}
 		if err := e.recordDigests(e.Root, twice); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 	}
 	e.UI.Line("drydock: %s: %d files identical, %d differ by what compiled them", e.Stack.Name, same, differ)

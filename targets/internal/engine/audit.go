@@ -14,6 +14,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/audit"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
@@ -21,9 +22,6 @@ import (
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 )
-
-// CodeOpen is the exit code of an audit that finds an advisory of which nothing is stated.
-const CodeOpen = 8
 
 // cTable is the table of what is known against components that are no Go.
 const cTable = "advisories-c.toml"
@@ -54,7 +52,7 @@ func Audit(ctx context.Context, opt AuditOptions) error {
 			return err
 		}
 		if r.Open > 0 {
-			return fail(CodeOpen, fmt.Errorf("audit: %s", r.Line()))
+			return failure.With(failure.Open, fmt.Errorf("audit: %s", r.Line()))
 		}
 		if !opt.JSON && !opt.Draft { // which are for programs to read
 			e.UI.Line("drydock: %s: audit: %s", r.Stack, r.Line())
@@ -124,19 +122,19 @@ func (e *Engine) showAudit(r *audit.Report, opt AuditOptions) error {
 func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
 	lock, err := stack.LoadAdvisories(e.store.Dir)
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	if lock == nil {
-		return nil, fail(CodeSources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
+		return nil, failure.With(failure.Sources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
 			stack.AdvisoriesLock, e.rel(e.store.Dir))})
 	}
 	file, err := e.store.AdvisoriesFile(lock)
 	if err != nil {
-		return nil, fail(CodeSources, err)
+		return nil, failure.With(failure.Sources, err)
 	}
 	db, err := audit.Open(file, lock.Date())
 	if err != nil {
-		return nil, fail(CodeSources, err)
+		return nil, failure.With(failure.Sources, err)
 	}
 	var sub *audit.Subject
 	if opt.File != "" {
@@ -145,19 +143,19 @@ func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
 		sub, err = e.ownSubject(opt.Bin)
 	}
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	table, err := e.table()
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	book, err := e.book(sub.Stack)
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	r, ps := audit.Make(sub, db, table, book)
 	if len(ps) > 0 {
-		return nil, fail(CodeOther, ps)
+		return nil, ps
 	}
 	return r, nil
 }

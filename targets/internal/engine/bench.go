@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
@@ -41,21 +42,21 @@ func Bench(ctx context.Context) error {
 		b := &bench{e: e, dir: filepath.Join(e.Root, "build/bench")}
 		var err error
 		if b.inputs, err = e.sources(ctx, e.Stack.Parts(), false); err != nil {
-			return fail(CodeSources, err)
+			return failure.With(failure.Sources, err)
 		}
 		unlock, err := graph.Lock(ctx, b.dir, strings.Join(os.Args, " "), nil)
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		defer unlock()
 		if err := b.clear(); err != nil { // of a bench that was killed
-			return fail(CodeOther, err)
+			return err
 		}
 		err = b.run(ctx)
 		if ctx.Err() == nil { // it takes longer than mage gives who is stopped; the next bench, or clean, removes it
 			err = errors.Join(err, b.clear())
 		}
-		return fail(CodeFailed, err)
+		return failure.With(failure.Failed, err)
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/boot"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
@@ -49,12 +50,12 @@ type bootReport struct {
 }
 
 // Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's table.
-// It ends with CodeSkipped where this machine has no qemu.
+// It ends with failure.Skipped where this machine has no qemu.
 func Boot(ctx context.Context, o BootOptions) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error {
 		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])
 		if !slices.Contains(boot.Cgroups, o.Cgroup) {
-			return fail(CodeOther, fmt.Errorf("-cgroup: got %q, want one of %s", o.Cgroup, strings.Join(boot.Cgroups, ", ")))
+			return fmt.Errorf("-cgroup: got %q, want one of %s", o.Cgroup, strings.Join(boot.Cgroups, ", "))
 		}
 		report, err := e.boot(ctx, o)
 		var refusal *smoke.Refusal
@@ -64,24 +65,24 @@ func Boot(ctx context.Context, o BootOptions) error {
 		if o.JSON {
 			data, jerr := json.MarshalIndent(report, "", "  ")
 			if jerr != nil {
-				return fail(CodeOther, jerr)
+				return jerr
 			}
 			fmt.Println(string(data))
 		}
 		switch {
 		case refusal != nil:
-			return fail(CodeSkipped, refusal)
+			return failure.With(failure.Skipped, refusal)
 		case ctx.Err() != nil:
-			return fail(CodeStopped, fmt.Errorf("boot: stopped by a signal: %w", context.Canceled))
+			return failure.With(failure.Stopped, fmt.Errorf("boot: stopped by a signal: %w", context.Canceled))
 		case err != nil:
-			return fail(CodeFailed, fmt.Errorf("boot: %w", err))
+			return failure.With(failure.Failed, fmt.Errorf("boot: %w", err))
 		}
 		if err := e.keepBoot(report); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		if o.Write {
 			if err := e.writeKernels(); err != nil {
-				return fail(CodeOther, err)
+				return err
 			}
 		}
 		return e.bootVerdict(report, o.JSON)
@@ -349,7 +350,7 @@ func (e *Engine) bootVerdict(r *bootReport, asJSON bool) error {
 	}
 	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
 	if failed != nil {
-		return fail(CodeFailed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
+		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
 			strings.Join(failed, ", "), e.rel(e.build("boot", "machine"))))
 	}
 	if !asJSON {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
@@ -51,7 +52,7 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	}
 	for _, n := range names {
 		if n != packageNode && e.Stack.Component[n] == nil {
-			return fail(CodeOther, fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack))
+			return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack)
 		}
 	}
 	if _, err := e.keepCount(); err != nil {
@@ -62,7 +63,7 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 		return err
 	}
 	if err := e.bringGo(ctx, parts); err != nil {
-		return fail(CodeSources, err)
+		return failure.With(failure.Sources, err)
 	}
 	if err := e.fit(parts); err != nil {
 		return err
@@ -76,16 +77,16 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 		err = e.noteCheckouts(found)
 	}
 	if err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	g, err := e.graph(names, found)
 	if err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	g.KeepGoing = opt.KeepGoing || isSet("KEEP_GOING")
 	plan, err := g.Plan(names)
 	if err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
 	if stale {
@@ -113,10 +114,11 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	e.remember(results, busy())
 	var unfit error
 	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
-		unfit = fail(CodeOther, e.release(ctx, opt))
+		unfit = e.release(ctx, opt)
 		e.auditLine()
 	}
 	e.summary(results) // the last line of a run
+	failure.Print(os.Stderr, results)
 	// Whatever failed besides, or was being examined, it was stopped.
 	if ctx.Err() != nil {
 		kept := "nothing was finished in this run"
@@ -124,12 +126,12 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 			kept = strings.Join(k, ", ") + " finished and kept"
 		}
 		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
-		return fail(CodeStopped, errors.Join(stopped, e.cards(results, err)))
+		return failure.With(failure.Stopped, errors.Join(stopped, err))
 	}
 	if unfit != nil {
 		return unfit
 	}
-	return fail(CodeFailed, e.cards(results, err))
+	return failure.With(failure.Failed, err)
 }
 
 // partsOf gives the components that the names stand for, with all that they need.
@@ -183,7 +185,7 @@ func (e *Engine) lock(ctx context.Context, wait bool) error {
 	}
 	var err error
 	e.unlock, err = graph.Lock(ctx, e.build(), strings.Join(os.Args, " "), waiting)
-	return fail(CodeOther, err)
+	return err
 }
 
 // fit stops before anything is touched when this host cannot build the components.
@@ -199,7 +201,7 @@ func (e *Engine) fit(parts []string) error {
 		return nil
 	}
 	e.UI.Text(findingsTable(e.UI, findings))
-	return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
+	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
 }
 
 // input is a component's prepared source, as far as a key needs to know it.
@@ -398,7 +400,11 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 			return made, context.Cause(ctx)
 		}
 		if err != nil {
-			return made, &stepFailure{s, log.Name(), err}
+			f := failure.Failure{Component: c.Name, Version: c.Version, Step: s, Err: err, Log: log.Name(), Replay: e.build("repro-" + c.Name + ".sh")}
+			if r := e.records().Load(c.Name); r != nil {
+				f.Kept = r.Built
+			}
+			return made, failure.Of(f)
 		}
 	}
 	if err := take(plan, p.Stage); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -38,7 +39,7 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		var err error
 		if since != "" {
 			if old, err = pack.OldSums(since); err != nil {
-				return fail(CodeOther, err)
+				return err
 			}
 		}
 		if err := e.look(ctx); err != nil {
@@ -49,7 +50,7 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		}
 		if !noGo && len(e.Stack.Toolchains()) > 0 {
 			if err := e.Toolchain(ctx, true, false); err != nil {
-				return fail(CodeSources, err)
+				return failure.With(failure.Sources, err)
 			}
 		}
 		found, err := e.sources(ctx, e.Stack.Parts(), false)
@@ -57,34 +58,34 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 			err = e.advisories(ctx, false)
 		}
 		if err != nil {
-			return fail(CodeSources, err)
+			return failure.With(failure.Sources, err)
 		}
 		es, err := e.bundled(found, !noGo)
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		file := e.output("drydock-" + e.Stack.Name + ".tar.gz")
 		if old != nil {
 			file = e.output("drydock-" + e.Stack.Name + "-update.tar.gz")
 		}
 		if err := os.MkdirAll(e.output(), 0o755); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		bundle := pack.Bundle{Entries: es, Old: old, Time: time.Unix(e.Stack.Epoch, 0),
 			Text: func(sums pack.Sums) []byte { return e.bundleText(sums, !noGo) }}
 		key, err := signer()
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		if key != nil {
 			bundle.Sign = func(list []byte) []byte { return key.Sign(pack.BundleSums, list, "drydock with "+e.Stack.Name) }
 		}
 		b, err := bundle.Write(file)
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		if err := signSum(key, file+".sha256", "drydock with "+e.Stack.Name); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		if old != nil {
 			e.UI.Line("bundle    %d files, %s; %d unchanged ones are left out", b.Files, ui.Bytes(b.Size), b.Left)
@@ -268,14 +269,14 @@ func VerifyBundle(file string) error {
 	u := ui.New(os.Stdout)
 	list, signature, problems, left, err := pack.ReadBundle(file)
 	if err != nil {
-		return fail(CodeOther, err)
+		return failure.With(failure.Other, err)
 	}
 	if len(problems) > 0 {
-		return fail(CodeSources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
+		return failure.With(failure.Sources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
 	}
 	signed, err := checkList(pack.BundleSums, list, signature)
 	if err != nil {
-		return fail(CodeSources, fmt.Errorf("%s: %w", file, err))
+		return failure.With(failure.Sources, fmt.Errorf("%s: %w", file, err))
 	}
 	if len(left) > 0 {
 		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one; %s", len(left), signed)
@@ -459,7 +460,7 @@ func MissingForBundle(ctx context.Context) error {
 			row(lock.Name(), 0, lock.SHA256, "audit")
 		}
 		if err := errors.Join(problems...); err != nil {
-			return fail(CodeSources, err)
+			return failure.With(failure.Sources, err)
 		}
 		if len(rows) == 1 {
 			e.UI.Text("nothing: all that " + e.Stack.Name + " is built from is here\n")

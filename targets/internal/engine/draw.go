@@ -103,7 +103,7 @@ func Times(ctx context.Context, format string) error {
 	return reading(ctx, func(_ context.Context, e *Engine) error {
 		runs := e.history()
 		if len(runs) == 0 {
-			return fail(CodeOther, fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name))
+			return fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name)
 		}
 		last := runs[len(runs)-1]
 		switch format {
@@ -115,9 +115,9 @@ func Times(ctx context.Context, format string) error {
 		case "html":
 			fmt.Print(timelineHTML(e.Stack.Name, last))
 		case "trace":
-			return fail(CodeOther, trace(last))
+			return trace(last)
 		default:
-			return fail(CodeOther, fmt.Errorf("-format=%s: want text, svg, html or trace", format))
+			return fmt.Errorf("-format=%s: want text, svg, html or trace", format)
 		}
 		return nil
 	})

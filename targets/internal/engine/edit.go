@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -71,7 +72,7 @@ func (e *Engine) component(name string) (*stack.Component, error) {
 	}
 	c := e.Stack.Component[name]
 	if c == nil {
-		return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s", name, strings.Join(e.Stack.Parts(), ", ")))
+		return nil, fmt.Errorf("%q is no component: want one of %s", name, strings.Join(e.Stack.Parts(), ", "))
 	}
 	return c, nil
 }
@@ -85,7 +86,7 @@ func EditOpen(ctx context.Context, name string) error {
 		}
 		dir := e.editDir(c.Name)
 		if _, err := os.Stat(dir); err == nil {
-			return fail(CodeOther, fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, e.rel(dir), c.Name))
+			return fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, e.rel(dir), c.Name)
 		}
 		if err := e.look(ctx); err != nil {
 			return err
@@ -93,24 +94,24 @@ func EditOpen(ctx context.Context, name string) error {
 		e.editing = false
 		in, err := e.sources(ctx, []string{c.Name}, false)
 		if err != nil {
-			return fail(CodeSources, err)
+			return failure.With(failure.Sources, err)
 		}
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		tmp, err := os.MkdirTemp(filepath.Dir(dir), ".open-")
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		defer source.RemoveAll(tmp)
 		if err := e.prepare(c, in[c.Name], filepath.Join(tmp, "tree")); err != nil {
-			return fail(CodeFailed, fmt.Errorf("%s: %w", c.Name, err))
+			return failure.With(failure.Failed, fmt.Errorf("%s: %w", c.Name, err))
 		}
 		if err := writeEdit(tmp, in[c.Name]); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		if err := errors.Join(os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		e.UI.Line("opened    %s %s in %s", c.Name, c.Version, e.rel(filepath.Join(dir, "tree")))
 		e.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", targetOf(c.Name)))
@@ -149,7 +150,7 @@ func (e *Engine) whichEdit(name string) (*stack.Component, error) {
 	if name != "" {
 		c, err := e.component(name)
 		if err == nil && !slices.Contains(open, c.Name) {
-			err = fail(CodeOther, fmt.Errorf("no edit of %s is open: \"mage edit %s\" opens one", c.Name, c.Name))
+			err = fmt.Errorf("no edit of %s is open: \"mage edit %s\" opens one", c.Name, c.Name)
 		}
 		return c, err
 	}
@@ -158,7 +159,7 @@ func (e *Engine) whichEdit(name string) (*stack.Component, error) {
 		if len(open) > 1 {
 			what = "say -component=, one of " + strings.Join(open, ", ")
 		}
-		return nil, fail(CodeOther, fmt.Errorf("which edit: %s", what))
+		return nil, fmt.Errorf("which edit: %s", what)
 	}
 	return e.Stack.Component[open[0]], nil
 }
@@ -172,7 +173,7 @@ func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (base string,
 	e.editing = false
 	inputs, err := e.sources(ctx, []string{c.Name}, false)
 	if err != nil {
-		return "", nil, nil, nil, done, fail(CodeSources, err)
+		return "", nil, nil, nil, done, failure.With(failure.Sources, err)
 	}
 	in = inputs[c.Name]
 	var was openedEdit
@@ -181,11 +182,11 @@ func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (base string,
 		err = json.Unmarshal(data, &was)
 	}
 	if err != nil {
-		return "", nil, nil, nil, done, fail(CodeOther, err)
+		return "", nil, nil, nil, done, err
 	}
 	if !slices.Equal(was.Base, in.base()) {
-		return "", nil, nil, nil, done, fail(CodeOther, fmt.Errorf("%s: its sources or patches are not what they were when the edit was opened: "+
-			"put them back, or keep the tree aside, drop the edit, and open it again", c.Name))
+		return "", nil, nil, nil, done, fmt.Errorf("%s: its sources or patches are not what they were when the edit was opened: "+
+			"put them back, or keep the tree aside, drop the edit, and open it again", c.Name)
 	}
 	if base, done, err = e.scratch("edit-"); err != nil {
 		return "", nil, nil, nil, func() {}, err
@@ -198,7 +199,7 @@ func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (base string,
 		e.UI.Line("notice    left out, as an editor or a patch left them behind: %s", strings.Join(left, ", "))
 	}
 	if err != nil {
-		err = fail(CodeOther, fmt.Errorf("%s: %w", c.Name, err))
+		err = fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return base, in, patch, files, done, err
 }
@@ -238,25 +239,24 @@ func EditSave(ctx context.Context, name, component, constraint string) error {
 }
 
 func (e *Engine) saveEdit(ctx context.Context, c *stack.Component, name, constraint string) error {
-	bad := func(format string, a ...any) error { return fail(CodeOther, fmt.Errorf(format, a...)) }
 	name = strings.TrimSuffix(name, ".patch") + ".patch"
 	if !patchFileName.MatchString(name) {
-		return bad("edit:save: got name %q, want letters, digits, and . _ + -", name)
+		return fmt.Errorf("edit:save: got name %q, want letters, digits, and . _ + -", name)
 	}
 	if constraint == "" {
 		constraint = "= " + c.Version
 	}
 	if k, err := version.NewConstraint(constraint); err != nil || strings.Contains(constraint, "/") || !k.Check(version.Must(version.NewVersion(c.Version)).Core()) {
-		return bad("edit:save: got -versions=%q, want a constraint that %s meets, such as \">= 20.10, < 23\"", constraint, c.Version)
+		return fmt.Errorf("edit:save: got -versions=%q, want a constraint that %s meets, such as \">= 20.10, < 23\"", constraint, c.Version)
 	}
 	dir := filepath.Join(e.Root, "patches", c.Name, constraint)
 	file, series := filepath.Join(dir, name), filepath.Join(dir, "series")
 	if _, err := os.Lstat(file); err == nil {
-		return bad("%s is there already: take another name", e.rel(file))
+		return fmt.Errorf("%s is there already: take another name", e.rel(file))
 	}
 	unlock, err := graph.Lock(ctx, e.editDir(c.Name), strings.Join(os.Args, " "), nil)
 	if err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	defer unlock()
 	_, in, patch, files, done, err := e.diffEdit(ctx, c)
@@ -265,35 +265,35 @@ func (e *Engine) saveEdit(ctx context.Context, c *stack.Component, name, constra
 		return err
 	}
 	if len(files) == 0 {
-		return bad("%s: nothing is changed in %s", c.Name, e.rel(e.editDir(c.Name, "tree")))
+		return fmt.Errorf("%s: nothing is changed in %s", c.Name, e.rel(e.editDir(c.Name, "tree")))
 	}
 	head := fmt.Sprintf("%s\n\nMade by \"mage edit:save\" for %s %s.\n\n", strings.TrimSuffix(name, ".patch"), c.Name, c.Version)
 	text := []byte(head + string(patch))
 	if err := e.tryEdit(c, in, constraint, name, text); err != nil {
-		return fail(CodeFailed, fmt.Errorf("%s: not saved: %w", c.Name, err))
+		return failure.With(failure.Failed, fmt.Errorf("%s: not saved: %w", c.Name, err))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	old, err := os.ReadFile(series)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(CodeOther, err)
+		return err
 	}
 	if len(old) > 0 && old[len(old)-1] != '\n' {
 		old = append(old, '\n')
 	}
 	// The series last: until then nothing has changed for a build.
 	if err := archive.WriteFile(series, 0o644, func(w io.Writer) error { _, err := fmt.Fprintf(w, "%s%s\n", old, name); return err }); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	if in.patches, err = source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	if err := writeEdit(e.editDir(c.Name), in); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	e.UI.Line("saved     %s: %d file(s): %s", e.rel(file), len(files), strings.Join(files, ", "))
 	return nil
@@ -336,7 +336,7 @@ func EditDrop(ctx context.Context, name string) error {
 			return err
 		}
 		if err := source.RemoveAll(e.editDir(c.Name)); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		e.UI.Line("dropped   the edit of %s; patches are kept", c.Name)
 		return nil

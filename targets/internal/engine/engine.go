@@ -5,7 +5,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
@@ -29,60 +29,11 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Exit codes. 0 is success, 2 is mage's own for a wrong command line.
-const (
-	CodeOther   = 1   // a wrong stack file, a wrong setting, a disk that does not answer
-	CodeHost    = 3   // this host cannot build the stack
-	CodeSources = 4   // sources are missing and could not be fetched
-	CodeFailed  = 5   // a component failed to build or to verify
-	CodeLocked  = 6   // another run holds the stack
-	CodeStopped = 130 // stopped by a signal
-)
-
 // DefaultStack is built when STACK is not set.
 const DefaultStack = "docker-26.1"
 
 // buildSpace is what a stack's work trees, caches and outputs take on disk, in bytes: measured 4.1 GB for docker-26.1.
 const buildSpace = 6 << 30
-
-// Failure is an error with the exit code that mage is to end with.
-type Failure struct {
-	Code int
-	Err  error
-	line string // what is said last, when the whole was printed before
-}
-
-func (f *Failure) Error() string { return ui.Shown(cmp.Or(f.line, f.Err.Error())) }
-func (f *Failure) Unwrap() error { return f.Err }
-
-// ExitStatus is what mage looks for.
-func (f *Failure) ExitStatus() int { return f.Code }
-
-// fail gives an error its exit code, by what it is.
-func fail(code int, err error) error {
-	var f *Failure
-	var missing *source.MissingError
-	var locked *graph.LockedError
-	var refused *run.RefusedError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &f):
-		if error(f) == err {
-			return f
-		}
-		code = f.Code // something else is said around it, or beside it
-	case errors.Is(err, context.Canceled):
-		code = CodeStopped
-	case errors.As(err, &locked):
-		code = CodeLocked
-	case errors.As(err, &refused):
-		code = CodeHost
-	case errors.As(err, &missing) && code != CodeFailed:
-		code = CodeSources
-	}
-	return &Failure{Code: code, Err: err}
-}
 
 // Engine is one stack on one host.
 type Engine struct {
@@ -132,7 +83,7 @@ func command(ctx context.Context, do func(context.Context, *Engine) error) error
 	case err := <-done:
 		return err
 	case <-time.After(stopGrace): // a disk that does not answer; what a killed run leaves is thrown away by the next
-		return lastLine("", "", fail(CodeStopped, fmt.Errorf("stopped by a signal, without waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
+		return failure.LastLine("", "", failure.With(failure.Stopped, fmt.Errorf("stopped by a signal, without waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
 	}
 }
 
@@ -141,11 +92,11 @@ const stopGrace = 3 * time.Second
 
 // reading is command for what a signal may end at any moment.
 func reading(ctx context.Context, do func(context.Context, *Engine) error) error {
-	f, err := opened()
+	e, err := opened()
 	if err != nil {
-		return lastLine("", "", err)
+		return failure.LastLine("", "", err)
 	}
-	return f.end(fail(CodeOther, do(ctx, f)))
+	return failure.LastLine(e.Stack.Name, e.outcome, do(ctx, e))
 }
 
 // memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What is in
@@ -162,31 +113,31 @@ func open() (*Engine, error) {
 	syscall.Umask(0o022) // what is built must not depend on whose terminal or cron table it was
 	root, err := findRoot()
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	if v := os.Getenv("JOBS"); v != "" {
 		if n, err := strconv.Atoi(v); err != nil || n < 1 {
-			return nil, fail(CodeOther, fmt.Errorf("JOBS=%s: want a number, 1 or more", v))
+			return nil, fmt.Errorf("JOBS=%s: want a number, 1 or more", v)
 		}
 	}
 	if v := os.Getenv("ISOLATION"); v != "" && !run.BestEffort() {
-		return nil, fail(CodeOther, fmt.Errorf("ISOLATION=%s: want best-effort, or nothing", v))
+		return nil, fmt.Errorf("ISOLATION=%s: want best-effort, or nothing", v)
 	}
 	u := ui.New(os.Stdout)
 	if err := checkBundle(root, u); err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	name := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
 	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name)
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	if err := s.UseLibc(os.Getenv("LIBC")); err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	if more := strings.Fields(strings.ReplaceAll(os.Getenv("EXTRAS"), ",", " ")); len(more) > 0 {
 		if err := s.CheckExtras(more); err != nil {
-			return nil, fail(CodeOther, fmt.Errorf("EXTRAS: %w", err))
+			return nil, fmt.Errorf("EXTRAS: %w", err)
 		}
 		s.Extras = append(s.Extras, more...)
 	}
@@ -200,7 +151,7 @@ func open() (*Engine, error) {
 	}
 	if !e.offline {
 		if e.store.Mirrors, err = mirrors(); err != nil {
-			return nil, fail(CodeOther, err)
+			return nil, err
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
@@ -216,7 +167,7 @@ func open() (*Engine, error) {
 	if dir := os.Getenv("LIBSECCOMP_PREFIX"); dir != "" {
 		c := s.Component["libseccomp"]
 		if e.prefix, c.Version, err = e.store.Prefix(dir); err != nil {
-			return nil, fail(CodeOther, err)
+			return nil, err
 		}
 	}
 	e.adoptCommits()
@@ -347,11 +298,11 @@ func (e *Engine) look(ctx context.Context) error {
 		return nil
 	}
 	if err := e.unpackToolchain(); err != nil {
-		return fail(CodeSources, err)
+		return failure.With(failure.Sources, err)
 	}
 	facts, err := host.Look(ctx, host.FromEnv(e.store.Dir, filepath.Join(e.Root, "build")), filepath.Join(e.Root, ".cache/host.json"))
 	if err != nil {
-		return fail(CodeOther, err)
+		return failure.With(failure.Other, err)
 	}
 	e.facts = facts
 	return nil

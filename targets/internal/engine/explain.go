@@ -43,7 +43,7 @@ func (e *Engine) named(name string) ([]string, error) {
 	case name == packageNode || e.Stack.Component[name] != nil:
 		return []string{name}, nil
 	}
-	return nil, fail(CodeOther, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(e.Stack.Parts(), ", ")))
+	return nil, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(e.Stack.Parts(), ", "))
 }
 
 // survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
@@ -62,21 +62,21 @@ func (e *Engine) survey(ctx context.Context, names []string) (*graph.Graph, map[
 		if in.found, err = e.locate(c); errors.As(err, &missing) {
 			lacks[n], in.found = missing.Text, &source.Found{Path: c.Checkout, SHA256: source.Unknown, Layout: c.Layout(nil)}
 		} else if err != nil {
-			return nil, nil, fail(CodeOther, err)
+			return nil, nil, err
 		}
 		if in.found == nil {
 			lacks[n] = "its source is not in vendor-sources/ and would be fetched"
 			in.found = e.expected(c)
 		}
 		if in.patches, err = e.patches(c, in.found); err != nil {
-			return nil, nil, fail(CodeOther, err)
+			return nil, nil, err
 		}
 		if !source.NeedsVendor(c, in.found) {
 			continue
 		}
 		line, err := e.store.VendorFile(c, e.Stack.Lock, in.found)
 		if err != nil {
-			return nil, nil, fail(CodeOther, err)
+			return nil, nil, err
 		}
 		if line == nil {
 			if lacks[n] == "" {
@@ -89,7 +89,7 @@ func (e *Engine) survey(ctx context.Context, names []string) (*graph.Graph, map[
 		in.vendor = line.TarSHA256
 	}
 	g, err := e.graph(names, found)
-	return g, lacks, fail(CodeOther, err)
+	return g, lacks, err
 }
 
 // expected is the archive that a fetch would bring: the one that the last build used, or the first that the lock knows.
@@ -238,7 +238,7 @@ func Graph(ctx context.Context, format string) error {
 		case "svg":
 			fmt.Print(graphSVG(e, plan))
 		default:
-			return fail(CodeOther, fmt.Errorf("-format=%s: want text, dot or svg", format))
+			return fmt.Errorf("-format=%s: want text, dot or svg", format)
 		}
 		return nil
 	})
@@ -257,7 +257,7 @@ func explain(ctx context.Context, name string, show func(*Engine, []graph.Planne
 		}
 		plan, err := g.Plan(names)
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		return show(e, plan, lacks)
 	})

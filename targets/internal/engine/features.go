@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
 )
@@ -35,14 +36,14 @@ func Features(ctx context.Context, record bool) error {
 		}
 		have, err := e.features(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
+			return failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
 		}
 		if err != nil {
-			return fail(CodeFailed, err)
+			return failure.With(failure.Failed, err)
 		}
 		recorded, err := os.ReadFile(e.featuresFile())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fail(CodeOther, err)
+			return err
 		}
 		lost, gained, left := verify.Parity(string(recorded), have)
 		if record {
@@ -53,7 +54,7 @@ func Features(ctx context.Context, record bool) error {
 			}
 			text += strings.Join(have, "\n") + "\n"
 			if err := archive.WriteFile(e.featuresFile(), 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
-				return fail(CodeOther, err)
+				return err
 			}
 			e.UI.Line("recorded  %d features in %s", len(have), e.rel(e.featuresFile()))
 			return nil
@@ -73,7 +74,7 @@ func Features(ctx context.Context, record bool) error {
 			rows = append(rows, []string{l, e.UI.Bad("LOST")})
 		}
 		e.UI.Text(ui.Table(rows))
-		return fail(CodeFailed, e.parity(ctx))
+		return failure.With(failure.Failed, e.parity(ctx))
 	})
 }
 

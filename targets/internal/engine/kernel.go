@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/ui"
@@ -29,13 +30,13 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 		if asJSON {
 			data, err := json.MarshalIndent(k, "", "  ")
 			if err != nil {
-				return fail(CodeOther, err)
+				return err
 			}
 			fmt.Fprintln(os.Stdout, string(data))
 		} else {
 			k.print(e.UI)
 		}
-		return fail(CodeHost, k.verdict())
+		return failure.With(failure.Host, k.verdict())
 	})
 }
 
@@ -54,18 +55,18 @@ func (e *Engine) kernel(config, release string) (*judged, error) {
 	running := host.Release()
 	c, of, file, err := kernel.Find(config, "/", running)
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	here := config == "" && release == ""
 	if release = cmp.Or(release, of); release == "" && config == "" {
 		release = running
 	}
 	if release == "" {
-		return nil, fail(CodeOther, fmt.Errorf("%s does not name its release: say -release=3.10.0-…, as uname -r says it there", file))
+		return nil, fmt.Errorf("%s does not name its release: say -release=3.10.0-…, as uname -r says it there", file)
 	}
 	have, err := host.KernelVersion(release)
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	d := e.Stack.Component["dockerd"]
 	found, err := e.locate(d)
@@ -73,11 +74,11 @@ func (e *Engine) kernel(config, release string) (*judged, error) {
 		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.rel(e.store.Dir))
 	}
 	if err != nil {
-		return nil, fail(CodeSources, err)
+		return nil, failure.With(failure.Sources, err)
 	}
 	script, err := found.Member("contrib/check-config.sh")
 	if err != nil {
-		return nil, fail(CodeSources, err)
+		return nil, failure.With(failure.Sources, err)
 	}
 	options, err := kernel.Options(string(script), release, c)
 	var needs []kernel.Need
@@ -85,7 +86,7 @@ func (e *Engine) kernel(config, release string) (*judged, error) {
 		needs, err = kernel.Needs(string(script))
 	}
 	if err != nil {
-		return nil, fail(CodeOther, fmt.Errorf("%s: %w", filepath.Base(found.Path), err))
+		return nil, fmt.Errorf("%s: %w", filepath.Base(found.Path), err)
 	}
 	k := &judged{Release: release, Config: file, docker: d.Version, Options: kernel.Asked(options, needs, release, c),
 		Facts: kernel.Facts(c, have, version.Must(version.NewVersion(e.Stack.Target.Kernel))), lacks: kernel.Judge(needs, release, e.Stack.Target.Cgroup, c)}

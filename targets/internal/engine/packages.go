@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/release"
@@ -29,7 +30,7 @@ func (e *Engine) keepCount() (int, error) {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 0 {
-		return 0, fail(CodeOther, fmt.Errorf("KEEP: got %q, want how many packages to keep; 0 for none, and latest as it is", v))
+		return 0, fmt.Errorf("KEEP: got %q, want how many packages to keep; 0 for none, and latest as it is", v)
 	}
 	return n, nil
 }
@@ -70,7 +71,7 @@ func (e *Engine) release(ctx context.Context, opt Options) error {
 		}
 		r, err := kept.Keep(e.Stack.Version, rec.Built, files)
 		if err != nil {
-			return fail(CodeFailed, err)
+			return failure.With(failure.Failed, err)
 		}
 		all, i = append(all, r), len(all)
 	}
@@ -87,7 +88,7 @@ func (e *Engine) release(ctx context.Context, opt Options) error {
 	}
 	switch {
 	case err != nil:
-		return fail(CodeFailed, err)
+		return failure.With(failure.Failed, err)
 	case r.Name == kept.Latest():
 	case r.Withdrawn:
 		e.UI.Line("notice    %s was rolled back: latest stays at %s; \"mage rollback -to=%s\" takes it again", r.Name, kept.Latest(), r.Name)
@@ -100,7 +101,7 @@ func (e *Engine) release(ctx context.Context, opt Options) error {
 		}
 	}
 	if err != nil {
-		return fail(CodeFailed, err)
+		return failure.With(failure.Failed, err)
 	}
 	return kept.Prune(all, keep)
 }
@@ -110,7 +111,7 @@ func (e *Engine) release(ctx context.Context, opt Options) error {
 func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) error {
 	passed := "verify"
 	stays := func(code int, err error) error {
-		return &Failure{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(e.kept().Latest(), "unset"), err)}
+		return &failure.Exit{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(e.kept().Latest(), "unset"), err)}
 	}
 	// The table of "mage verify" is not what somebody wants to read every night.
 	loud := e.UI
@@ -126,12 +127,12 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 		return errors.Join(err, e.claims(p))
 	}))
 	if err != nil {
-		return stays(CodeFailed, err)
+		return stays(failure.Failed, err)
 	}
 	if opt.Smoke {
 		if _, err := e.smoke(ctx, "", "", false); err != nil {
-			var x *Failure
-			code := CodeFailed
+			var x *failure.Exit
+			code := failure.Failed
 			if errors.As(err, &x) {
 				code = x.Code
 			}
@@ -205,7 +206,7 @@ func Packages(ctx context.Context) error {
 	return reading(ctx, func(_ context.Context, e *Engine) error {
 		all, err := e.kept().List()
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		rows := [][]string{{"PACKAGE", "SIZE", "SHA-256", "PASSED", ""}}
 		var errs []error
@@ -233,7 +234,7 @@ func Packages(ctx context.Context) error {
 			return nil
 		}
 		e.UI.Text(ui.Table(rows))
-		return fail(CodeFailed, errors.Join(errs...))
+		return failure.With(failure.Failed, errors.Join(errs...))
 	})
 }
 
@@ -242,20 +243,20 @@ func Packages(ctx context.Context) error {
 func (e *Engine) readPackage(name string) (*pack.Read, error) {
 	all, err := e.kept().List()
 	if err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	file, err := os.Stat(name)
 	if err != nil || !file.Mode().IsRegular() {
 		if r := e.kept().Find(all, name); r != nil {
 			p, err := r.Read()
-			return p, fail(CodeFailed, err)
+			return p, failure.With(failure.Failed, err)
 		}
-		return nil, fail(CodeOther, fmt.Errorf("no package %q: want a file, a name that \"mage packages\" lists, latest, or previous", name))
+		return nil, fmt.Errorf("no package %q: want a file, a name that \"mage packages\" lists, latest, or previous", name)
 	}
 	for _, r := range all {
 		if fi, err := os.Stat(r.Path()); err == nil && os.SameFile(fi, file) {
 			p, err := r.Read()
-			return p, fail(CodeFailed, err)
+			return p, failure.With(failure.Failed, err)
 		}
 	}
 	p, problems, err := pack.ReadPackage(name)
@@ -265,7 +266,7 @@ func (e *Engine) readPackage(name string) (*pack.Read, error) {
 	if err == nil {
 		err = pack.CheckSum(name, p.SHA256)
 	}
-	return p, fail(CodeFailed, err)
+	return p, failure.With(failure.Failed, err)
 }
 
 // DiffPackages says what changed from one package to another.
@@ -309,7 +310,7 @@ func Rollback(ctx context.Context, to string) error {
 		if err := e.lock(ctx, false); err != nil {
 			return err
 		}
-		return fail(CodeOther, e.rollback(to))
+		return e.rollback(to)
 	})
 }
 
@@ -338,7 +339,7 @@ func (e *Engine) rollback(to string) error {
 	}
 	switch {
 	case err != nil:
-		return fail(CodeFailed, fmt.Errorf("latest stays %s: %w", cmp.Or(from, "unset"), err))
+		return failure.With(failure.Failed, fmt.Errorf("latest stays %s: %w", cmp.Or(from, "unset"), err))
 	case next.Name == from:
 		e.UI.Line("latest    %s already", next.Name)
 		return nil

@@ -23,12 +23,12 @@ func Patches(ctx context.Context) error {
 		dir := filepath.Join(e.Root, "patches")
 		dirs, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fail(CodeOther, err)
+			return err
 		}
 		rows := [][]string{{"COMPONENT", "VERSION", "PATCH", "APPLIES"}}
 		own, err := e.ownPatches()
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		rows = append(rows, own...)
 		for _, d := range dirs {
@@ -46,7 +46,7 @@ func Patches(ctx context.Context) error {
 			}
 			groups, err := source.Groups(dir, c.Name, c.Version)
 			if err != nil {
-				return fail(CodeOther, err)
+				return err
 			}
 			for _, g := range groups {
 				verdict := "yes"

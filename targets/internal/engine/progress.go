@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/ui"
 )
@@ -92,7 +93,7 @@ func (p *progress) End(name string, r *graph.Record, err error) {
 	case errors.Is(err, context.Canceled):
 		p.e.UI.Line("stopped   %s", name)
 	case err != nil:
-		p.e.UI.Line("%s    %s: %s", p.e.UI.Bad("failed"), name, brief(err)) // the card follows at the end of the run
+		p.e.UI.Line("%s    %s: %s", p.e.UI.Bad("failed"), name, failure.Brief(err)) // the card follows at the end of the run
 	default:
 		for _, n := range r.Notes {
 			p.e.UI.Line("note      %s: %s", name, n)

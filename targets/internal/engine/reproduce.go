@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -50,7 +51,7 @@ func (e *Engine) reproduce(ctx context.Context, component string, record bool) e
 	target, components := "all", e.Stack.Parts()
 	if component != "" {
 		if e.Stack.Component[component] == nil {
-			return fail(CodeOther, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", ")))
+			return fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", "))
 		}
 		target, components = targetOf(component), e.closure([]string{component})
 	}
@@ -61,12 +62,12 @@ func (e *Engine) reproduce(ctx context.Context, component string, record bool) e
 		return err
 	}
 	if _, err := e.sources(ctx, components, false); err != nil {
-		return fail(CodeSources, err)
+		return failure.With(failure.Sources, err)
 	}
 	base := e.build("reproduce")
 	unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
 	if err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	defer unlock()
 	var roots []string
@@ -74,7 +75,7 @@ func (e *Engine) reproduce(ctx context.Context, component string, record bool) e
 		root := filepath.Join(base, v.dir)
 		roots = append(roots, root)
 		if err := e.buildAs(ctx, v, root, base, target); err != nil {
-			return fail(CodeFailed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
+			return failure.With(failure.Failed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
 		}
 	}
 	parts := components
@@ -83,7 +84,7 @@ func (e *Engine) reproduce(ctx context.Context, component string, record bool) e
 	}
 	rows, same, other, err := e.compare(roots, parts)
 	if err != nil {
-		return fail(CodeFailed, err)
+		return failure.With(failure.Failed, err)
 	}
 	e.UI.Text("\n" + ui.Table(rows))
 	what := "the whole stack"
@@ -91,19 +92,19 @@ func (e *Engine) reproduce(ctx context.Context, component string, record bool) e
 		what = strings.Join(parts, ", ")
 	}
 	if !same {
-		return fail(CodeFailed, fmt.Errorf("%s is not the same twice: see the table; both builds are kept in %s", e.Stack.Name, e.rel(base)))
+		return failure.With(failure.Failed, fmt.Errorf("%s is not the same twice: see the table; both builds are kept in %s", e.Stack.Name, e.rel(base)))
 	}
 	if other > 0 {
-		return fail(CodeFailed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as they were built here from the same inputs: see the table; both builds are kept in %s", e.Stack.Name, what, other, e.rel(base)))
+		return failure.With(failure.Failed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as they were built here from the same inputs: see the table; both builds are kept in %s", e.Stack.Name, what, other, e.rel(base)))
 	}
 	if record {
 		if err := e.recordDigests(roots[0], components); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 	}
 	for _, v := range variants() {
 		if err := source.RemoveAll(filepath.Join(base, v.dir[:1])); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 	}
 	e.UI.Line("drydock: %s: identical: %s came out the same twice, %s", e.Stack.Name, what, ui.Duration(time.Since(e.start)))

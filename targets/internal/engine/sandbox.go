@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
@@ -22,7 +23,7 @@ import (
 func (e *Engine) confine() error {
 	iso := run.Isolated()
 	if err := iso.Allowed(); err != nil {
-		return fail(CodeHost, err)
+		return failure.With(failure.Host, err)
 	}
 	if len(iso.Refused) > 0 {
 		e.UI.Line("notice    ISOLATION=best-effort: build steps are not confined as they should be: %s", iso)

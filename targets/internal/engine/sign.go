@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/pack"
 )
 
@@ -73,7 +74,7 @@ func checkList(name string, list, signature []byte) (string, error) {
 
 // VerifyFile examines a package that lies anywhere.
 func VerifyFile(ctx context.Context, file string) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error { return fail(CodeFailed, e.checkPackage(file)) })
+	return reading(ctx, func(_ context.Context, e *Engine) error { return failure.With(failure.Failed, e.checkPackage(file)) })
 }
 
 // Key makes a key pair for signing packages.
@@ -81,7 +82,7 @@ func Key(ctx context.Context, file string) error {
 	return reading(ctx, func(_ context.Context, e *Engine) error {
 		id, err := pack.NewKey(file)
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		e.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
 		return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
@@ -21,9 +22,6 @@ import (
 	version "github.com/hashicorp/go-version"
 	"golang.org/x/sys/unix"
 )
-
-// CodeSkipped is the exit code of a smoke test that could not be tried here: not root, or a kernel that refuses.
-const CodeSkipped = 7
 
 // smokeReport is what "mage smoke -json" prints.
 type smokeReport struct {
@@ -40,7 +38,7 @@ type smokeReport struct {
 func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error {
 		if write && bin != "" {
-			return fail(CodeOther, fmt.Errorf("-write is of the stack's own files: got -bin=%s, want none", bin))
+			return fmt.Errorf("-write is of the stack's own files: got -bin=%s, want none", bin)
 		}
 		if !write {
 			_, err := e.smoke(ctx, kernel, bin, asJSON)
@@ -62,7 +60,7 @@ func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 func (e *Engine) writeSmoke(native, old *smokeReport) error {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	extras := ""
 	for _, n := range []string{"iptables", "dbus"} {
@@ -92,7 +90,7 @@ func (e *Engine) writeSmoke(native, old *smokeReport) error {
 	text += notImitated
 	file := filepath.Join(e.Root, "docs/smoke.md")
 	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
-		return fail(CodeOther, err)
+		return err
 	}
 	e.UI.Line("wrote %s", e.rel(file))
 	return nil
@@ -121,13 +119,13 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 		kernel = e.Stack.Target.Kernel
 	}
 	if err := smoke.Known(kernel, e.Stack.Target.Arch); err != nil {
-		return nil, fail(CodeOther, err)
+		return nil, err
 	}
 	c := e.smokeConfig(kernel, bin)
 	if bin == "" {
 		c.Bin = e.output("bin")
 		if _, err := os.Stat(c.Bin); err != nil {
-			return nil, fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
+			return nil, failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
 		}
 		if err := e.wholeOutputs(); err != nil {
 			return nil, err
@@ -152,18 +150,18 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 	if asJSON {
 		data, jerr := json.MarshalIndent(report, "", "  ")
 		if jerr != nil {
-			return nil, fail(CodeOther, jerr)
+			return nil, jerr
 		}
 		fmt.Println(string(data))
 	}
 	if refusal != nil {
-		return nil, fail(CodeSkipped, refusal)
+		return nil, failure.With(failure.Skipped, refusal)
 	}
 	if ctx.Err() != nil {
-		return nil, fail(CodeStopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
+		return nil, failure.With(failure.Stopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
 	}
 	if err != nil {
-		return nil, fail(CodeFailed, fmt.Errorf("smoke: %w", err))
+		return nil, failure.With(failure.Failed, fmt.Errorf("smoke: %w", err))
 	}
 	return &report, e.smokeVerdict(report, asJSON, c.Work)
 }
@@ -290,7 +288,7 @@ func (e *Engine) smokeVerdict(r smokeReport, asJSON bool, work string) error {
 		on = "with the system calls of Linux " + r.Kernel
 	}
 	if failed != nil {
-		return fail(CodeFailed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on, len(failed), len(r.Checks), strings.Join(failed, ", "), e.rel(work)))
+		return failure.With(failure.Failed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on, len(failed), len(r.Checks), strings.Join(failed, ", "), e.rel(work)))
 	}
 	if !asJSON {
 		if r.Shows != "" {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
@@ -74,16 +75,16 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 	parts := []string{"libseccomp", "runc"}
 	if component != "" {
 		if !slices.Contains(parts, component) {
-			return fail(CodeOther, fmt.Errorf("suites: got component %q, want one of %s", component, strings.Join(parts, ", ")))
+			return fmt.Errorf("suites: got component %q, want one of %s", component, strings.Join(parts, ", "))
 		}
 		if write {
-			return fail(CodeOther, errors.New("suites: got -write with a component, want all of them in docs/proof.md"))
+			return errors.New("suites: got -write with a component, want all of them in docs/proof.md")
 		}
 		parts = []string{component}
 	}
 	for _, n := range parts {
 		if e.records().Load(n) == nil {
-			return fail(CodeFailed, fmt.Errorf("%s is not built: run \"mage %s\"", n, n))
+			return failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage %s\"", n, n))
 		}
 	}
 	if err := e.lock(ctx, false); err != nil {
@@ -91,7 +92,7 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 	}
 	inputs, err := e.sources(ctx, parts, false)
 	if err != nil {
-		return fail(CodeSources, err)
+		return failure.With(failure.Sources, err)
 	}
 	var all []*suite
 	for _, s := range []struct {
@@ -105,7 +106,7 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 		all = append(all, x)
 		t, err := e.testTree(s.component, inputs[s.component])
 		if err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 		e.UI.Line("suite     %s %s: %s", s.component, e.versionOf(s.component), s.name)
 		limited, cancel := context.WithTimeoutCause(ctx, suiteLimit, fmt.Errorf("the suite did not end in %s", suiteLimit))
@@ -114,14 +115,14 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 		cancel()
 		x.took = time.Since(start)
 		if ctx.Err() != nil {
-			return fail(CodeStopped, context.Cause(ctx))
+			return failure.With(failure.Stopped, context.Cause(ctx))
 		}
 		if err != nil {
-			return fail(CodeFailed, fmt.Errorf("%s: %w: see %s", s.component, err, e.rel(t.log.Name())))
+			return failure.With(failure.Failed, fmt.Errorf("%s: %w: see %s", s.component, err, e.rel(t.log.Name())))
 		}
 		t.log.Close()
 		if err := source.RemoveAll(t.base); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 	}
 	for _, n := range []string{"containerd", "dockerd"} {
@@ -132,11 +133,11 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 	if write {
 		file := filepath.Join(e.Root, "docs/proof.md")
 		if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
-			return fail(CodeOther, err)
+			return err
 		}
 	}
 	if bad > 0 {
-		return fail(CodeFailed, fmt.Errorf("%d of upstream's tests failed without a known reason: see the table; logs in %s", bad, e.rel(e.build("suites"))))
+		return failure.With(failure.Failed, fmt.Errorf("%d of upstream's tests failed without a known reason: see the table; logs in %s", bad, e.rel(e.build("suites"))))
 	}
 	e.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", e.Stack.Name, ui.Duration(time.Since(e.start)))
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/release"
@@ -170,7 +171,7 @@ func Fetch(ctx context.Context, record, toolchain, newest bool) error {
 			}
 		}
 		if err != nil {
-			return fail(CodeSources, err)
+			return failure.With(failure.Sources, err)
 		}
 		e.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", e.Stack.Name, e.rel(e.store.Dir))
 		return nil
@@ -217,14 +218,14 @@ func Check(ctx context.Context, asJSON bool) error {
 		if asJSON {
 			data, err := json.MarshalIndent(findings, "", "  ")
 			if err != nil {
-				return fail(CodeOther, err)
+				return failure.With(failure.Other, err)
 			}
 			fmt.Println(string(data))
 		} else {
 			e.UI.Text(findingsTable(e.UI, findings))
 		}
 		if bad > 0 {
-			return fail(CodeHost, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", e.Stack.Name, bad))
+			return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", e.Stack.Name, bad))
 		}
 		return nil
 	})
@@ -256,7 +257,7 @@ func Verify(ctx context.Context, full bool) error {
 		if full {
 			err = errors.Join(err, e.verifySources())
 		}
-		return fail(CodeFailed, err)
+		return failure.With(failure.Failed, err)
 	})
 }
 
@@ -274,7 +275,7 @@ func (e *Engine) verify(ctx context.Context, hash bool) error {
 	var errs []error
 	known, err := stack.LoadRecorded(e.digestsFile())
 	if err != nil {
-		return fail(CodeOther, err)
+		return failure.With(failure.Other, err)
 	}
 	for _, n := range e.built() {
 		rec := g.Load(n)
@@ -357,7 +358,7 @@ func (e *Engine) wholeOutputs() error {
 			}
 		}
 	}
-	return fail(CodeFailed, errors.Join(errs...))
+	return failure.With(failure.Failed, errors.Join(errs...))
 }
 
 // built are the stack's parts, and the extras beyond them that somebody has had made.
@@ -384,12 +385,12 @@ func targetOf(component string) string {
 func Stacks(ctx context.Context) error {
 	root, err := findRoot()
 	if err != nil {
-		return fail(CodeOther, err)
+		return failure.With(failure.Other, err)
 	}
 	dir := filepath.Join(root, "vendor-sources")
 	names, err := stack.List(dir)
 	if err != nil {
-		return fail(CodeOther, err)
+		return failure.With(failure.Other, err)
 	}
 	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "LIBC", "GO", "KERNEL", ""}}
 	var errs []error
@@ -412,7 +413,7 @@ func Stacks(ctx context.Context) error {
 		rows = append(rows, []string{n, s.Version, v("containerd"), v("runc"), v("libseccomp"), v("tini"), libc, s.Go, ">= " + s.Target.Kernel, mark})
 	}
 	ui.New(os.Stdout).Text(ui.Table(rows))
-	return fail(CodeOther, errors.Join(errs...))
+	return failure.With(failure.Other, errors.Join(errs...))
 }
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.
@@ -422,14 +423,14 @@ func Clean(ctx context.Context) error {
 		for _, l := range archive.Glob(e.Root, "build/*/lock") {
 			unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
 			if err != nil {
-				return fail(CodeOther, err)
+				return failure.With(failure.Other, err)
 			}
 			defer unlock()
 		}
 		dirs := []string{e.build(), filepath.Join(e.Root, "build/cache"), filepath.Join(e.Root, "build/tmp"), filepath.Join(e.Root, "build/bench")}
 		outputs, err := os.ReadDir(e.output())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fail(CodeOther, err)
+			return failure.With(failure.Other, err)
 		}
 		for _, entry := range outputs {
 			if entry.Name() != release.Dir && entry.Name() != release.Latest {
@@ -438,7 +439,7 @@ func Clean(ctx context.Context) error {
 		}
 		for _, d := range dirs {
 			if err := source.RemoveAll(d); err != nil {
-				return fail(CodeOther, err)
+				return failure.With(failure.Other, err)
 			}
 		}
 		os.Remove(e.output()) // unless packages are kept there

@@ -1,0 +1,183 @@
+// Package failure is what a run says when it did not do what was asked: a failed step with what a person needs to go on,
+// the exit code, and the run's last line.
+package failure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
+	"drydock/targets/internal/ui"
+)
+
+// Failure is a step that failed, with what a person needs to go on. Of makes one.
+type Failure struct {
+	Component, Version string
+	Step               recipe.Step
+	Err                error
+	Log                string    // the component's log
+	Replay             string    // the script that runs the step again
+	Kept               time.Time // when the outputs that are in place were built; zero when there are none
+
+	First  string   // the first line of the log that looks like an error; empty when none does
+	Hint   string   // what to do about it; empty when it is no known failure
+	end    []string // of the log
+	logErr error    // why the log could not be read
+	again  string   // how to run the step again
+}
+
+// logEnd is how many lines of the log a card shows.
+const logEnd = 30
+
+// Of completes a failure: it writes the script that runs the step again, and reads the log. What it cannot do is said on
+// the card.
+func Of(f Failure) *Failure {
+	f.again = "sh " + f.Replay
+	if err := f.writeReplay(); err != nil {
+		f.again = fmt.Sprintf("(no script: %v)", err)
+	}
+	lines, err := f.said()
+	if err != nil {
+		f.logErr = err
+		return &f
+	}
+	if i := slices.IndexFunc(lines, errorLine.MatchString); i >= 0 {
+		f.First = lines[i]
+	}
+	f.Hint = hint(lines, f.Err)
+	f.end = slices.Clone(lines[max(0, len(lines)-logEnd):])
+	return &f
+}
+
+// Error is one line without the component, which the graph puts in front, and without the command, which the card has.
+func (f *Failure) Error() string {
+	cause := f.Err
+	var re *run.Error
+	if errors.As(cause, &re) {
+		cause = re.Err
+	}
+	return f.Step.Name + ": " + cause.Error()
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// said are the lines of the log that the failed step wrote: the log of one component has all its steps, the last one failed.
+func (f *Failure) said() ([]string, error) {
+	data, err := os.ReadFile(f.Log)
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "# "+f.Step.Name) && i+2 < len(lines) {
+			return lines[i+3:], nil
+		}
+	}
+	return lines, nil
+}
+
+// Brief is the cause of a failure in one line: the compiler's words, where there are some.
+func Brief(err error) string {
+	var f *Failure
+	if !errors.As(err, &f) {
+		text, _, _ := strings.Cut(err.Error(), "\n")
+		return text
+	}
+	if f.First == "" {
+		return f.Step.Name
+	}
+	return f.Step.Name + ": " + f.First
+}
+
+// Print writes a card for each component that failed in a step.
+func Print(w io.Writer, results []graph.Result) {
+	for _, r := range results {
+		var f *Failure
+		if errors.As(r.Err, &f) && !errors.Is(r.Err, context.Canceled) {
+			fmt.Fprint(w, ui.Shown(f.card()))
+		}
+	}
+}
+
+// card is what a person needs when a command failed: the first error, the end of the log, how to try it again.
+func (f *Failure) card() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s: %s: %v\n", f.Component, f.Step.Name, f.Err)
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "  %-9s %s\n", name, text)
+		}
+	}
+	row("in", f.Step.Dir)
+	row("again", f.again)
+	if f.logErr != nil {
+		row("log", f.logErr.Error())
+		return b.String()
+	}
+	row("first", f.First)
+	row("hint", f.Hint)
+	for _, l := range f.end {
+		fmt.Fprintf(&b, "  | %s\n", l)
+	}
+	row("whole log", f.Log)
+	kept := "nothing was published before"
+	if !f.Kept.IsZero() {
+		kept = "the outputs of " + f.Kept.Local().Format(time.DateTime) + " are in place"
+	}
+	row("kept", kept+"; the work tree is left for you to look at until the next run")
+	return b.String()
+}
+
+// writeReplay writes a script that runs the step again as it ran here, but as whoever starts it, and confined to nothing.
+func (f *Failure) writeReplay() error {
+	s := f.Step
+	text := fmt.Sprintf("#!/bin/sh\n# Runs the step %q of %s %s again: the same directory, environment and command. It is not confined: what the sources\n"+
+		"# say can do what you can.\ncd %s || { echo 'the work tree is gone: the next run of drydock removed it' >&2; exit 1; }\n"+
+		"test -w . || { echo 'the work tree belongs to the user that root builds as: run this as root' >&2; exit 1; }\nexec env -i \\\n",
+		s.Name, f.Component, f.Version, run.Quote([]string{s.Dir}))
+	for _, kv := range s.Env {
+		text += "  " + run.Quote([]string{kv}) + " \\\n"
+	}
+	text += "  " + run.Quote(s.Argv) + "\n"
+	return archive.WriteFile(f.Replay, 0o755, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+}
+
+var errorLine = regexp.MustCompile(`(?i)\b(error|undefined|fatal|cannot find|no such file|not found|permission denied|no space left|killed)\b|^\S+\.go:\d+(:\d+)?: |^go: `)
+
+// hints are the known failures of the upstream parts and what to do about them.
+var hints = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`cannot find -lseccomp|seccomp\.h: No such file`), "libseccomp is not where this build expects it: \"mage libseccomp\"; if it is, the compile cache is stale: \"mage clean\""},
+	{regexp.MustCompile(`cannot find main module|inconsistent vendoring|import lookup disabled by -mod=vendor|cannot find module providing package`), "the vendor tree and go.mod disagree: after a patch that adds an import, or with a vendor archive of another version; remove vendor-sources/*_vendor-*.tar.gz of this component and run \"mage fetch\""},
+	{regexp.MustCompile("undefined reference to `(__[a-z]+_chk|__isoc(99|23)_[a-z]+)'"), "a library that was compiled for glibc is linked with the stack's own C library: compile the one at LIBSECCOMP_PREFIX with musl, or build with LIBC=host"},
+	{regexp.MustCompile(`rcrt1\.o`), "this C library cannot link static-pie (glibc before 2.26): \"mage check\""},
+	{regexp.MustCompile(`cannot find -lc\b|cannot find -lpthread|attempted static link`), "the C library's static archive is missing: install libc6-dev (Debian) or glibc-static (Red Hat)"},
+	{regexp.MustCompile(`__NR_setns|linux/quota\.h|dqblk_xfs\.h`), "the kernel's headers are missing or too old: install them, or name others with KERNEL_HEADERS"},
+	{regexp.MustCompile(`undefined: (errors\.Is|io\.ReadAll|strings\.Cut|atomic\.Pointer|slices\.|maps\.)|requires go1\.|go\.mod requires go|predeclared any|note: module requires Go`), "this Go is too old for the source: \"mage check\" says which is taken; GO= names another"},
+	{regexp.MustCompile(`gperf`), "make thinks that a generated file is older than its source: were times lost when the source was copied?"},
+	{regexp.MustCompile(`(?i)no space left on device`), "the disk is full: \"mage clean\" removes what can be made again"},
+	{regexp.MustCompile(`(?i)signal: killed|out of memory|cannot allocate memory|virtual memory exhausted`), "the machine ran out of memory, or somebody killed the compiler: a link needs 1.2 GB"},
+	{regexp.MustCompile(`flag provided but not defined|unknown flag`), "this Go does not know one of the flags: it is too old for the stack"},
+}
+
+func hint(lines []string, err error) string {
+	text := strings.Join(lines, "\n") + "\n" + err.Error()
+	for _, h := range hints {
+		if h.pattern.MatchString(text) {
+			return h.text
+		}
+	}
+	return ""
+}
