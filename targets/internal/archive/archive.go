@@ -439,6 +439,24 @@ func WriteFile(file string, mode fs.FileMode, write func(io.Writer) error) error
 	return SyncDir(filepath.Dir(file))
 }
 
+// WriteBytes is WriteFile for content that is in memory.
+func WriteBytes(file string, mode fs.FileMode, data []byte) error {
+	return WriteFile(file, mode, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// WriteLink makes a symbolic link to a target, in place of whatever link or file has the name: at once, and durably.
+func WriteLink(target, link string) error {
+	tmp := filepath.Join(filepath.Dir(link), "."+filepath.Base(link)+".new")
+	os.Remove(tmp) // of a run that was killed
+	if err := os.Symlink(target, tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, link); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(link))
+}
+
 // SyncDir makes the names in a directory durable.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)

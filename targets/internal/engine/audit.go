@@ -20,6 +20,7 @@ import (
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/store"
 	"drydock/targets/internal/ui"
 )
 
@@ -252,7 +253,7 @@ func (e *Engine) program(file, component, version string) (*audit.Program, error
 		return p, err
 	}
 	if rec := e.records().Load(component); rec != nil {
-		notices := filepath.Join(e.storeDir(component, rec.Key), noticesFile)
+		notices := filepath.Join(e.out.Path(component, rec.Key), store.NoticesFile)
 		ms, err := pack.Linked(file, notices, e.Stack.PackageVersions())
 		if err != nil {
 			return nil, err

@@ -25,9 +25,8 @@ import (
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/store"
 	"drydock/targets/internal/verify"
-
-	"golang.org/x/sys/unix"
 )
 
 // packageNode is the name of the last node.
@@ -268,10 +267,10 @@ func (e *Engine) node(name string, in *input) (*graph.Node, error) {
 			return e.make(ctx, c, in, key, e.progress.alone(name) && cached(e.records().Load(name), inputs))
 		},
 		Restore: func(r *graph.Record) error {
-			if err := e.wholeInStore(r); err != nil {
+			if err := e.out.Whole(r); err != nil {
 				return err
 			}
-			return e.publish(name, plan.Outputs, e.storeDir(name, r.Key))
+			return e.out.Publish(name, r.Key, plan.Outputs)
 		},
 	}, nil
 }
@@ -292,19 +291,6 @@ func cached(r *graph.Record, inputs []graph.Input) bool {
 	}
 	return slices.Equal(of(r.Inputs), of(inputs))
 }
-
-// wholeInStore says with an error that what the store has of a component is not what was built: it must not come over
-// outputs that are good.
-func (e *Engine) wholeInStore(r *graph.Record) error {
-	store := e.rel(e.storeDir(r.Name, r.Key)) + "/"
-	stored := slices.DeleteFunc(slices.Clone(r.Outputs), func(o graph.Output) bool { return !strings.HasPrefix(o.Path, store) })
-	if d := e.records().Damage(&graph.Record{Outputs: stored}, true); d != "" {
-		return errors.New(d)
-	}
-	return nil
-}
-
-func (e *Engine) storeDir(name, key string) string { return e.build("store", name, key[:16]) }
 
 // make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
 // would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
@@ -346,10 +332,10 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 		if rec == nil {
 			return made, fmt.Errorf("no record of %s", d)
 		}
-		if err := e.wholeInStore(rec); err != nil { // the key says that these bytes go in
+		if err := e.out.Whole(rec); err != nil { // the key says that these bytes go in
 			return made, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.restoring(rec, targetOf(d)))
 		}
-		p.Deps[d] = e.storeDir(d, rec.Key)
+		p.Deps[d] = e.out.Path(d, rec.Key)
 	}
 	timed := func(name string, do func(*graph.StepTime) error) error {
 		e.progress.step(c.Name, name)
@@ -416,28 +402,19 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 	}
 	var extras []recipe.Output
 	err = timed("publish", func(*graph.StepTime) (err error) {
-		if extras, err = collect(plan, p); err != nil {
+		if extras, err = store.Collect(plan, p); err != nil {
 			return err
 		}
-		store := e.storeDir(c.Name, key)
-		if err := e.keep(append(extras, plan.Outputs...), p.Stage, store); err != nil {
+		if err := e.out.Keep(c.Name, key, p.Stage, append(extras, plan.Outputs...)); err != nil {
 			return err
 		}
-		return e.publish(c.Name, plan.Outputs, store)
+		return e.out.Publish(c.Name, key, plan.Outputs)
 	})
 	if err != nil {
 		return made, err
 	}
-	for _, o := range plan.Outputs {
-		made.Outputs = append(made.Outputs, e.rel(filepath.Join(e.storeDir(c.Name, key), o.Name)))
-		for _, file := range e.published(o) {
-			made.Outputs = append(made.Outputs, e.rel(file))
-		}
-	}
-	for _, o := range extras {
-		made.Outputs = append(made.Outputs, e.rel(filepath.Join(e.storeDir(c.Name, key), o.Name)))
-	}
-	e.dropOld(c.Name, key)
+	made.Outputs = e.out.Paths(c.Name, key, append(plan.Outputs, extras...))
+	e.out.DropOld(c.Name, key)
 	return made, e.discard(work)
 }
 
@@ -656,73 +633,6 @@ func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir
 
 func (e *Engine) want(o recipe.Output) verify.Want {
 	return verify.Want{Kernel: e.Stack.Target.Kernel, Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
-}
-
-// keep moves the stage's outputs into the store, durably and under the name of their key.
-func (e *Engine) keep(outputs []recipe.Output, stage, store string) error {
-	tmp := store + ".tmp"
-	if err := errors.Join(os.RemoveAll(tmp), os.RemoveAll(store)); err != nil {
-		return err
-	}
-	for _, o := range outputs {
-		from, to := filepath.Join(stage, o.Name), filepath.Join(tmp, o.Name)
-		fi, err := os.Stat(from)
-		switch {
-		case err != nil:
-		case fi.IsDir(): // the stage is not needed any more
-			err = moveTree(from, to)
-		default:
-			err = copyFile(from, to, o.Bin)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := os.Rename(tmp, store); err != nil {
-		return err
-	}
-	return archive.SyncDir(filepath.Dir(store))
-}
-
-// moveTree moves a directory with all that is in it, durably.
-func moveTree(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	d, err := os.Open(to)
-	if err != nil {
-		return err
-	}
-	return errors.Join(unix.Syncfs(int(d.Fd())), d.Close()) // one call for a thousand files
-}
-
-func copyFile(from, to string, exec bool) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	mode := os.FileMode(0o644)
-	if exec {
-		mode = 0o755
-	}
-	return archive.WriteFile(to, mode, func(w io.Writer) error { _, err := io.Copy(w, src); return err })
-}
-
-// dropOld removes what earlier keys of a component left in the store.
-func (e *Engine) dropOld(name, key string) {
-	es, _ := os.ReadDir(e.build("store", name))
-	for _, entry := range es {
-		if entry.Name() != filepath.Base(e.storeDir(name, key)) {
-			os.RemoveAll(e.build("store", name, entry.Name()))
-		}
-	}
 }
 
 // needs gives what a node needs.

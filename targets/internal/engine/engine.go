@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
@@ -26,6 +27,7 @@ import (
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/store"
 	"drydock/targets/internal/ui"
 )
 
@@ -41,6 +43,7 @@ type Engine struct {
 	Stack *stack.Stack
 	UI    *ui.UI
 	store *source.Store
+	out   *store.Store // what was built
 	facts *host.Facts
 
 	offline  bool
@@ -59,7 +62,6 @@ type Engine struct {
 	logDir   func() (string, error)
 	confined func() error // see confine: once
 	start    time.Time
-	pub      sync.Mutex
 	gather   sync.Once      // says that libraries are being restored
 	sweeping sync.WaitGroup // of trees that are no longer needed
 }
@@ -142,6 +144,7 @@ func open() (*Engine, error) {
 		s.Extras = append(s.Extras, more...)
 	}
 	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
+	e.out = &store.Store{Root: root, Dir: e.build("store"), Output: e.output()}
 	e.compile, e.load = graph.NewSemaphore(1), graph.NewSemaphore(1)
 	e.memory = host.FreeMemory()
 	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
@@ -266,12 +269,7 @@ func (e *Engine) newLogDir() (string, error) {
 	if err := os.MkdirAll(filepath.Join(base, name), 0o755); err != nil {
 		return "", err
 	}
-	tmp := filepath.Join(base, ".latest")
-	os.Remove(tmp)
-	if err := os.Symlink(name, tmp); err != nil {
-		return "", err
-	}
-	if err := os.Rename(tmp, filepath.Join(base, "latest")); err != nil {
+	if err := archive.WriteLink(name, filepath.Join(base, "latest")); err != nil {
 		return "", err
 	}
 	if es, err := os.ReadDir(base); err == nil {

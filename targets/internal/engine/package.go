@@ -16,6 +16,7 @@ import (
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/store"
 	"drydock/targets/internal/verify"
 	"drydock/targets/internal/version"
 )
@@ -172,8 +173,8 @@ func (e *Engine) hashed(rec *graph.Record) error {
 // part is what the manifest says of a component, and its files.
 func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, []*pack.File, error) {
 	c := e.Stack.Component[n.Name]
-	store := e.storeDir(n.Name, rec.Key)
-	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(store, noticesFile)}
+	kept := e.out.Path(n.Name, rec.Key)
+	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(kept, store.NoticesFile)}
 	if in.found.Checkout() {
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
 	} else {
@@ -231,7 +232,7 @@ func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, 
 	linked := map[string]bool{}
 	for _, r := range plan.Relink {
 		linked[r] = true
-		p.Relink = filepath.Join(store, relinkFile)
+		p.Relink = filepath.Join(kept, store.RelinkFile)
 	}
 	var files []*pack.File
 	for _, o := range plan.Outputs {
@@ -254,10 +255,10 @@ func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, 
 				files = append(files, &pack.File{Component: n.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
 			}
 		case n.Name == "libseccomp" && filepath.Ext(o.Name) == ".a":
-			p.Libs = append(p.Libs, filepath.Join(store, o.Name))
+			p.Libs = append(p.Libs, filepath.Join(kept, o.Name))
 		case n.Name == "musl" && o.Name == "lib":
 			for _, g := range []string{"*.a", "*.o"} {
-				p.Libs = append(p.Libs, archive.Glob(filepath.Join(store, o.Name), g)...)
+				p.Libs = append(p.Libs, archive.Glob(filepath.Join(kept, o.Name), g)...)
 			}
 		}
 	}
@@ -318,7 +319,7 @@ func (e *Engine) packed(component string, o recipe.Output) []archive.Entry {
 		}
 	}
 	var es []archive.Entry
-	if file := e.published(o); o.Bin {
+	if file := e.out.Published(o); o.Bin {
 		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o755})
 	} else if o.Data {
 		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o644})

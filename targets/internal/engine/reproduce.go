@@ -19,6 +19,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/store"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
 )
@@ -277,7 +278,7 @@ func recorded(rec *graph.Record) *stack.RecordedBuild {
 		}
 	}
 	for _, o := range rec.Outputs {
-		if n := filepath.Base(o.Path); n != noticesFile && n != relinkFile {
+		if n := filepath.Base(o.Path); n != store.NoticesFile && n != store.RelinkFile {
 			b.Files[n] = o.SHA256
 		}
 	}

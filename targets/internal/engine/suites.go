@@ -168,7 +168,7 @@ func (e *Engine) testTree(name string, in *input) (*testTree, error) {
 		}
 	}
 	for _, d := range e.needs(name) {
-		p.Deps[d] = e.storeDir(d, e.records().Load(d).Key)
+		p.Deps[d] = e.out.Path(d, e.records().Load(d).Key)
 	}
 	if _, err := e.store.Prepare(c, e.Stack.Lock, in.found, p.Work); err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (e *Engine) libseccompSuite(ctx context.Context, s *suite, t *testTree) err
 			return err
 		}
 	}
-	ours := filepath.Join(e.storeDir(s.component, e.records().Load(s.component).Key), "lib/libseccomp.a")
+	ours := filepath.Join(e.out.Path(s.component, e.records().Load(s.component).Key), "lib/libseccomp.a")
 	t.box.Read = append(t.box.Read, ours)
 	if err := t.do(ctx, t.p.Work, "cp", ours, "src/.libs/libseccomp.a"); err != nil {
 		return err

@@ -143,15 +143,7 @@ func (k Kept) Latest() string {
 
 // Point moves latest, at once, to a package that was checked.
 func (k Kept) Point(r *Release) error {
-	tmp := k.path("." + Latest)
-	os.Remove(tmp)
-	if err := os.Symlink(filepath.Join(Dir, r.Name), tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, k.path(Latest)); err != nil {
-		return err
-	}
-	return archive.SyncDir(k.path())
+	return archive.WriteLink(filepath.Join(Dir, r.Name), k.path(Latest))
 }
 
 // Keep puts copies of a package and of what goes with it into a directory of their own. The first of the files, whose paths

@@ -1,4 +1,4 @@
-package engine
+package store
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 // of modules that lie in it, and the objects of the links that can be made again. Plain tars, for gzip's bytes depend on
 // the Go that wrote them, and these digests enter the keys of the components that need this one.
 const (
-	noticesFile = "notices.tar"
-	relinkFile  = "relink.tar"
+	NoticesFile = "notices.tar"
+	RelinkFile  = "relink.tar"
 )
 
 // noticeName is how files that say who owns a source tree, and on which terms, are named; and the lists of what is in vendor/.
@@ -33,26 +33,27 @@ var noticeName = regexp.MustCompile(`(?i)^(un)?(licen[cs]es?|copying|copyright|n
 // maxNotice is the size, in bytes, of the largest file that can be a licence text.
 const maxNotice = 1 << 20
 
-// collect leaves below stage what is kept beside the plan's outputs, and gives the names.
-func collect(plan recipe.Plan, p recipe.Paths) ([]recipe.Output, error) {
+// Collect leaves below stage what is kept beside the plan's outputs, and gives the names.
+func Collect(plan recipe.Plan, p recipe.Paths) ([]recipe.Output, error) {
 	notices, err := noticesOf(p.Work)
 	if err != nil {
 		return nil, fmt.Errorf("collect licence texts: %w", err)
 	}
-	kept := []recipe.Output{{Name: noticesFile}}
-	tars := map[string][]archive.Entry{noticesFile: notices}
+	kept := []recipe.Output{{Name: NoticesFile}}
+	tars := map[string][]archive.Entry{NoticesFile: notices}
 	for _, bin := range plan.Relink {
 		es, err := relinkOf(bin, p)
 		if err != nil {
 			return nil, fmt.Errorf("collect the objects of %s: %w", bin, err)
 		}
-		tars[relinkFile] = append(tars[relinkFile], es...)
+		tars[RelinkFile] = append(tars[RelinkFile], es...)
 	}
 	if len(plan.Relink) > 0 {
-		kept = append(kept, recipe.Output{Name: relinkFile})
+		kept = append(kept, recipe.Output{Name: RelinkFile})
 	}
 	for name, es := range tars {
-		err := archive.WriteFile(filepath.Join(p.Stage, name), 0o644, func(w io.Writer) error { return archive.WriteTar(w, es, time.Unix(0, 0)) })
+		write := func(w io.Writer) error { return archive.WriteTar(w, es, time.Unix(0, 0)) }
+		err := archive.WriteFile(filepath.Join(p.Stage, name), 0o644, write)
 		if err != nil {
 			return nil, err
 		}
