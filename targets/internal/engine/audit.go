@@ -16,6 +16,7 @@ import (
 	"drydock/targets/internal/audit"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/pack"
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -293,7 +294,7 @@ func (e *Engine) evidences() (map[string]audit.Evidence, error) {
 
 // evidence is what a component has that statements may name.
 func (e *Engine) evidence(c *stack.Component) (ev audit.Evidence, err error) {
-	ps, err := source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	ps, err := patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
 	if err != nil {
 		return ev, err
 	}

@@ -17,6 +17,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -179,7 +180,7 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 		if _, err := b.e.store.Prepare(c, b.e.Stack.Lock, b.inputs[n].found, p.Work); err != nil {
 			return nil, err
 		}
-		if _, err := source.Apply(p.Work, b.inputs[n].patches); err != nil {
+		if _, err := patch.Apply(p.Work, b.inputs[n].patches); err != nil {
 			return nil, err
 		}
 		plan := recipe.Of(b.e.Stack, n, t, p)

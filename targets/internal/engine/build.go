@@ -20,6 +20,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/run"
@@ -207,7 +208,7 @@ func (e *Engine) fit(parts []string) error {
 type input struct {
 	found   *source.Found
 	vendor  string // digest of the vendor tree's tar
-	patches []source.Patch
+	patches []patch.Patch
 }
 
 // libraries says that what a GOPATH source imports lies beside it.
@@ -356,7 +357,7 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 		return made, err
 	}
 	patch := func(*graph.StepTime) error {
-		told, err := source.Apply(p.Work, in.patches)
+		told, err := patch.Apply(p.Work, in.patches)
 		return noted(log, told, err)
 	}
 	if err := timed("patch", patch); err != nil {

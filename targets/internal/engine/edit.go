@@ -17,6 +17,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 
@@ -165,7 +166,7 @@ func (e *Engine) whichEdit(name string) (*stack.Component, error) {
 }
 
 // diffEdit compares an open edit with its base, made anew in a scratch directory that done removes.
-func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (base string, in *input, patch []byte, files []string, done func(), err error) {
+func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (base string, in *input, diff []byte, files []string, done func(), err error) {
 	done = func() {}
 	if err = e.look(ctx); err != nil {
 		return
@@ -194,14 +195,14 @@ func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (base string,
 	if err = e.prepare(c, in, base); err != nil {
 		return
 	}
-	patch, files, left, err := source.Diff(base, e.editDir(c.Name, "tree"))
+	diff, files, left, err := patch.Diff(base, e.editDir(c.Name, "tree"))
 	if len(left) > 0 {
 		e.UI.Line("notice    left out, as an editor or a patch left them behind: %s", strings.Join(left, ", "))
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", c.Name, err)
 	}
-	return base, in, patch, files, done, err
+	return base, in, diff, files, done, err
 }
 
 // EditDiff prints what an open edit changes.
@@ -211,14 +212,14 @@ func EditDiff(ctx context.Context, component string) error {
 		if err != nil {
 			return err
 		}
-		_, _, patch, _, done, err := e.diffEdit(ctx, c)
+		_, _, diff, _, done, err := e.diffEdit(ctx, c)
 		defer done()
 		switch {
 		case err != nil:
 		case e.UI.TTY(): // to look at; elsewhere the bytes count
-			e.UI.Text(string(patch))
+			e.UI.Text(string(diff))
 		default:
-			_, err = os.Stdout.Write(patch)
+			_, err = os.Stdout.Write(diff)
 		}
 		return err
 	})
@@ -259,7 +260,7 @@ func (e *Engine) saveEdit(ctx context.Context, c *stack.Component, name, constra
 		return err
 	}
 	defer unlock()
-	_, in, patch, files, done, err := e.diffEdit(ctx, c)
+	_, in, diff, files, done, err := e.diffEdit(ctx, c)
 	defer done()
 	if err != nil {
 		return err
@@ -268,7 +269,7 @@ func (e *Engine) saveEdit(ctx context.Context, c *stack.Component, name, constra
 		return fmt.Errorf("%s: nothing is changed in %s", c.Name, e.rel(e.editDir(c.Name, "tree")))
 	}
 	head := fmt.Sprintf("%s\n\nMade by \"mage edit:save\" for %s %s.\n\n", strings.TrimSuffix(name, ".patch"), c.Name, c.Version)
-	text := []byte(head + string(patch))
+	text := []byte(head + string(diff))
 	if err := e.tryEdit(c, in, constraint, name, text); err != nil {
 		return failure.With(failure.Failed, fmt.Errorf("%s: not saved: %w", c.Name, err))
 	}
@@ -289,7 +290,7 @@ func (e *Engine) saveEdit(ctx context.Context, c *stack.Component, name, constra
 	if err := archive.WriteFile(series, 0o644, func(w io.Writer) error { _, err := fmt.Fprintf(w, "%s%s\n", old, name); return err }); err != nil {
 		return err
 	}
-	if in.patches, err = source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version); err != nil {
+	if in.patches, err = patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version); err != nil {
 		return err
 	}
 	if err := writeEdit(e.editDir(c.Name), in); err != nil {
@@ -308,17 +309,17 @@ func (e *Engine) tryEdit(c *stack.Component, in *input, constraint, name string,
 	}
 	defer done()
 	tree := filepath.Join(tmp, "tree")
-	p := source.Patch{File: filepath.Join(tmp, name), Name: path.Join(constraint, name), Strip: 1}
+	p := patch.Patch{File: filepath.Join(tmp, name), Name: path.Join(constraint, name), Strip: 1}
 	if err := errors.Join(os.Mkdir(tree, 0o755), os.WriteFile(p.File, text, 0o644)); err != nil {
 		return err
 	}
-	ps, err := source.SeriesWith(filepath.Join(e.Root, "patches"), c.Name, c.Version, constraint, p)
+	ps, err := patch.SeriesWith(filepath.Join(e.Root, "patches"), c.Name, c.Version, constraint, p)
 	if err != nil {
 		return err
 	}
 	if _, err = e.patchedTree(c, in.found, ps, tree); err == nil {
 		var files []string
-		if _, files, _, err = source.Diff(tree, e.editDir(c.Name, "tree")); err == nil && len(files) > 0 {
+		if _, files, _, err = patch.Diff(tree, e.editDir(c.Name, "tree")); err == nil && len(files) > 0 {
 			err = fmt.Errorf("the series does not make the edited tree: %s differ(s)", strings.Join(files, ", "))
 		}
 	}

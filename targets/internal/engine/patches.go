@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
@@ -44,7 +45,7 @@ func Patches(ctx context.Context) error {
 				rows = append(rows, []string{d.Name(), "", "", why})
 				continue
 			}
-			groups, err := source.Groups(dir, c.Name, c.Version)
+			groups, err := patch.Groups(dir, c.Name, c.Version)
 			if err != nil {
 				return err
 			}
@@ -118,7 +119,7 @@ func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
 func hasSeries(o *stack.Origin) bool { return o.Series != "" }
 
 // seriesOf are the patches that belong to a source. Their files are gone when it returns.
-func (e *Engine) seriesOf(found *source.Found) ([]source.Patch, error) {
+func (e *Engine) seriesOf(found *source.Found) ([]patch.Patch, error) {
 	if found.Checkout() || found.Origin.Series == "" {
 		return nil, nil
 	}
@@ -175,7 +176,7 @@ func CheckPatches(ctx context.Context) error {
 // checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong to its
 // source, and ours.
 func (e *Engine) checkPatches(c *stack.Component) error {
-	ours, err := source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	ours, err := patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
 	if err != nil {
 		return err
 	}
@@ -223,11 +224,11 @@ func (e *Engine) scratch(prefix string) (dir string, done func(), err error) {
 
 // patchedTree makes a component's tree with these patches in a directory that is there. It tells of all hunks that lie
 // elsewhere than they say, those of the source's own series among them.
-func (e *Engine) patchedTree(c *stack.Component, found *source.Found, ps []source.Patch, tree string) (told []string, err error) {
+func (e *Engine) patchedTree(c *stack.Component, found *source.Found, ps []patch.Patch, tree string) (told []string, err error) {
 	told, err = e.store.Prepare(c, e.Stack.Lock, found, tree)
 	if err != nil {
 		return nil, err
 	}
-	more, err := source.Apply(tree, ps)
+	more, err := patch.Apply(tree, ps)
 	return append(told, more...), err
 }

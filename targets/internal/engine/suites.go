@@ -20,6 +20,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/smoke"
@@ -173,7 +174,7 @@ func (e *Engine) testTree(name string, in *input) (*testTree, error) {
 	if _, err := e.store.Prepare(c, e.Stack.Lock, in.found, p.Work); err != nil {
 		return nil, err
 	}
-	if _, err := source.Apply(p.Work, in.patches); err != nil {
+	if _, err := patch.Apply(p.Work, in.patches); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(e.build("suites", name+".log"))

@@ -20,6 +20,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/patch"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -102,11 +103,11 @@ func (e *Engine) sources(ctx context.Context, names []string, record bool) (map[
 }
 
 // patches are those that apply to a source: none where they are in it already, or where nothing is compiled.
-func (e *Engine) patches(c *stack.Component, found *source.Found) ([]source.Patch, error) {
+func (e *Engine) patches(c *stack.Component, found *source.Found) ([]patch.Patch, error) {
 	if found.Edit || found == e.prefix {
 		return nil, nil
 	}
-	return source.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	return patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
 }
 
 // restore makes a stripped vendor tree.

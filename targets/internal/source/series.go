@@ -8,16 +8,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"drydock/targets/internal/patch"
 )
 
 // Series are the patches of the series that belongs to a source, as its unpacked tree has them: those that are applied, in
 // order; none without a series.
-func (f *Found) Series(tree string) ([]Patch, error) {
+func (f *Found) Series(tree string) ([]patch.Patch, error) {
 	if f.Checkout() || f.Origin.Series == "" {
 		return nil, nil
 	}
 	o, d := f.Origin, path.Dir(f.Origin.Series)
-	all, err := readSeries(filepath.Join(tree, d), d)
+	all, err := patch.ReadSeries(filepath.Join(tree, d), d)
 	if err != nil {
 		return nil, err
 	}
@@ -25,16 +27,16 @@ func (f *Found) Series(tree string) ([]Patch, error) {
 	for verb, names := range map[string][]string{"skip": o.Skip, "only": o.Only} {
 		for _, name := range names {
 			name := path.Join(d, name)
-			if !slices.ContainsFunc(all, func(p Patch) bool { return p.Name == name }) {
+			if !slices.ContainsFunc(all, func(p patch.Patch) bool { return p.Name == name }) {
 				return nil, fmt.Errorf("%s: %s: %s names %s, which is not in it", filepath.Base(f.Path), o.Series, verb, path.Base(name))
 			}
 			wanted[name] = true
 		}
 	}
-	var ps []Patch
+	var ps []patch.Patch
 	for _, p := range all {
 		if wanted[p.Name] == (len(o.Only) > 0) {
-			p.place = o.SeriesPlace
+			p.Place = o.SeriesPlace
 			ps = append(ps, p)
 		}
 	}
@@ -47,11 +49,11 @@ func (f *Found) patch(tree string) (told []string, err error) {
 	if err != nil || ps == nil {
 		return nil, err
 	}
-	return Apply(tree, ps)
+	return patch.Apply(tree, ps)
 }
 
 // SeriesIn is Series without a tree: it unpacks no more of the archives than the patches, into dir.
-func (f *Found) SeriesIn(dir string) ([]Patch, error) {
+func (f *Found) SeriesIn(dir string) ([]patch.Patch, error) {
 	if f.Checkout() || f.Origin.Series == "" {
 		return nil, nil
 	}

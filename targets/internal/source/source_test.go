@@ -34,6 +34,13 @@ func archiveOf(text string) string {
 	return b.String()
 }
 
+func put[T string | []byte](t testing.TB, file string, data T) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(data), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func sum(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 
 func setUp(t *testing.T, h http.Handler) (*Store, *stack.Component, *stack.Lock, string) {

@@ -285,12 +285,7 @@ func moveFile(from, to string) error {
 	if err := os.Rename(from, to); err == nil {
 		return nil
 	}
-	f, err := os.Open(from) // another file system
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return archive.WriteFile(to, 0o644, copyFrom(f))
+	return archive.CopyFile(from, to, 0o644) // another file system
 }
 
 // RemoveAll removes a tree that may have read-only directories (a module cache has).

@@ -1,4 +1,6 @@
-package source
+// Package patch reads series of patches in quilt's format, and the trees that they are for: which patches apply to a
+// version, what they make of a tree, and the patch that tells two trees apart. It runs no program.
+package patch
 
 import (
 	"bufio"
@@ -6,7 +8,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -33,8 +34,8 @@ type Patch struct {
 	Strict bool
 	// SHA256 is the digest of its bytes.
 	SHA256 string
-	// place says where a file that it names lies, or that it is left out; nil for where it says.
-	place func(name string) (place string, out bool, err error)
+	// Place says where a file that it names lies, or that it is left out; nil for where it says.
+	Place func(name string) (place string, out bool, err error)
 }
 
 // Group is a constraint directory of a component: its patches, and whether a version meets it.
@@ -68,7 +69,7 @@ func Groups(dir, component, ver string) ([]Group, error) {
 			return nil, fmt.Errorf("%s: the directory's name is no version constraint, want one such as \">= 20.10, < 23\"", d)
 		}
 		g := Group{Constraint: c.Name(), Applies: constraint.Check(v.Core())}
-		if g.Patches, err = readSeries(d, c.Name()); err != nil {
+		if g.Patches, err = ReadSeries(d, c.Name()); err != nil {
 			return nil, err
 		}
 		gs = append(gs, g)
@@ -129,7 +130,9 @@ func SeriesWith(dir, component, ver, constraint string, p Patch) ([]Patch, error
 // strictLine is the comment that makes a series strict.
 const strictLine = "# strict"
 
-func readSeries(dir, label string) ([]Patch, error) {
+// ReadSeries returns the patches of the file series in a directory, in order, with their digests; label is what their
+// names begin with. An error names the line.
+func ReadSeries(dir, label string) ([]Patch, error) {
 	file := filepath.Join(dir, "series")
 	data, err := archive.ReadFile(file, maxPatch)
 	if err != nil {
@@ -306,10 +309,10 @@ func (o *overlay) apply(data []byte, p Patch) error {
 // nameIn is a file's name in the tree that is patched; out says that it is left out.
 func (p Patch) nameIn(patch []byte, name string) (in string, out bool, err error) {
 	in, err = patchName(patch, name, p.Strip)
-	if err != nil || in == "" || p.place == nil {
+	if err != nil || in == "" || p.Place == nil {
 		return in, false, err
 	}
-	return p.place(in)
+	return p.Place(in)
 }
 
 // patchName drops the leading directories of a name in a patch. gitdiff has taken one off already where git's own
@@ -460,11 +463,4 @@ func reversed(f *gitdiff.File) *gitdiff.File {
 		r.TextFragments = append(r.TextFragments, &u)
 	}
 	return r
-}
-
-func copyFrom(r io.Reader) func(io.Writer) error {
-	return func(w io.Writer) error {
-		_, err := io.Copy(w, r)
-		return err
-	}
 }

@@ -1,6 +1,8 @@
-package source
+package patch
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,6 +40,8 @@ func tryPatch(t *testing.T, files map[string]string, patch string, strip int) (m
 	delete(got, "keep")
 	return got, err
 }
+
+func digest(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 
 func put[T string | []byte](t testing.TB, file string, data T) {
 	t.Helper()
@@ -185,7 +189,7 @@ func TestAPatchThatChangedSinceItsDigestWasTakenIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "tree/f"), "a\n")
 	put(t, filepath.Join(dir, "p"), "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n")
-	_, err := Apply(filepath.Join(dir, "tree"), []Patch{{File: filepath.Join(dir, "p"), Name: "p", Strip: 1, SHA256: sum("another")}})
+	_, err := Apply(filepath.Join(dir, "tree"), []Patch{{File: filepath.Join(dir, "p"), Name: "p", Strip: 1, SHA256: digest("another")}})
 	if err == nil || !strings.Contains(err.Error(), "changed since it was read: sha256: got ") {
 		t.Errorf("got %v, want a refusal", err)
 	}

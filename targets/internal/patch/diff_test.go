@@ -1,15 +1,13 @@
-package source
+package patch
 
 import (
 	"fmt"
 	"math/rand"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/testlong"
 )
 
@@ -84,46 +82,5 @@ func TestADiffRefusesWhatAPatchCannotSay(t *testing.T) {
 	}
 	if _, _, _, err := Diff(base, changed); err == nil || !strings.Contains(err.Error(), "l: a patch cannot change what is no plain file") {
 		t.Errorf("got %v", err)
-	}
-}
-
-// TestDebiansSeriesApplyAsWithGNUPatch holds the engine against GNU patch on real series, where they were fetched.
-func TestDebiansSeriesApplyAsWithGNUPatch(t *testing.T) {
-	if _, err := exec.LookPath("patch"); err != nil {
-		t.Skip(err)
-	}
-	dir := "../../../vendor-sources"
-	st, err := stack.Load(dir, "docker-20.10")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json"))}
-	f, err := s.Locate(st.Component["docker-cli"], st.Lock)
-	if err != nil || f == nil {
-		t.Skip("docker-20.10 is not fetched")
-	}
-	ours, theirs := t.TempDir(), t.TempDir()
-	if err := Unpack(f, ours); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.patch(ours); err != nil {
-		t.Fatal(err)
-	}
-	if err := Unpack(f, theirs); err != nil {
-		t.Fatal(err)
-	}
-	ps, err := readSeries(filepath.Join(theirs, filepath.Dir(f.Origin.Series)), "debian")
-	if err != nil || len(ps) < 10 {
-		t.Fatalf("got %d patches, %v", len(ps), err)
-	}
-	for _, p := range ps {
-		cmd := exec.Command("patch", "-p1", "-F0", "--batch", "--forward", "--no-backup-if-mismatch", "-i", p.File)
-		cmd.Dir = theirs
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", p.Name, err, out)
-		}
-	}
-	if _, files, _, err := Diff(ours, theirs); err != nil || len(files) > 0 {
-		t.Errorf("%d patches: %v differ, %v", len(ps), files, err)
 	}
 }
