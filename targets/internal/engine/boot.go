@@ -354,7 +354,7 @@ func (e *Engine) bootVerdict(r *bootReport, asJSON bool) error {
 			strings.Join(failed, ", "), e.rel(e.build("boot", "machine"))))
 	}
 	if !asJSON {
-		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Duration(time.Duration(r.Seconds*float64(time.Second))))
+		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Seconds(r.Seconds))
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ import (
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
+	"drydock/targets/internal/trace"
 	"drydock/targets/internal/verify"
 )
 
@@ -105,13 +106,14 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	e.progress = newProgress(e, plan)
 	g.Watch, g.Done = e.progress, e.done
 	stop := e.progress.watch()
-	busy := sampleCores()
+	ran := trace.Begin(strings.Join(append([]string{"mage"}, os.Args[1:]...), " "))
 	results, err := g.Run(ctx, names)
 	stop()
 	for _, r := range results {
 		e.done[r.Name] = r
 	}
-	e.remember(results, busy())
+	ran.End(results, e.needs)
+	e.remember(ran)
 	var unfit error
 	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
 		unfit = e.release(ctx, opt)

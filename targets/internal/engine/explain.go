@@ -13,6 +13,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/trace"
 	"drydock/targets/internal/ui"
 )
 
@@ -127,7 +128,7 @@ func Plan(ctx context.Context, name string) error {
 			}
 			took := ""
 			if p.Record != nil {
-				took = seconds(p.Record.Seconds)
+				took = ui.Seconds(p.Record.Seconds)
 			}
 			if p.Status == graph.Damaged {
 				restore++
@@ -150,7 +151,7 @@ func Plan(ctx context.Context, name string) error {
 		case unknown > 0:
 			e.UI.Text(fmt.Sprintf("%d to build; how long is not known before each was built once", work))
 		default:
-			e.UI.Text(fmt.Sprintf("%d to build, about %s", work, seconds(graph.Simulate(jobs, e.width(), e.cores(), e.cores()))))
+			e.UI.Text(fmt.Sprintf("%d to build, about %s", work, ui.Seconds(graph.Simulate(jobs, e.width(), e.cores(), e.cores()))))
 		}
 		return nil
 	})
@@ -208,7 +209,7 @@ func Status(ctx context.Context) error {
 				if n := e.sizeOf(p.Record); n > 0 {
 					size = ui.Bytes(n)
 				}
-				built, took = p.Record.Built.Local().Format(time.DateTime), seconds(p.Record.Seconds)
+				built, took = p.Record.Built.Local().Format(time.DateTime), ui.Seconds(p.Record.Seconds)
 			}
 			state := string(p.Status)
 			if p.Status == graph.Fresh {
@@ -230,13 +231,17 @@ func Status(ctx context.Context) error {
 // Graph prints what needs what: as a tree, or as a drawing in dot or SVG.
 func Graph(ctx context.Context, format string) error {
 	return explain(ctx, "", func(e *Engine, plan []graph.Planned, lacks map[string]string) error {
+		var nodes []trace.Node
+		for _, p := range plan {
+			nodes = append(nodes, trace.Node{Planned: p, Version: e.versionOf(p.Name), Needs: e.needs(p.Name)})
+		}
 		switch format {
 		case "", "text":
-			e.UI.Text(tree(e, plan))
+			e.UI.Text(trace.Tree(nodes))
 		case "dot":
-			fmt.Print(dot(e, plan))
+			fmt.Print(trace.Dot(nodes))
 		case "svg":
-			fmt.Print(graphSVG(e, plan))
+			fmt.Print(trace.GraphSVG(nodes))
 		default:
 			return fmt.Errorf("-format=%s: want text, dot or svg", format)
 		}
@@ -278,35 +283,4 @@ func (e *Engine) versionOf(name string) string {
 		return c.Version
 	}
 	return e.Stack.Version
-}
-
-// tree writes the graph with what a node needs below it.
-func tree(e *Engine, plan []graph.Planned) string {
-	by := map[string]graph.Planned{}
-	for _, p := range plan {
-		by[p.Name] = p
-	}
-	var b strings.Builder
-	var show func(name, indent, branch string, last bool)
-	show = func(name, indent, branch string, last bool) {
-		p := by[name]
-		fmt.Fprintf(&b, "%s%s%s %s (%s)\n", indent, branch, name, e.versionOf(name), p.Status)
-		if branch != "" {
-			if last {
-				indent += "   "
-			} else {
-				indent += "│  "
-			}
-		}
-		needs := e.needs(name)
-		for i, n := range needs {
-			branch := "├─ "
-			if i == len(needs)-1 {
-				branch = "└─ "
-			}
-			show(n, indent, branch, i == len(needs)-1)
-		}
-	}
-	show(packageNode, "", "", true)
-	return b.String()
 }

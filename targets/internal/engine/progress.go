@@ -98,7 +98,7 @@ func (p *progress) End(name string, r *graph.Record, err error) {
 		for _, n := range r.Notes {
 			p.e.UI.Line("note      %s: %s", name, n)
 		}
-		p.e.UI.Line("%s     %s in %s", p.e.UI.Good("built"), name, seconds(r.Seconds))
+		p.e.UI.Line("%s     %s in %s", p.e.UI.Good("built"), name, ui.Seconds(r.Seconds))
 		p.mu.Lock()
 		p.kept = append(p.kept, name)
 		p.mu.Unlock()

@@ -1,15 +1,16 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/trace"
 	"drydock/targets/internal/ui"
 )
-
-func seconds(s float64) string { return ui.Duration(time.Duration(s * float64(time.Second))) }
 
 // summary ends a run: a table, where things are, one line that says it all.
 func (e *Engine) summary(results []graph.Result) {
@@ -18,7 +19,7 @@ func (e *Engine) summary(results []graph.Result) {
 	for _, r := range results {
 		took, sz := "", ""
 		if r.Seconds > 0 {
-			took = seconds(r.Seconds)
+			took = ui.Seconds(r.Seconds)
 		}
 		if r.Record != nil && e.sizeOf(r.Record) > 0 {
 			sz = ui.Bytes(e.sizeOf(r.Record))
@@ -52,4 +53,47 @@ func (e *Engine) summary(results []graph.Result) {
 	default:
 		e.UI.Line("drydock: %s: built %d of %d, %s%s", e.Stack.Name, worked, len(results), total, e.open)
 	}
+}
+
+// remember keeps what a run did beside its logs, if it did anything. That it cannot is no reason to fail a build.
+func (e *Engine) remember(r *trace.Run) {
+	did := func(p trace.Part) bool { return p.Status == graph.Built || p.Status == graph.Failed }
+	if e.logs == "" && slices.ContainsFunc(r.Parts, did) { // packing alone logs nothing
+		_, _ = e.logDir()
+	}
+	if e.logs == "" {
+		return
+	}
+	if err := r.Write(e.logs); err != nil {
+		e.UI.Line("note      this run's times are not kept: %v", err)
+	}
+}
+
+// Times prints what the last runs did and how long it took, or draws the last one.
+func Times(ctx context.Context, format string) error {
+	return reading(ctx, func(_ context.Context, e *Engine) error {
+		runs := trace.Load(e.build("log"))
+		if len(runs) == 0 {
+			return fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name)
+		}
+		last := runs[len(runs)-1]
+		switch format {
+		case "", "text":
+			e.UI.Text(trace.Table(runs))
+			e.UI.Text("\nthe last run:\n" + trace.Steps(last))
+		case "svg":
+			fmt.Print(trace.SVG(last))
+		case "html":
+			fmt.Print(trace.HTML(e.Stack.Name, last))
+		case "trace":
+			text, err := trace.Chrome(last)
+			if err != nil {
+				return err
+			}
+			fmt.Println(text)
+		default:
+			return fmt.Errorf("-format=%s: want text, svg, html or trace", format)
+		}
+		return nil
+	})
 }

@@ -73,7 +73,7 @@ func (e *Engine) writeSmoke(native, old *smokeReport) error {
 		e.Stack.Name, e.Stack.Version, e.versionOf("containerd"), e.versionOf("runc"), extras, e.start.UTC().Format(time.DateOnly), unix.ByteSliceToString(u.Release[:]), old.Kernel)
 	cell := func(r smoke.Result) string {
 		word := map[string]string{smoke.Passed: "ok", smoke.Skipped: "skipped"}[r.Verdict]
-		return word + ", " + ui.Duration(time.Duration(r.Seconds*float64(time.Second)))
+		return word + ", " + ui.Seconds(r.Seconds)
 	}
 	for _, r := range native.Checks {
 		row := []string{r.Name, cell(r), "not tried", r.Detail}
@@ -253,7 +253,7 @@ func (e *Engine) guest(ctx context.Context, dir string) error {
 }
 
 func (e *Engine) smokeLine(r smoke.Result) string {
-	line := fmt.Sprintf("%-36s %7s", r.Name, ui.Duration(time.Duration(r.Seconds*float64(time.Second))))
+	line := fmt.Sprintf("%-36s %7s", r.Name, ui.Seconds(r.Seconds))
 	switch r.Verdict {
 	case smoke.Passed:
 		line = e.UI.Good("ok       ") + line

@@ -301,3 +301,6 @@ func Duration(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dms", d.Milliseconds())
 }
+
+// Seconds writes a number of seconds as a person reads it.
+func Seconds(s float64) string { return Duration(time.Duration(s * float64(time.Second))) }

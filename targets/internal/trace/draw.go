@@ -1,7 +1,6 @@
-package engine
+package trace
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -14,20 +13,6 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// dot writes the graph for Graphviz.
-func dot(e *Engine, plan []graph.Planned) string {
-	var b strings.Builder
-	b.WriteString("digraph drydock {\n\trankdir=LR;\n\tnode [shape=box];\n")
-	for _, p := range plan {
-		fmt.Fprintf(&b, "\t%q [label=\"%s\\n%s\"];\n", p.Name, p.Name, p.Status)
-		for _, n := range e.needs(p.Name) {
-			fmt.Fprintf(&b, "\t%q -> %q;\n", n, p.Name)
-		}
-	}
-	b.WriteString("}\n")
-	return b.String()
-}
-
 // style is in every drawing; each works alone in a browser, light or dark.
 const style = `<style>
 svg{font:12px system-ui,sans-serif;background:#fff;color:#222}
@@ -37,94 +22,8 @@ text{fill:#222}.dim{fill:#667}.line{stroke:#99a;fill:none}.grid{stroke:#e3e3ea}
 .critical{stroke:#c2185b;stroke-width:2.5}.busy{fill:#5b8dd9;opacity:.55}.idle{fill:#f0f0f4}
 </style>`
 
-// graphSVG draws the nodes in columns by how far they are from the sources: each beside the first thing that it
-// needs, the last in the middle. What is needed through something else has no line of its own.
-func graphSVG(e *Engine, plan []graph.Planned) string {
-	const w, h, dx, dy = 190, 44, 260, 66
-	level, row, taken := map[string]int{}, map[string]int{}, map[[2]int]bool{}
-	wide, rows := 0, 0
-	for _, p := range plan { // needs come first in a plan
-		r := 0
-		for i, n := range e.needs(p.Name) {
-			level[p.Name] = max(level[p.Name], level[n]+1)
-			if i == 0 {
-				r = row[n]
-			}
-		}
-		for taken[[2]int{level[p.Name], r}] {
-			r++
-		}
-		taken[[2]int{level[p.Name], r}] = true
-		row[p.Name] = r
-		wide, rows = max(wide, 20+level[p.Name]*dx+w), max(rows, r+1)
-	}
-	high := 20 + rows*dy
-	type place struct{ x, y int }
-	at := map[string]place{}
-	for _, p := range plan {
-		at[p.Name] = place{20 + level[p.Name]*dx, 20 + row[p.Name]*dy}
-	}
-	if last, ok := at[packageNode]; ok {
-		last.y = 20 + (rows-1)*dy/2
-		at[packageNode] = last
-	}
-	implied := func(n, p string) bool {
-		return slices.ContainsFunc(e.needs(p), func(m string) bool { return slices.Contains(e.needs(m), n) })
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", wide+20, high+30, wide+20, high+30, style)
-	for _, p := range plan {
-		to := at[p.Name]
-		for _, n := range e.needs(p.Name) {
-			if implied(n, p.Name) {
-				continue
-			}
-			from := at[n]
-			x1, y1, x2, y2 := from.x+w, from.y+h/2, to.x, to.y+h/2
-			fmt.Fprintf(&b, "<path class=\"line\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1, x1+60, y1, x2-60, y2, x2, y2)
-		}
-	}
-	for _, p := range plan {
-		c := at[p.Name]
-		fmt.Fprintf(&b, "<g><title>%s</title><rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\"/>", html.EscapeString(p.Why), p.Status, c.x, c.y, w, h)
-		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" font-weight=\"600\">%s %s</text>", c.x+10, c.y+18, p.Name, html.EscapeString(e.versionOf(p.Name)))
-		took := string(p.Status)
-		if p.Record != nil {
-			took += ", took " + seconds(p.Record.Seconds)
-		}
-		fmt.Fprintf(&b, "<text class=\"dim\" x=\"%d\" y=\"%d\">%s</text></g>\n", c.x+10, c.y+35, took)
-	}
-	b.WriteString("</svg>\n")
-	return b.String()
-}
-
-// Times prints what the last runs did and how long it took, or draws the last one.
-func Times(ctx context.Context, format string) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
-		runs := e.history()
-		if len(runs) == 0 {
-			return fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name)
-		}
-		last := runs[len(runs)-1]
-		switch format {
-		case "", "text":
-			e.UI.Text(timesTable(runs))
-			e.UI.Text("\nthe last run:\n" + stepsTable(last))
-		case "svg":
-			fmt.Print(timeline(last))
-		case "html":
-			fmt.Print(timelineHTML(e.Stack.Name, last))
-		case "trace":
-			return trace(last)
-		default:
-			return fmt.Errorf("-format=%s: want text, svg, html or trace", format)
-		}
-		return nil
-	})
-}
-
-// timesTable has a line for each run and a column for each component.
-func timesTable(runs []ran) string {
+// Table has a line for each run and a column for each component.
+func Table(runs []Run) string {
 	var names []string
 	for _, r := range runs {
 		for _, p := range r.Parts {
@@ -135,14 +34,14 @@ func timesTable(runs []ran) string {
 	}
 	rows := [][]string{append([]string{"START", "COMMAND", "TOTAL"}, names...)}
 	for _, r := range runs {
-		row := []string{r.Start.Local().Format(time.DateTime), r.Command, seconds(r.Seconds)}
+		row := []string{r.Start.Local().Format(time.DateTime), r.Command, ui.Seconds(r.Seconds)}
 		for _, n := range names {
 			cell := ""
 			for _, p := range r.Parts {
 				switch {
 				case p.Name != n || p.Status == graph.Fresh:
 				case p.Status == graph.Built:
-					cell = seconds(p.Seconds)
+					cell = ui.Seconds(p.Seconds)
 				default:
 					cell = string(p.Status)
 				}
@@ -154,8 +53,8 @@ func timesTable(runs []ran) string {
 	return ui.Table(rows)
 }
 
-// stepsTable has a line for each step that took a tenth of a second, or of its run, in the order in which they began.
-func stepsTable(r ran) string {
+// Steps has a line for each step that took a tenth of a second, or of its run, in the order in which they began.
+func Steps(r Run) string {
 	rows := [][]string{{"AT", "COMPONENT", "STEP", "TIME", "CORES", "MEMORY", ""}}
 	for _, s := range steps(r) {
 		if s.Seconds < min(0.1, r.Seconds/10) {
@@ -171,7 +70,7 @@ func stepsTable(r ran) string {
 		if s.critical {
 			crit = "critical path"
 		}
-		rows = append(rows, []string{seconds(s.at), s.part, s.Name, seconds(s.Seconds), cores, mem, crit})
+		rows = append(rows, []string{ui.Seconds(s.at), s.part, s.Name, ui.Seconds(s.Seconds), cores, mem, crit})
 	}
 	return ui.Table(rows)
 }
@@ -204,7 +103,7 @@ func (d drawn) class() string {
 
 // steps gives a run's steps by their start, the critical path marked: from the last step back, each time to the step
 // that ended last of those it had to wait for (its own component's, its needs', and who had the compile slot).
-func steps(r ran) []drawn {
+func steps(r Run) []drawn {
 	var all []drawn
 	needs := map[string][]string{}
 	for _, p := range r.Parts {
@@ -234,8 +133,8 @@ func steps(r ran) []drawn {
 	return all
 }
 
-// timeline draws a run: what ran when, the critical path, and below it how many cores were busy.
-func timeline(r ran) string {
+// SVG draws a run: what ran when, the critical path, and below it how many cores were busy.
+func SVG(r Run) string {
 	const left, right, row, top = 110, 20, 30, 46
 	const width = 1100
 	var names []string
@@ -250,9 +149,9 @@ func timeline(r ran) string {
 	x := func(sec float64) float64 { return left + sec/max(r.Seconds, 0.001)*(width-left-right) }
 	var b strings.Builder
 	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", width, high, width, high, style)
-	fmt.Fprintf(&b, "<text x=\"10\" y=\"20\" font-weight=\"600\">%s, %s, %s on %d cores</text>\n", html.EscapeString(r.Command), r.Start.UTC().Format("2006-01-02 15:04 UTC"), seconds(r.Seconds), r.Cores)
+	fmt.Fprintf(&b, "<text x=\"10\" y=\"20\" font-weight=\"600\">%s, %s, %s on %d cores</text>\n", html.EscapeString(r.Command), r.Start.UTC().Format("2006-01-02 15:04 UTC"), ui.Seconds(r.Seconds), r.Cores)
 	for sec, step := 0.0, tick(r.Seconds); sec <= r.Seconds; sec += step {
-		fmt.Fprintf(&b, "<path class=\"grid\" d=\"M%.1f %d V%d\"/><text class=\"dim\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x(sec), top-10, lanes+40+coresHigh, x(sec), lanes+56+coresHigh, seconds(sec))
+		fmt.Fprintf(&b, "<path class=\"grid\" d=\"M%.1f %d V%d\"/><text class=\"dim\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x(sec), top-10, lanes+40+coresHigh, x(sec), lanes+56+coresHigh, ui.Seconds(sec))
 	}
 	for i, n := range names {
 		fmt.Fprintf(&b, "<text x=\"10\" y=\"%d\">%s</text>\n", top+i*row+17, n)
@@ -264,7 +163,7 @@ func timeline(r ran) string {
 		if s.critical {
 			class += " critical"
 		}
-		fmt.Fprintf(&b, "<g><title>%s: %s, %s at %s</title><rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/>", s.part, html.EscapeString(s.Name), seconds(s.Seconds), seconds(s.at), class, x(s.at), y, w, row-8)
+		fmt.Fprintf(&b, "<g><title>%s: %s, %s at %s</title><rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/>", s.part, html.EscapeString(s.Name), ui.Seconds(s.Seconds), ui.Seconds(s.at), class, x(s.at), y, w, row-8)
 		if w > 8*float64(len(s.Name)) {
 			fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" font-size=\"11\">%s</text>", x(s.at)+5, y+15, html.EscapeString(s.Name))
 		}
@@ -302,13 +201,14 @@ func tick(total float64) float64 {
 	return math.Ceil(total/12/600) * 600
 }
 
-func timelineHTML(stack string, r ran) string {
+// HTML is a page with the drawing of a run and the table of its steps.
+func HTML(stack string, r Run) string {
 	return "<!doctype html>\n<meta charset=\"utf-8\">\n<title>drydock: " + html.EscapeString(stack) + "</title>\n<body style=\"margin:16px;font:14px system-ui,sans-serif\">\n<div style=\"overflow-x:auto\">" +
-		timeline(r) + "</div>\n<pre>" + html.EscapeString(stepsTable(r)) + "</pre>\n</body>\n"
+		SVG(r) + "</div>\n<pre>" + html.EscapeString(Steps(r)) + "</pre>\n</body>\n"
 }
 
-// trace writes Chrome's trace format, which chrome://tracing and Perfetto read: times in microseconds.
-func trace(r ran) error {
+// Chrome returns a run in Chrome's trace format, which chrome://tracing and Perfetto read: times in microseconds.
+func Chrome(r Run) (string, error) {
 	type event struct {
 		Name string         `json:"name"`
 		Ph   string         `json:"ph"`
@@ -332,8 +232,5 @@ func trace(r ran) error {
 		es = append(es, event{Name: "busy cores", Ph: "C", TS: int64(float64(i) * r.Interval * 1e6), PID: 1, Args: map[string]any{"cores": n}})
 	}
 	data, err := json.MarshalIndent(map[string]any{"traceEvents": es, "displayTimeUnit": "ms"}, "", " ")
-	if err == nil {
-		fmt.Println(string(data))
-	}
-	return err
+	return string(data), err
 }
