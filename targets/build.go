@@ -38,7 +38,7 @@ func Package(ctx context.Context) error {
 //
 // Example: mage docker -edit
 func Docker(ctx context.Context) error {
-	return engine.Build(ctx, given.Options, engine.DockerTarget)
+	return engine.Build(ctx, given.Options, "docker")
 }
 
 // Containerd builds containerd, ctr and the shim.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/stack"
 )
 
@@ -156,7 +157,7 @@ func TestTheRepositorysOwnFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, ps := ParseTable(data, "advisories-c.toml")
+	table, ps := ParseTable(data, "advisories-c.toml", recipe.Rows().Names())
 	for _, p := range ps {
 		t.Error(p)
 	}
@@ -227,7 +228,7 @@ reason = "of a component that is not looked at"
 	calls := map[string]map[string]bool{"example.invalid/dep": {"Bad": true}}
 	raised := dep
 	raised.Version = "v1.2.0"
-	sub := &Subject{Stack: "s", Arch: "amd64",
+	sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64",
 		Programs: []*Program{{File: "runc", Component: "runc", Modules: []Module{dep}, packages: calls},
 			{File: "ctr", Component: "containerd", Modules: []Module{dep}, packages: calls},
 			{File: "docker", Component: "docker-cli", Modules: []Module{raised}, packages: calls}},
@@ -272,7 +273,7 @@ func TestAStatementOfAnExtraHoldsForAPackageWithoutIt(t *testing.T) {
 		if ps != nil {
 			t.Fatal(ps)
 		}
-		sub := &Subject{Stack: "s", Arch: "amd64", Evidence: map[string]Evidence{"musl": {}}, Parts: []Part{{"musl", "1.2.5"}}}
+		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64", Evidence: map[string]Evidence{"musl": {}}, Parts: []Part{{"musl", "1.2.5"}}}
 		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, book)
 		if want == "" && (ps != nil || r.Unneeded != nil) || want != "" && !strings.Contains(ps.Error(), want) {
 			t.Errorf("%s: got %v, %v", component, ps, r.Unneeded)
@@ -284,7 +285,7 @@ func TestWhatGosDatabaseDoesNotNameOfAComponentIsFoundOnceForItsFiles(t *testing
 	t.Parallel()
 	table := &Table{Known: []Known{{ID: []string{"CVE-2026-17106"}, Component: "docker-cli", Fixed: "28.1"}}}
 	for version, want := range map[string]string{"26.1.5": "1 open of 1", "28.5.2": "0 open"} {
-		sub := &Subject{Stack: "s", Arch: "amd64", Programs: []*Program{{File: "docker", Component: "docker-cli", Version: version},
+		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64", Programs: []*Program{{File: "docker", Component: "docker-cli", Version: version},
 			{File: "docker-2", Component: "docker-cli", Version: version}}}
 		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, &Book{})
 		if ps != nil || !strings.HasPrefix(r.Line(), want) {
@@ -299,14 +300,14 @@ func FuzzStatements(f *testing.F) {
 	f.Add("[[advisory]]\nid = ['CVE-2025-59375']\ncomponent = 'expat'\nfixed = '2.7.2'\nsummary = 'x'\nsee = ['y']\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		book, ps := ParseStatements([]byte(text), "x")
-		table, more := ParseTable([]byte(text), "x")
+		table, more := ParseTable([]byte(text), "x", recipe.Rows().Names())
 		for _, p := range append(ps, more...) {
 			if p.Line < 0 || p.Line > strings.Count(text, "\n")+1 {
 				t.Errorf("line %d of %q", p.Line, text)
 			}
 		}
 		table.In("expat", "2.7.1")
-		book.Check(map[string]Evidence{"runc": {}}, NewDatabase("", nil), table)
+		book.Check(recipe.Rows().Names(), map[string]Evidence{"runc": {}}, NewDatabase("", nil), table)
 	})
 }
 

@@ -51,6 +51,7 @@ type Part struct{ Name, Version string }
 // Subject is what an audit is of.
 type Subject struct {
 	Stack, Arch string
+	Known       []string // the names that a component can have
 	Programs    []*Program
 	Parts       []Part // those that are no Go
 	Evidence    map[string]Evidence
@@ -72,7 +73,7 @@ var worst = []string{Unstated, IsAffected, Fixed, NotAffected}
 // problems.
 func Make(sub *Subject, db *Database, t *Table, b *Book) (*Report, stack.Problems) {
 	r := &Report{Stack: sub.Stack, Database: db.Date}
-	ps := append(b.Check(sub.Evidence, db, t), b.resolved(sub)...)
+	ps := append(b.Check(sub.Known, sub.Evidence, db, t), b.resolved(sub)...)
 	var all []Finding
 	asked := map[string]bool{}
 	for _, p := range sub.Programs {

@@ -192,8 +192,8 @@ func (s *Statement) check(p *problems, t string) {
 }
 
 // Check compares the statements with what the components really have and, where there is one, with the database and the
-// table.
-func (b *Book) Check(has map[string]Evidence, db *Database, t *Table) stack.Problems {
+// table; known are the names that a component can have.
+func (b *Book) Check(known []string, has map[string]Evidence, db *Database, t *Table) stack.Problems {
 	var ps stack.Problems
 	bad := func(s *Statement, format string, a ...any) {
 		ps = append(ps, stack.Problem{File: b.File, Line: s.line, Text: fmt.Sprintf(format, a...)})
@@ -206,7 +206,7 @@ func (b *Book) Check(has map[string]Evidence, db *Database, t *Table) stack.Prob
 				of = append(of, c)
 			}
 			switch {
-			case !ok && slices.Contains(stack.Components, c): // a package may be made without the extras
+			case !ok && slices.Contains(known, c): // a package may be made without the extras
 			case !ok:
 				bad(s, "components: got %q, want a component of the stack", c)
 			case s.Status == Fixed && !e.mends(s):
@@ -263,8 +263,8 @@ func (b *Book) known(s *Statement, names []string, db *Database, t *Table, bad f
 	}
 }
 
-// ParseTable reads the table of what is no Go.
-func ParseTable(data []byte, file string) (*Table, stack.Problems) {
+// ParseTable reads the table of what is no Go; components are the names that one can have.
+func ParseTable(data []byte, file string, components []string) (*Table, stack.Problems) {
 	t := &Table{}
 	lines, ps := stack.Decode(data, file, t)
 	p := &problems{file, lines, ps}
@@ -272,9 +272,9 @@ func ParseTable(data []byte, file string) (*Table, stack.Problems) {
 		return &Table{}, ps
 	}
 	known := func(table, component string) {
-		if !slices.Contains(stack.Components, component) {
+		if !slices.Contains(components, component) {
 			p.bad(table, "component", "component: got %q, want one of %s", component,
-				strings.Join(stack.Components, ", "))
+				strings.Join(components, ", "))
 		}
 	}
 	for i, c := range t.Covers {

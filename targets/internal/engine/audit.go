@@ -172,7 +172,7 @@ func (e *Engine) table() (*audit.Table, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	table, ps := audit.ParseTable(data, e.rel(file))
+	table, ps := audit.ParseTable(data, e.rel(file), e.Stack.Rows.Names())
 	if len(ps) > 0 {
 		return nil, ps
 	}
@@ -202,7 +202,7 @@ func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ps := book.Check(has, nil, nil); len(ps) > 0 {
+	if ps := book.Check(e.Stack.Rows.Names(), has, nil, nil); len(ps) > 0 {
 		return nil, ps
 	}
 	return book.Statements, nil
@@ -210,7 +210,7 @@ func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
 
 // ownSubject is the stack's own files, or those of a directory under their names.
 func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
-	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Target.Arch, Raised: map[string][]stack.Raised{}}
+	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Target.Arch, Known: e.Stack.Rows.Names(), Raised: map[string][]stack.Raised{}}
 	var err error
 	if sub.Evidence, err = e.evidences(); err != nil {
 		return nil, err
@@ -218,7 +218,7 @@ func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
 	for _, n := range e.built() {
 		c := e.Stack.Component[n]
 		sub.Raised[n] = e.Stack.Raised(n)
-		if !recipe.UsesGo(n) {
+		if !recipe.Row(n).Go {
 			sub.Parts = append(sub.Parts, audit.Part{Name: n, Version: c.Version})
 			continue
 		}
@@ -328,7 +328,7 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 		return nil, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
 	}
 	m := &r.Manifest
-	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Evidence: map[string]audit.Evidence{},
+	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Known: e.Stack.Rows.Names(), Evidence: map[string]audit.Evidence{},
 		Raised: map[string][]stack.Raised{}}
 	if m.Stack != e.Stack.Name {
 		return nil, fmt.Errorf("%s is of the stack %s: want STACK=%s, whose statements count", file, m.Stack, m.Stack)
@@ -356,7 +356,7 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 			ev.Raises = append(ev.Raises, r.Module+"@"+r.To)
 		}
 		sub.Evidence[p.Name], sub.Raised[p.Name] = ev, p.Raised
-		if !recipe.UsesGo(p.Name) {
+		if !recipe.Row(p.Name).Go {
 			sub.Parts = append(sub.Parts, audit.Part{Name: p.Name, Version: p.Version})
 		}
 	}

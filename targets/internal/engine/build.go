@@ -41,18 +41,19 @@ type Options struct {
 	Smoke     bool // a new package must pass the smoke test, too, before it is the latest
 }
 
-// Build brings components (DockerTarget's too, and with packageNode, the package) up to date: sources, host, graph, summary.
+// Build brings what commands are named after (components, several of them, and with packageNode the package) up to date: sources, host, graph, summary.
 func Build(ctx context.Context, opt Options, names ...string) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error { return e.Build(ctx, opt, names) })
 }
 
 // Build brings components up to date.
 func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
-	if i := slices.Index(names, DockerTarget); i >= 0 {
-		names = slices.Replace(slices.Clone(names), i, i+1, e.ofDocker()...)
-	}
-	for _, n := range names {
-		if n != packageNode && e.Stack.Component[n] == nil {
+	targets := names
+	names = nil
+	for _, n := range targets {
+		parts := e.ofTarget(n)
+		names = append(names, parts...)
+		if parts == nil {
 			return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack)
 		}
 	}
@@ -220,8 +221,8 @@ func (in *input) libraries() bool { return in.vendor != "" || in.found.Edit }
 func (e *Engine) node(name string, in *input) (*graph.Node, error) {
 	c := e.Stack.Component[name]
 	t, g := e.tools(c)
-	if name == "libseccomp" && e.prefix != nil {
-		t.Library = e.prefix.Library()
+	if given := e.given(name); given != nil {
+		t.Library = given.Library()
 	}
 	sym := t
 	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs, sym.Memory = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0, 0
@@ -313,8 +314,8 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 		return made, err
 	}
 	t, g := e.tools(c)
-	if e.prefix != nil && c.Name == "libseccomp" {
-		t.Library = e.prefix.Library()
+	if given := e.given(c.Name); given != nil {
+		t.Library = given.Library()
 	}
 	p := recipe.Paths{
 		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
@@ -517,7 +518,7 @@ func (e *Engine) goCache(g *host.Go) string {
 	if g != nil {
 		in := []graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: e.cc().ID}}
 		for _, l := range e.Stack.Lock.File {
-			if e.Stack.OwnLibc() && slices.Contains(stack.Ground, l.Component) {
+			if slices.Contains(e.Stack.Ground(), l.Component) {
 				in = append(in, graph.Input{Name: l.Component + " " + l.Name, Value: l.SHA256})
 			}
 		}
@@ -547,7 +548,7 @@ func writeFile(file recipe.File) error {
 // which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
 // compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
 func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *run.Sandbox, log io.Writer) (times []graph.StepTime, err error) {
-	rank := slices.Index(stack.Components, name) // what others need, and what links for long, goes first
+	rank := slices.Index(e.Stack.Rows.Names(), name) // what others need, and what links for long, goes first
 	wait := func(ctx context.Context, q *graph.Semaphore, what string) error {
 		if q.Try() {
 			return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 
@@ -16,8 +17,8 @@ import (
 // locate finds a component's source on this machine: the user's checkout where the stack names one, or an archive. It
 // gives nil and no error when there is no archive yet.
 func (e *Engine) locate(c *stack.Component) (*source.Found, error) {
-	if e.prefix != nil && c.Name == "libseccomp" {
-		return e.prefix, nil
+	if given := e.given(c.Name); given != nil {
+		return given, nil
 	}
 	if e.editing {
 		if found, err := e.editFound(c); found != nil || err != nil {
@@ -36,7 +37,7 @@ func (e *Engine) locate(c *stack.Component) (*source.Found, error) {
 
 // holds compares what a checkout says of itself with the stack.
 func (e *Engine) holds(c *stack.Component, found *source.Found) error {
-	r, err := found.Release(c)
+	r, err := found.Release(c, recipe.Row(c.Name).VersionIn)
 	if err != nil || r.Version == "" {
 		return err
 	}
@@ -60,7 +61,7 @@ func (e *Engine) adoptCommits() {
 			continue
 		}
 		found := &source.Found{Path: filepath.Join(e.store.Dir, c.Checkout)}
-		r, err := found.Release(c)
+		r, err := found.Release(c, recipe.Row(c.Name).VersionIn)
 		if err != nil || r.Commit == "" {
 			continue
 		}

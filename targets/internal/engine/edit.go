@@ -68,10 +68,10 @@ func (e *Engine) layout(c *stack.Component) map[string]string {
 
 // component gives a component by name: one that has sources of its own to be edited.
 func (e *Engine) component(name string) (*stack.Component, error) {
-	if name == "docker" {
-		name = "dockerd"
-	}
 	c := e.Stack.Component[name]
+	if parts := e.ofTarget(name); c == nil && parts != nil { // "docker": the daemon
+		c = e.Stack.Component[parts[0]]
+	}
 	if c == nil {
 		return nil, fmt.Errorf("%q is no component: want one of %s", name, strings.Join(e.Stack.Parts(), ", "))
 	}

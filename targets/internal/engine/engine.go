@@ -130,7 +130,7 @@ func open() (*Engine, error) {
 		return nil, err
 	}
 	name := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
-	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name)
+	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name, recipe.Rows())
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +167,11 @@ func open() (*Engine, error) {
 	e.logDir = sync.OnceValues(e.newLogDir)
 	e.confined = sync.OnceValue(e.confine)
 	e.editing = isSet("EDIT")
-	if dir := os.Getenv("LIBSECCOMP_PREFIX"); dir != "" {
-		c := s.Component["libseccomp"]
+	for _, r := range recipe.Components() {
+		dir, c := os.Getenv(r.Prefix), s.Component[r.Name]
+		if r.Prefix == "" || dir == "" || c == nil {
+			continue
+		}
 		if e.prefix, c.Version, err = e.store.Prefix(dir); err != nil {
 			return nil, err
 		}
@@ -318,13 +321,14 @@ func (e *Engine) asks(names []string) host.Asks {
 		if c == nil {
 			continue
 		}
-		if recipe.UsesGo(n) {
+		row := recipe.Row(n)
+		if row.Go {
 			a.Go[n] = e.Stack.GoConstraint(c)
 		}
 		a.C = a.C || recipe.UsesC(c)
-		a.Libc, a.Setns = a.C && !e.Stack.OwnLibc(), a.Setns || n == "runc"
-		a.Make = a.Make || recipe.UsesMake(n) && (n != "libseccomp" || e.prefix == nil)
-		a.Quota = a.Quota || n == "dockerd" && c.WantsQuota()
+		a.Libc, a.Setns = a.C && !e.Stack.OwnLibc(), a.Setns || row.Setns
+		a.Make = a.Make || row.Make && e.given(n) == nil
+		a.Quota = a.Quota || recipe.WantsQuota(c)
 	}
 	a.Brings = e.ground()
 	return a
@@ -333,13 +337,18 @@ func (e *Engine) asks(names []string) host.Asks {
 // cc is the C compiler of the stack.
 func (e *Engine) cc() *host.CC { return e.facts.Compiler(!e.Stack.OwnLibc()) }
 
+// given is what a setting names in place of a component's sources; nil for none.
+func (e *Engine) given(component string) *source.Found {
+	if recipe.Row(component).Prefix == "" {
+		return nil
+	}
+	return e.prefix
+}
+
 // ground names what the stack has in place of the host's C library and kernel headers; empty where it takes those.
 func (e *Engine) ground() string {
-	if !e.Stack.OwnLibc() {
-		return ""
-	}
 	var names []string
-	for _, n := range stack.Ground {
+	for _, n := range e.Stack.Ground() {
 		names = append(names, n+" "+e.Stack.Component[n].Version)
 	}
 	return strings.Join(names, ", ")
@@ -372,7 +381,7 @@ func (e *Engine) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	if e.Stack.OwnLibc() {
 		t.StaticPIE, t.Quota = cc.Does(host.BarePIE), true
 	}
-	if !recipe.UsesGo(c.Name) {
+	if !recipe.Row(c.Name).Go {
 		return t, nil
 	}
 	g, _ := e.facts.Pick(e.Stack.GoConstraint(c))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/trace"
@@ -19,12 +20,12 @@ import (
 
 // The commands that explain only read: they take no lock, fetch nothing and write nothing.
 
-// DockerTarget is the target that builds dockerd, docker-proxy and docker.
-const DockerTarget = "docker"
-
-// ofDocker are its components: docker-proxy is one of its own where it does not come out of dockerd's sources.
-func (e *Engine) ofDocker() []string {
-	return slices.DeleteFunc([]string{"dockerd", "docker-proxy", "docker-cli"}, func(n string) bool { return n == "docker-proxy" && e.Stack.Component[n] == nil })
+// ofTarget gives the nodes that a command builds; nil where the stack has none.
+func (e *Engine) ofTarget(name string) []string {
+	if name == packageNode {
+		return []string{packageNode}
+	}
+	return recipe.OfTarget(e.Stack, name)
 }
 
 // andBuilt stands for everything, with the extras that were built on request.
@@ -39,10 +40,9 @@ func (e *Engine) named(name string) ([]string, error) {
 		return append([]string{packageNode}, slices.DeleteFunc(e.built(), func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
 	case name == "all":
 		return []string{packageNode}, nil
-	case name == DockerTarget:
-		return e.ofDocker(), nil
-	case name == packageNode || e.Stack.Component[name] != nil:
-		return []string{name}, nil
+	}
+	if parts := e.ofTarget(name); parts != nil {
+		return parts, nil
 	}
 	return nil, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(e.Stack.Parts(), ", "))
 }

@@ -20,7 +20,7 @@ import (
 // installerProfile is what the installer knows of the stack, but for the kernel's options.
 func (e *Engine) installerProfile() install.Profile {
 	t := e.Stack.Target
-	return install.Profile{Version: e.Stack.Version, Docker: e.Stack.Component["dockerd"].Version,
+	return install.Profile{Version: e.Stack.Version, Docker: e.Stack.Component[recipe.Daemon].Version,
 		Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch, IPTables: t.IPTables, Storage: t.Storage}
 }
 
@@ -63,7 +63,7 @@ func (e *Engine) installer(ctx context.Context, dockerd *source.Found) ([]archiv
 // bytes do not depend on the Go that compiled drydock. Its flags are those of the components, so that what it imports is
 // compiled already.
 func (e *Engine) checker(ctx context.Context) ([]byte, error) {
-	c := e.Stack.Component["docker-cli"]
+	c := e.Stack.Component[recipe.Client]
 	_, g := e.tools(c)
 	if g == nil {
 		return nil, fmt.Errorf("no Go meets %s, which compiles %s: \"mage check\"", e.Stack.GoConstraint(c), install.CheckName)

@@ -13,6 +13,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/kernel"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
@@ -68,7 +69,7 @@ func (e *Engine) kernel(config, release string) (*judged, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := e.Stack.Component["dockerd"]
+	d := e.Stack.Component[recipe.Daemon]
 	found, err := e.locate(d)
 	if err == nil && found == nil {
 		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.rel(e.store.Dir))

@@ -15,7 +15,6 @@ import (
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
 	"drydock/targets/internal/verify"
 	"drydock/targets/internal/version"
@@ -79,7 +78,7 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*input) (*graph.
 			if err != nil {
 				return made, err
 			}
-			if c.Installer, err = e.installer(ctx, found["dockerd"].found); err != nil {
+			if c.Installer, err = e.installer(ctx, found[recipe.Daemon].found); err != nil {
 				return made, err
 			}
 			if c.Statements, err = e.checked(book); err != nil {
@@ -248,19 +247,17 @@ func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, 
 				if x.Linked, err = verify.Linked(x.Entry.Path); err != nil {
 					return nil, nil, err
 				}
-				x.C = linked[o.Name] || !recipe.UsesGo(n.Name)
+				x.C = linked[o.Name] || !recipe.Row(n.Name).Go
 			}
 			files = append(files, x)
 			for _, l := range es[1:] {
 				files = append(files, &pack.File{Component: n.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
 			}
-		case n.Name == "libseccomp" && filepath.Ext(o.Name) == ".a":
-			p.Libs = append(p.Libs, filepath.Join(kept, o.Name))
-		case n.Name == "musl" && o.Name == "lib":
-			for _, g := range []string{"*.a", "*.o"} {
-				p.Libs = append(p.Libs, archive.Glob(filepath.Join(kept, o.Name), g)...)
-			}
 		}
+	}
+	for _, pattern := range recipe.Row(n.Name).Libs {
+		dir, name := filepath.Split(pattern)
+		p.Libs = append(p.Libs, archive.Glob(filepath.Join(kept, dir), name)...)
 	}
 	return p, files, nil
 }
@@ -313,10 +310,8 @@ func goTexts(g *host.Go) []string {
 // a directory of its own, which can be installed or left.
 func (e *Engine) packed(component string, o recipe.Output) []archive.Entry {
 	dir := pack.BinDir
-	for extra, parts := range stack.Extras {
-		if slices.Contains(parts, component) {
-			dir = extra + "/"
-		}
+	if row := recipe.Row(component); row.Apart {
+		dir = row.Extra + "/"
 	}
 	var es []archive.Entry
 	if file := e.out.Published(o); o.Bin {

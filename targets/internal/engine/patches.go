@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/patch"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
@@ -39,8 +40,8 @@ func Patches(ctx context.Context) error {
 			c := e.Stack.Component[d.Name()]
 			if c == nil {
 				why := fmt.Sprintf("no: %s has no component of this name", e.Stack.Name)
-				if !slices.Contains(stack.Components, d.Name()) {
-					why = "no: want the name of one of " + strings.Join(stack.Components, ", ")
+				if recipe.Row(d.Name()).Name == "" {
+					why = "no: want the name of one of " + strings.Join(e.Stack.Rows.Names(), ", ")
 				}
 				rows = append(rows, []string{d.Name(), "", "", why})
 				continue

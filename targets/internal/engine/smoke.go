@@ -15,6 +15,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/ui"
@@ -169,7 +170,7 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 // smokeConfig is what the stack's own files must be and say.
 func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
 	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: e.daemonFlags(),
-		Versions: map[string]string{"docker": e.Stack.Component["dockerd"].Version}, Commits: map[string]string{}}
+		Versions: map[string]string{"docker": e.Stack.Component[recipe.Daemon].Version}, Commits: map[string]string{}}
 	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
 		c.Versions[part], c.Commits[part] = e.Stack.Component[component].Version, e.Stack.Component[component].Commit
 	}
@@ -235,7 +236,7 @@ func (e *Engine) networkFlags() []string {
 }
 
 func (e *Engine) dockerdAtLeast(release string) bool {
-	v, err := version.NewVersion(e.Stack.Component["dockerd"].Version)
+	v, err := version.NewVersion(e.Stack.Component[recipe.Daemon].Version)
 	return err == nil && v.Core().GreaterThanOrEqual(version.Must(version.NewVersion(release)))
 }
 
@@ -244,9 +245,9 @@ func (e *Engine) guest(ctx context.Context, dir string) error {
 	if err := e.look(ctx); err != nil {
 		return err
 	}
-	_, g := e.tools(e.Stack.Component["docker-cli"])
+	_, g := e.tools(e.Stack.Component[recipe.Client])
 	if g == nil {
-		return fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", e.Stack.GoConstraint(e.Stack.Component["docker-cli"]))
+		return fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", e.Stack.GoConstraint(e.Stack.Component[recipe.Client]))
 	}
 	env := []string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C"}
 	return smoke.CompileGuest(ctx, g.Path, dir, env, e.toolSandbox(g, dir, e.goCache(g)))

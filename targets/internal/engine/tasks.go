@@ -21,6 +21,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/patch"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -364,22 +365,14 @@ func (e *Engine) wholeOutputs() error {
 
 // built are the stack's parts, and the extras beyond them that somebody has had made.
 func (e *Engine) built() []string {
-	return slices.DeleteFunc(slices.Clone(stack.Components), func(n string) bool {
+	return slices.DeleteFunc(e.Stack.Rows.Names(), func(n string) bool {
 		return !slices.Contains(e.Stack.Parts(), n) && (e.Stack.Component[n] == nil || e.records().Load(n) == nil)
 	})
 }
 
 // targetOf is the command that builds a component.
 func targetOf(component string) string {
-	switch component {
-	case "dockerd", "docker-proxy", "docker-cli":
-		return DockerTarget
-	case "expat":
-		return "dbus"
-	case "linux-headers", "musl": // the first that stands on them
-		return "libseccomp"
-	}
-	return component
+	return recipe.Row(component).Target
 }
 
 // Stacks lists what can be built.
@@ -397,7 +390,7 @@ func Stacks(ctx context.Context) error {
 	var errs []error
 	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
 	for _, n := range names {
-		s, err := stack.Load(dir, n)
+		s, err := stack.Load(dir, n, recipe.Rows())
 		if err != nil {
 			errs = append(errs, err)
 			continue

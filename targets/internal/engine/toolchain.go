@@ -16,7 +16,7 @@ import (
 // goFits says whether some Go of this machine meets each component's constraint.
 func (e *Engine) goFits(components []string) bool {
 	for _, n := range components {
-		if c := e.Stack.Component[n]; c != nil && recipe.UsesGo(n) {
+		if c := e.Stack.Component[n]; c != nil && recipe.Row(n).Go {
 			if g, _ := e.facts.Pick(e.Stack.GoConstraint(c)); g == nil {
 				return false
 			}

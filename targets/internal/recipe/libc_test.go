@@ -20,18 +20,18 @@ func withLibc(t *testing.T, name, libc string) *stack.Stack {
 
 func TestEveryCPartStandsOnTheStacksOwnLibraryAndHeaders(t *testing.T) {
 	for _, name := range []string{"docker-26.1", "docker-28.5"} {
-		s := withLibc(t, name, stack.LibcMusl)
+		s := withLibc(t, name, "musl")
 		for _, c := range s.Parts() {
 			p := Of(s, c, full, Symbolic(Needs(s, c)))
 			i := slices.IndexFunc(p.Files, func(f File) bool { return strings.HasSuffix(f.Path, ".specs") })
-			if slices.Contains(stack.Ground, c) || !UsesC(s.Component[c]) {
+			if slices.Contains(s.Ground(), c) || !UsesC(s.Component[c]) {
 				if i >= 0 || slices.Contains(Needs(s, c), "musl") {
 					t.Errorf("%s: %s has no C of its own to stand on it, but needs %v", name, c, Needs(s, c))
 				}
 				continue
 			}
-			if needs := Needs(s, c); !slices.Equal(needs[:2], stack.Ground) || i < 0 {
-				t.Errorf("%s: %s: needs %v, files %v; want %v first and a file of specs", name, c, needs, p.Files, stack.Ground)
+			if needs := Needs(s, c); !slices.Equal(needs[:2], s.Ground()) || i < 0 {
+				t.Errorf("%s: %s: needs %v, files %v; want %v first and a file of specs", name, c, needs, p.Files, s.Ground())
 				continue
 			}
 			for _, w := range []string{"-nostdinc", "-isystem <musl>/include", "-isystem <linux-headers>/include", "<musl>/lib/rcrt1.o", "--no-dynamic-linker"} {
@@ -61,7 +61,7 @@ func TestEveryCPartStandsOnTheStacksOwnLibraryAndHeaders(t *testing.T) {
 func TestTheHostsLibraryIsUsedWithoutSpecs(t *testing.T) {
 	s := withLibc(t, "docker-26.1", stack.LibcHost)
 	for _, c := range s.Parts() {
-		if slices.Contains(stack.Ground, c) || slices.Contains(Needs(s, c), "musl") {
+		if slices.Contains(s.Ground(), c) || slices.Contains(Needs(s, c), "musl") {
 			t.Errorf("%s stands on %v", c, Needs(s, c))
 		}
 		for _, f := range Of(s, c, full, Symbolic(Needs(s, c))).Files {
@@ -73,7 +73,7 @@ func TestTheHostsLibraryIsUsedWithoutSpecs(t *testing.T) {
 }
 
 func TestStaticPIEIsLinkedWhereTheLinkerKnowsHow(t *testing.T) {
-	s := withLibc(t, "docker-26.1", stack.LibcMusl)
+	s := withLibc(t, "docker-26.1", "musl")
 	for _, pie := range []bool{true, false} {
 		tools := full
 		tools.StaticPIE = pie
@@ -91,7 +91,7 @@ func TestStaticPIEIsLinkedWhereTheLinkerKnowsHow(t *testing.T) {
 
 // Go does not see what is in a file that a flag names: what the library is must show in the flag.
 func TestAnotherLibraryIsAnotherFlag(t *testing.T) {
-	s := withLibc(t, "docker-26.1", stack.LibcMusl)
+	s := withLibc(t, "docker-26.1", "musl")
 	flag := func(musl string) string {
 		p := Symbolic(Needs(s, "runc"))
 		p.Deps["musl"] = musl

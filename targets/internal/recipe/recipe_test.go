@@ -11,7 +11,7 @@ import (
 
 func load(t *testing.T, name string) *stack.Stack {
 	t.Helper()
-	s, err := stack.Load(filepath.Join("..", "..", "..", "vendor-sources"), name)
+	s, err := stack.Load(filepath.Join("..", "..", "..", "vendor-sources"), name, Rows())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestEveryStepIsOfflineAndFromScratch(t *testing.T) {
 					t.Errorf("%s %s %s: the caller's environment shows:\n%s", st, c, s.Name, env)
 				}
 				want := []string{"LC_ALL=C\n", "TZ=UTC\n", "HOME=<home>\n", "TMPDIR=<tmp>\n", "SOURCE_DATE_EPOCH="}
-				if UsesGo(c) {
+				if Row(c).Go {
 					want = append(want, "GOPROXY=off\n", "GOTOOLCHAIN=local\n", "GOENV=off\n", "GOSUMDB=off\n")
 				}
 				for _, w := range want {

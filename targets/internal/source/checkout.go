@@ -169,29 +169,15 @@ func (s *Store) Unchanged(f *Found) error {
 	return nil
 }
 
-// releases say in which file of a tree its version stands.
-var releases = map[string]struct {
-	file string
-	re   *regexp.Regexp
-}{
-	"runc":       {"VERSION", regexp.MustCompile(`^\s*()(\S+)`)},
-	"dockerd":    {"VERSION", regexp.MustCompile(`^\s*()(\S+)`)}, // docker-ce; moby from 20.10 on has tags only
-	"docker-cli": {"VERSION", regexp.MustCompile(`^\s*()(\S+)`)},
-	"containerd": {"version/version.go", regexp.MustCompile(`(?m)^\s*Version\s*=\s*()"v?([^"+]+)`)},
-	"libseccomp": {"configure.ac", regexp.MustCompile(`AC_INIT\(\[?(libseccomp)\]?,\s*\[?([0-9.]+)`)},
-	"tini":       {"CMakeLists.txt", regexp.MustCompile(`tini_VERSION_(\w+) (\d+)\)`)},
-}
-
 // Release is what a checkout says of itself: its version (empty when it names none, or one in development), where that
 // stands, and git's commit (empty without git's metadata).
 type Release struct {
 	Version, File, Commit string
 }
 
-// Release reads a checkout's version, from git's tags or from the file that upstream keeps it in, and its commit. Git
-// itself is not needed. Of several tags at one commit, the one that is c's version counts; else the newest.
-func (f *Found) Release(c *stack.Component) (Release, error) {
-	component := c.Name
+// Release reads a checkout's version, from git's tags or from the file that upstream keeps it in (nil for none), and its
+// commit. Git itself is not needed. Of several tags at one commit, the one that is c's version counts; else the newest.
+func (f *Found) Release(c *stack.Component, in *stack.VersionFile) (Release, error) {
 	r, tags, err := gitHead(f.Path)
 	if err != nil {
 		return r, err
@@ -200,27 +186,26 @@ func (f *Found) Release(c *stack.Component) (Release, error) {
 		r.File = "git's tag " + tags[r.Version]
 		return r, nil
 	}
-	where, ok := releases[component]
-	if !ok {
+	if in == nil {
 		return r, nil
 	}
 	for _, d := range f.dirs() {
-		data, err := os.ReadFile(filepath.Join(f.Path, d, where.file))
+		data, err := os.ReadFile(filepath.Join(f.Path, d, in.Path))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
 			return r, err
 		}
 		var parts []string
-		for _, m := range where.re.FindAllSubmatch(data, -1) {
-			parts = append(parts, string(m[2]))
-			if component != "tini" { // it has a line for each number
+		for _, m := range in.Pattern.FindAllSubmatch(data, -1) {
+			parts = append(parts, string(m[1]))
+			if !in.Every {
 				break
 			}
 		}
 		v := strings.TrimSuffix(strings.Join(parts, "."), "-ce")
 		if !strings.HasSuffix(v, "dev") && !strings.Contains(v, "unknown") {
-			r.Version, r.File = v, filepath.Join(d, where.file)
+			r.Version, r.File = v, filepath.Join(d, in.Path)
 		}
 		return r, nil
 	}

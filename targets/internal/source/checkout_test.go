@@ -41,7 +41,7 @@ func TestOfSeveralTagsAtOneCommitTheStacksVersionCounts(t *testing.T) {
 				}
 			}
 			for range 10 { // a map's order differs each time
-				r, err := (&Found{Path: dir}).Release(&stack.Component{Name: "a", Version: c.version})
+				r, err := (&Found{Path: dir}).Release(&stack.Component{Name: "a", Version: c.version}, nil)
 				if err != nil || r.Version != c.want || r.Commit != commit {
 					t.Fatalf("%s tags %s, the stack says %s: got %q at %q, %v, want %q", kind, c.tags, c.version, r.Version, r.Commit, err, c.want)
 				}

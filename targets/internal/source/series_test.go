@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"drydock/targets/internal/patch"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/stack"
 )
 
@@ -75,7 +76,7 @@ func TestDebiansSeriesApplyAsWithGNUPatch(t *testing.T) {
 		t.Skip(err)
 	}
 	dir := "../../../vendor-sources"
-	st, err := stack.Load(dir, "docker-20.10")
+	st, err := stack.Load(dir, "docker-20.10", recipe.Rows())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func withRaises(t *testing.T, raises ...string) (text string, line int) {
 func TestARaiseNamesAModuleAndARelease(t *testing.T) {
 	t.Parallel()
 	text, _ := withRaises(t, "golang.org/x/net@v0.62.0", "github.com/docker/docker@v28.5.2+incompatible", "go.etcd.io/etcd/client/v3@v3.5.1")
-	s := &Stack{Lock: &Lock{}}
+	s := &Stack{Lock: &Lock{}, Rows: rows}
 	if ps := Parse([]byte(text), "x.toml", s); ps != nil {
 		t.Fatal(ps)
 	}
@@ -46,13 +46,13 @@ func TestARaiseNamesAModuleAndARelease(t *testing.T) {
 	for _, bad := range []string{"golang.org/x/net", "golang.org/x/net@latest", "golang.org/x/net@v1", "golang.org/x/net@0.62.0", "@v1.0.0", "golang.org/x/net@v2.0.0", "net@v1.0.0",
 		"golang.org/x/../net@v1.0.0", "golang.org/x/net v0.62.0", "--modfile=/x@v1.0.0", "go.etcd.io/etcd/client/v3@v2.0.0"} {
 		text, line := withRaises(t, "golang.org/x/sys@v0.1.0", bad)
-		ps := Parse([]byte(text), "x.toml", &Stack{})
+		ps := Parse([]byte(text), "x.toml", blank())
 		if len(ps) != 1 || ps[0].Line != line+1 || !strings.Contains(ps[0].Text, "component.runc.vendor.raise: got \""+bad+"\"") {
 			t.Errorf("%s: got %v, want one problem in line %d", bad, ps, line+1)
 		}
 	}
 	text, line := withRaises(t, "golang.org/x/sys@v0.1.0", "golang.org/x/sys@v0.2.0")
-	if ps := Parse([]byte(text), "x.toml", &Stack{}); len(ps) != 2 || ps[1].Line != line+1 || !strings.Contains(ps[1].Text, "golang.org/x/sys is raised twice") {
+	if ps := Parse([]byte(text), "x.toml", blank()); len(ps) != 2 || ps[1].Line != line+1 || !strings.Contains(ps[1].Text, "golang.org/x/sys is raised twice") {
 		t.Errorf("got %v, want a refusal of both", ps)
 	}
 	for old, want := range map[string]string{
@@ -61,7 +61,7 @@ func TestARaiseNamesAModuleAndARelease(t *testing.T) {
 	} {
 		add := map[bool]string{true: "checkout = \"mine\"\n", false: "gopath = { \"example.org/runc\" = \".\" }\n"}[strings.HasPrefix(old, "[component")]
 		text, _ := withRaises(t, "golang.org/x/sys@v0.1.0")
-		if ps := Parse([]byte(strings.Replace(text, old, old+add, 1)), "x.toml", &Stack{}); ps == nil || !strings.Contains(ps.Error(), want) {
+		if ps := Parse([]byte(strings.Replace(text, old, old+add, 1)), "x.toml", blank()); ps == nil || !strings.Contains(ps.Error(), want) {
 			t.Errorf("%s: got %v, want %s", old, ps, want)
 		}
 	}

@@ -27,7 +27,7 @@ func TestWhatIsWantedOfASeriesIsCheckedAtItsLine(t *testing.T) {
 		series + "series_dirs = { \"e\" = \"/etc\" }\n": "origin.series_dirs: got \"e\" = \"/etc\"",
 		series + "series_dirs = { \"e/\" = \".\" }\n":   "origin.series_dirs: got \"e/\" = \".\"",
 	} {
-		ps := Parse([]byte(before+added+after), "x.toml", &Stack{})
+		ps := Parse([]byte(before+added+after), "x.toml", blank())
 		switch line := strings.Count(before, "\n") + 1; {
 		case want == "" && ps != nil:
 			t.Errorf("%s: got %v", added, ps)

@@ -25,16 +25,6 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Components that a stack can name, in the order in which tables list them. Each has a recipe.
-var Components = []string{"linux-headers", "musl", "libseccomp", "tini", "runc", "containerd", "dockerd", "docker-proxy", "docker-cli",
-	"iptables", "expat", "dbus"}
-
-// optional are the components that a stack may lack.
-var optional = []string{"linux-headers", "musl", "docker-proxy", "iptables", "expat", "dbus"}
-
-// Extras are the parts that a stack is made with only when it asks for them, each with its components.
-var Extras = map[string][]string{"iptables": {"iptables"}, "dbus": {"expat", "dbus"}}
-
 // Stack is one pinned set of versions that belong together.
 type Stack struct {
 	// Name is the file's name without ".toml", as STACK= selects it.
@@ -47,10 +37,10 @@ type Stack struct {
 	Toolchain string `toml:"toolchain"`
 	// Epoch is SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date.
 	Epoch int64 `toml:"epoch"`
-	// Libc is the C library of all that has C in it: "musl", built as a part of the stack with kernel headers of its own, or
-	// "host", the build host's static one. Empty is "host".
+	// Libc is the C library of all that has C in it: a component, built with kernel headers of its own, or "host", the build
+	// host's static one. Empty is "host".
 	Libc string `toml:"libc"`
-	// Extras are the names of Extras that belong to the stack.
+	// Extras are the words for what belongs to the stack and is made only where it is asked for.
 	Extras []string `toml:"extras"`
 	// Target is the machine that will run the outputs.
 	Target Target `toml:"target"`
@@ -60,84 +50,12 @@ type Stack struct {
 	// Component has one entry for each part of the stack.
 	Component map[string]*Component `toml:"component"`
 
+	// Rows are the components that it can have.
+	Rows Rows `toml:"-"`
 	// File is the path that the stack was read from.
 	File string `toml:"-"`
 	// Lock is the lock beside it; empty, not nil, where there is none yet.
 	Lock *Lock `toml:"-"`
-}
-
-// C libraries.
-const (
-	LibcHost = "host"
-	LibcMusl = "musl"
-)
-
-// Ground are the components that stand in for the host's C library and kernel headers.
-var Ground = []string{"linux-headers", "musl"}
-
-// OwnLibc says whether the stack brings its C library and kernel headers.
-func (s *Stack) OwnLibc() bool { return s.Libc == LibcMusl }
-
-// UseLibc takes another C library than the file's; empty leaves it.
-func (s *Stack) UseLibc(libc string) error {
-	if libc == "" {
-		return nil
-	}
-	if why := s.libcProblem(libc); why != "" {
-		return fmt.Errorf("LIBC: %s", why)
-	}
-	s.Libc = libc
-	return nil
-}
-
-// libcProblem says why the stack cannot have a C library; empty when it can.
-func (s *Stack) libcProblem(libc string) string {
-	switch libc {
-	case "", LibcHost:
-		return ""
-	case LibcMusl:
-		for _, n := range Ground {
-			if s.Component[n] == nil {
-				return fmt.Sprintf("got %q, but the stack has no component.%s: want one, or %q", libc, n, LibcHost)
-			}
-		}
-		return ""
-	}
-	return fmt.Sprintf("got %q, want %q or %q", libc, LibcMusl, LibcHost)
-}
-
-// Parts are the components that the stack is made of, in the order of Components: those that it names, without the
-// extras that it does not ask for.
-func (s *Stack) Parts() []string {
-	return slices.DeleteFunc(slices.Clone(Components), func(n string) bool { return s.Component[n] == nil || s.spare(n) })
-}
-
-// spare says that a component is not used: an extra that the stack does not ask for, the ground under a host's C library.
-func (s *Stack) spare(component string) bool {
-	if slices.Contains(Ground, component) {
-		return !s.OwnLibc()
-	}
-	for extra, parts := range Extras {
-		if slices.Contains(parts, component) {
-			return !slices.Contains(s.Extras, extra)
-		}
-	}
-	return false
-}
-
-// CheckExtras says what is wrong with names of extras: nil when each is one that the stack has components for.
-func (s *Stack) CheckExtras(names []string) error {
-	for _, e := range names {
-		if Extras[e] == nil {
-			return fmt.Errorf("got %q, want some of %s", e, strings.Join(slices.Sorted(maps.Keys(Extras)), ", "))
-		}
-		for _, n := range Extras[e] {
-			if s.Component[n] == nil {
-				return fmt.Errorf("%q: the stack has no [component.%s]", e, n)
-			}
-		}
-	}
-	return nil
 }
 
 // Target describes the host that runs the binaries; it need not be the one that builds them.
@@ -176,6 +94,14 @@ type Component struct {
 	Vendor *Vendor `toml:"vendor"`
 	// Origin lists where the sources can be had, in the order in which they are tried.
 	Origin []*Origin `toml:"origin"`
+}
+
+// VersionFile is where the sources of a component say their version.
+type VersionFile struct {
+	Path string
+	// Pattern's group is the version; with Every, each match is one of its numbers.
+	Pattern *regexp.Regexp
+	Every   bool
 }
 
 // Vendor is the instruction for restoring a stripped vendor tree.
@@ -462,9 +388,9 @@ func List(dir string) ([]string, error) {
 // maxFile is the size, in bytes, up to which a stack file or a lock is read. The largest lock has 31 kB.
 const maxFile = 4 << 20
 
-// Load reads and validates dir/name.toml and, where it exists, dir/name.lock. An error that comes from the files'
+// Load reads and validates dir/name.toml and, where it exists, dir/name.lock; rows are the components that it can name. An error that comes from the files'
 // content is a Problems with all that is wrong; an unknown name lists the known ones.
-func Load(dir, name string) (*Stack, error) {
+func Load(dir, name string, rows Rows) (*Stack, error) {
 	file := filepath.Join(dir, name+".toml")
 	data, err := archive.ReadFile(file, maxFile)
 	if errors.Is(err, os.ErrNotExist) || filepath.Base(name) != name {
@@ -474,7 +400,7 @@ func Load(dir, name string) (*Stack, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	s := &Stack{Name: name, File: file, Lock: &Lock{}}
+	s := &Stack{Name: name, File: file, Lock: &Lock{}, Rows: rows}
 	ps := Parse(data, file, s)
 
 	lockFile := filepath.Join(dir, name+".lock")
@@ -564,7 +490,7 @@ var (
 	fileName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._~+@-]*$`)
 )
 
-// Parse reads a stack file's bytes into s and gives all problems that they have.
+// Parse reads a stack file's bytes into s, which has its Rows, and gives all problems that they have.
 func Parse(data []byte, file string, s *Stack) Problems {
 	lines, ps := decode(data, file, s)
 	if len(ps) > 0 {
@@ -648,22 +574,15 @@ func Parse(data []byte, file string, s *Stack) Problems {
 	if s.Epoch <= 0 {
 		bad(at("epoch"), "epoch: got %d, want the release's date in seconds since 1970", s.Epoch)
 	}
-	for _, name := range Components {
-		if s.Component[name] == nil && !slices.Contains(optional, name) {
-			bad(0, "component.%s: missing", name)
-		}
-	}
+	s.lacking(bad, at)
 	if err := s.CheckExtras(s.Extras); err != nil {
 		bad(at("extras"), "extras: %s", err)
-	}
-	if s.Component["dbus"] != nil && s.Component["expat"] == nil {
-		bad(at("component.dbus"), "component.expat: missing, which dbus needs")
 	}
 	for name, c := range s.Component {
 		t := "component." + name
 		c.Name = name
-		if !slices.Contains(Components, name) {
-			bad(at(t), "%s: unknown component, want one of %s", t, strings.Join(Components, ", "))
+		if s.Rows.of(name).Name == "" {
+			bad(at(t), "%s: unknown component, want one of %s", t, strings.Join(s.Rows.Names(), ", "))
 		}
 		wantVersion(c.Version, t+".version", t)
 		wantConstraint(c.Go, t+".go")

@@ -18,7 +18,7 @@ func TestShippedStacksLoadAndEveryComponentHasAPinnedOrigin(t *testing.T) {
 		t.Fatalf("got %v %v, want at least two stacks", names, err)
 	}
 	for _, n := range names {
-		s, err := Load(shipped(t), n)
+		s, err := Load(shipped(t), n, rows)
 		if err != nil {
 			t.Errorf("%s: %v", n, err)
 			continue
@@ -55,7 +55,7 @@ func TestEveryProblemOfAStackFileIsReportedAtItsLine(t *testing.T) {
 		}
 		text = strings.Replace(text, e.old, e.new, 1)
 	}
-	ps := Parse([]byte(text), "x.toml", &Stack{})
+	ps := Parse([]byte(text), "x.toml", blank())
 	got := ps.Error()
 	for _, e := range edits {
 		if !strings.Contains(got, e.want) {
@@ -87,7 +87,7 @@ func TestExtrasArePartsOnlyWhereTheyAreAskedFor(t *testing.T) {
 		{"extras = [\"iptables\"]\n", "libseccomp tini runc containerd dockerd docker-cli iptables"},
 		{"extras = [\"dbus\", \"iptables\"]\n", "libseccomp tini runc containerd dockerd docker-cli iptables expat dbus"},
 	} {
-		s := &Stack{}
+		s := blank()
 		if ps := Parse([]byte(c.extras+string(data)), "x.toml", s); ps != nil {
 			t.Errorf("%q: %v", c.extras, ps)
 		}
@@ -101,14 +101,14 @@ func TestExtrasArePartsOnlyWhereTheyAreAskedFor(t *testing.T) {
 		"extras = [\"dbus\"]\n":    "x.toml:1: extras: \"dbus\": the stack has no [component.expat]",
 	} {
 		text := extras + strings.ReplaceAll(string(data), "component.expat", "component.other")
-		if got := Parse([]byte(text), "x.toml", &Stack{}).Error(); !strings.Contains(got, want) {
+		if got := Parse([]byte(text), "x.toml", blank()).Error(); !strings.Contains(got, want) {
 			t.Errorf("%q: got %s, want %q", extras, got, want)
 		}
 	}
 }
 
 func TestUnknownKeysAreAllNamedWithTheirLines(t *testing.T) {
-	ps := Parse([]byte("version = \"1.2.3\"\nversoin = 1\n[target]\nkernal = \"3.10\"\n"), "x.toml", &Stack{})
+	ps := Parse([]byte("version = \"1.2.3\"\nversoin = 1\n[target]\nkernal = \"3.10\"\n"), "x.toml", blank())
 	got := ps.Error()
 	for _, want := range []string{"x.toml:2: unknown key \"versoin\"", "x.toml:4: unknown key \"target.kernal\""} {
 		if !strings.Contains(got, want) {
@@ -171,7 +171,7 @@ func TestAStackFileThatIsNoFileOrTooLargeIsRefusedAtOnce(t *testing.T) {
 			if err := errors.Join(os.WriteFile(filepath.Join(dir, "x.toml"), good, 0o644), os.RemoveAll(filepath.Join(dir, "x"+ext)), make(filepath.Join(dir, "x"+ext))); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Load(dir, "x"); err == nil || !strings.Contains(err.Error(), "x"+ext+": ") || !strings.Contains(err.Error(), want) {
+			if _, err := Load(dir, "x", rows); err == nil || !strings.Contains(err.Error(), "x"+ext+": ") || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: got %v, want %q", ext, err, want)
 			}
 		}
@@ -192,7 +192,7 @@ func TestOnlyAnAddressWithoutAPasswordIsAnOrigin(t *testing.T) {
 }
 
 func TestALockComesBackAsItWasWritten(t *testing.T) {
-	s, err := Load(shipped(t), "docker-26.1")
+	s, err := Load(shipped(t), "docker-26.1", rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestALockComesBackAsItWasWritten(t *testing.T) {
 
 func TestAnUnknownStackNamesTheKnownOnes(t *testing.T) {
 	for _, n := range []string{"docker-99", "../x"} {
-		if _, err := Load(shipped(t), n); err == nil || !strings.Contains(err.Error(), "docker-26.1") {
+		if _, err := Load(shipped(t), n, rows); err == nil || !strings.Contains(err.Error(), "docker-26.1") {
 			t.Errorf("%s: got %v, want an error that lists docker-26.1", n, err)
 		}
 	}
@@ -248,25 +248,25 @@ func FuzzParseNeverPanics(f *testing.F) {
 	f.Add([]byte("[component]\nrunc = 3\n"))
 	f.Add([]byte("[component.runc]\n[[component.runc.origin]]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		Parse(data, "x.toml", &Stack{})
+		Parse(data, "x.toml", blank())
 		ParseLock(data, "x.lock", &Lock{})
 	})
 }
 
 func TestAStackBringsALibcOnlyWithAllThatItStandsOn(t *testing.T) {
 	load := func() *Stack {
-		s, err := Load(shipped(t), "docker-26.1")
+		s, err := Load(shipped(t), "docker-26.1", rows)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
 	s := load()
-	for _, libc := range []string{LibcMusl, LibcHost, LibcMusl} {
+	for _, libc := range []string{"musl", LibcHost, "musl"} {
 		if err := s.UseLibc(libc); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Parts()[0] == "linux-headers" && s.Parts()[1] == "musl"; got != (libc == LibcMusl) {
+		if got := s.Parts()[0] == "linux-headers" && s.Parts()[1] == "musl"; got != (libc == "musl") {
 			t.Errorf("%s: got the parts %v", libc, s.Parts())
 		}
 		if err := s.UseLibc(""); err != nil || s.Libc != libc {
@@ -277,7 +277,7 @@ func TestAStackBringsALibcOnlyWithAllThatItStandsOn(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	s.Component["linux-headers"] = nil
-	if err := s.UseLibc(LibcMusl); err == nil || !strings.Contains(err.Error(), "no component.linux-headers") {
+	if err := s.UseLibc("musl"); err == nil || !strings.Contains(err.Error(), "no component.linux-headers") {
 		t.Errorf("got %v", err)
 	}
 	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.toml"))
@@ -286,7 +286,7 @@ func TestAStackBringsALibcOnlyWithAllThatItStandsOn(t *testing.T) {
 	}
 	text := "libc = \"bionic\"\n" + string(data)
 	text = strings.Replace(text, "\nlibc = ", "\n#libc = ", 1)
-	if got := Parse([]byte(text), "x.toml", &Stack{}).Error(); !strings.Contains(got, `x.toml:1: libc: got "bionic"`) {
+	if got := Parse([]byte(text), "x.toml", blank()).Error(); !strings.Contains(got, `x.toml:1: libc: got "bionic"`) {
 		t.Errorf("got %s", got)
 	}
 }

@@ -2,9 +2,22 @@ package recipe
 
 import (
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
+
+	"drydock/targets/internal/stack"
 )
+
+var _ = register(Component{
+	Name: "libseccomp", After: "musl",
+	Does:     "builds the library that runc is linked with.",
+	Upstream: "seccomp/libseccomp",
+	License:  "LGPL-2.1-only", // its sources say "version 2.1"; the text that goes with them is the same for "or later"
+	Relink:   true, SourceGoes: true, Library: true, Libs: []string{"lib/*.a"},
+	C: true, Make: true, Prefix: "LIBSECCOMP_PREFIX", Plan: libseccomp,
+	VersionIn: &stack.VersionFile{Path: "configure.ac", Pattern: regexp.MustCompile(`AC_INIT\(\[?libseccomp\]?,\s*\[?([0-9.]+)`)},
+	Change:    &Change{"libseccomp changed (and runc with it)", "src/api.c", "const int bench_change = 1;\n"},
+})
 
 // libseccomp keeps its own configure and make; everything else here is compiled by direct commands.
 func libseccomp(r request) Plan {
@@ -39,39 +52,14 @@ func libseccomp(r request) Plan {
 	}
 }
 
-// tini is docker-init: one C file, one command. CMakeLists.txt of tini 0.19.0 names the same definitions.
-func tini(r request) Plan {
-	git := ""
-	if r.c.Commit != "" {
-		git = " - git." + short(r.c.Commit, 7)
-	}
-	how := []string{"-static"}
-	if r.own && r.t.StaticPIE {
-		how = []string{"-static-pie", "-fPIE"}
-	}
-	again := RelinkDir(r.p.Stage, "docker-init")
-	argv := slices.Concat([]string{r.cc(), "-std=gnu99", "-O2"}, how[1:], []string{"-D_FORTIFY_SOURCE=2", "-fstack-protector",
-		// Headers older than Linux 3.4 lack these; the numbers are the kernel's ABI.
-		"-DPR_SET_CHILD_SUBREAPER=36", "-DPR_GET_CHILD_SUBREAPER=37",
-		"-ffile-prefix-map=" + r.p.Work + "=.", "-I", "gen", "-c", "-o", again + "/tini.o", "src/tini.c"}, r.include())
-	link := slices.Concat(how, []string{"-s", "-Wl,--build-id=none", "-o", r.p.Stage + "/docker-init", again + "/tini.o"})
-	return Plan{
-		Files: []File{{Path: r.p.Work + "/gen/tiniConfig.h", Data: fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git)},
-			{Path: again + "/args", Data: strings.Join(link, "\n") + "\n"}},
-		Steps: []Step{{Name: "compile", Dir: r.p.Work, Env: r.env(), Argv: argv},
-			{Name: "link", Dir: r.p.Work, Env: r.env(), Argv: append([]string{r.cc()}, link...)}},
-		Relink: []string{"docker-init"},
-		Outputs: []Output{{Name: "docker-init", Bin: true, Ask: []string{"--version"}, Want: append([]string{"tini version " + r.c.Version},
-			nonEmpty(git)...)}},
-	}
+// seccompEnv makes cgo find libseccomp. The path of the library is part of the two variables, and carries its key: Go
+// does not see that a .a changed, but it does see another flag. The stand-in for pkg-config then only names the library.
+func (r request) seccompEnv() []string {
+	lib := r.p.Deps["libseccomp"]
+	cflags := strings.Join(append([]string{"-O2", "-I" + lib + "/include"}, r.include()...), " ")
+	return []string{"CGO_CFLAGS=" + cflags, "CGO_LDFLAGS=-L" + lib + "/lib"}
 }
 
-func nonEmpty(s ...string) []string {
-	var out []string
-	for _, x := range s {
-		if x != "" {
-			out = append(out, x)
-		}
-	}
-	return out
+func (r request) pkgConfig() File {
+	return File{Path: r.p.Shims + "/pkg-config", Data: "#!/bin/sh\ncase \"$*\" in *--libs*) echo -lseccomp;; *) echo;; esac\n", Exec: true}
 }

@@ -4,23 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
-
-	"drydock/targets/internal/stack"
 )
 
-// A stack can bring its C library and kernel headers. Then every C part is compiled with the host's gcc and binutils and
-// with nothing else of the host's: its /usr/include and its libc.a are not read.
-
-// linuxHeaders takes the kernel's user-space headers out of a package or archive that has them in include/, with those
-// of the machine in include/asm (as "make headers_install" leaves them) or include/<triplet>/asm (as Debian does).
-func linuxHeaders(r request) Plan {
-	return Plan{
-		Steps:   []Step{{Name: "copy", Dir: r.p.Work, Env: r.env(), Argv: []string{"cp", "-R", "-L", "include", r.p.Stage + "/"}}},
-		Outputs: []Output{{Name: "include"}},
-	}
-}
+var _ = register(Component{
+	Name: "musl", After: "linux-headers", Ground: true, Libc: true, Target: "libseccomp",
+	License: "MIT", Library: true, Libs: []string{"lib/*.a", "lib/*.o"},
+	C: true, Make: true, Plan: musl,
+})
 
 // musl is compiled as its own configure and make do it, position independent, so that it can be linked both ways.
 func musl(r request) Plan {
@@ -104,9 +95,4 @@ func (r request) cc() string {
 		return r.compiler()[0].Path
 	}
 	return r.t.CC
-}
-
-// needsGround says that a component has C in it, and that the stack brings what C stands on.
-func needsGround(s *stack.Stack, name string) bool {
-	return s.OwnLibc() && !slices.Contains(stack.Ground, name) && s.Component[name] != nil && UsesC(s.Component[name])
 }
