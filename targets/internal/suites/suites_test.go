@@ -1,4 +1,4 @@
-package engine
+package suites
 
 import (
 	"reflect"
@@ -8,17 +8,17 @@ import (
 func TestTheTapOfBatsIsRead(t *testing.T) {
 	out := "1..5\nok 1 list\nnot ok 2 spec validator\n# (in test file ./spec.bats, line 32)\n# fatal: unable to access 'https://example.invalid/': no\n" +
 		"ok 3 checkpoint # skip test requires criu\nnot ok 4 runc run\n# status 1\nok 5 exec\n"
-	var s suite
+	var s Suite
 	if err := s.tap(out); err != nil {
 		t.Fatal(err)
 	}
-	want := []suiteCase{{"spec validator", "failed", "clones a repository from the network, which is denied", true},
+	want := []Case{{"spec validator", "failed", "clones a repository from the network, which is denied", true},
 		{"checkpoint", "skipped", "test requires criu", false}, {"runc run", "failed", "", false}}
-	if s.passed != 2 || s.failed != 2 || s.skipped != 1 || !reflect.DeepEqual(s.cases, want) {
-		t.Errorf("got %d passed, %d failed, %d skipped, %+v, want %+v", s.passed, s.failed, s.skipped, s.cases, want)
+	if s.Passed != 2 || s.Failed != 2 || s.Skipped != 1 || !reflect.DeepEqual(s.Cases, want) {
+		t.Errorf("got %d passed, %d failed, %d skipped, %+v, want %+v", s.Passed, s.Failed, s.Skipped, s.Cases, want)
 	}
 	for _, cut := range []string{"", "1..5\nok 1 list\n"} {
-		if err := new(suite).tap(cut); err == nil {
+		if err := new(Suite).tap(cut); err == nil {
 			t.Errorf("%q: a suite that ended early passes", cut)
 		}
 	}
@@ -28,15 +28,15 @@ func TestTheSummaryOfLibseccompIsRead(t *testing.T) {
 	out := "Test 01-sim-allow%%001-00001 result:   SUCCESS\nTest 02-sim-basic%%002-00001 result:   FAILURE bpf_sim resulted in KILL\n" +
 		"Test 30-live%%001-00001 result:   SKIPPED (must specify live tests)\nTest 02-sim-basic%%006-00001 result:   SKIPPED (architecture difference)\n" +
 		"Regression Test Summary\n tests run: 2\n tests skipped: 2\n tests passed: 1\n tests failed: 1\n tests errored: 0\n"
-	var s suite
+	var s Suite
 	if err := s.regression(out, false); err != nil {
 		t.Fatal(err)
 	}
-	want := []suiteCase{{"02-sim-basic%%002-00001", "failed", "bpf_sim resulted in KILL", false}, {"02-sim-basic%%006-00001", "skipped", "architecture difference", false}}
-	if s.passed != 1 || s.failed != 1 || s.skipped != 1 || !reflect.DeepEqual(s.cases, want) {
-		t.Errorf("got %d passed, %d failed, %d skipped, %+v, want %+v", s.passed, s.failed, s.skipped, s.cases, want)
+	want := []Case{{"02-sim-basic%%002-00001", "failed", "bpf_sim resulted in KILL", false}, {"02-sim-basic%%006-00001", "skipped", "architecture difference", false}}
+	if s.Passed != 1 || s.Failed != 1 || s.Skipped != 1 || !reflect.DeepEqual(s.Cases, want) {
+		t.Errorf("got %d passed, %d failed, %d skipped, %+v, want %+v", s.Passed, s.Failed, s.Skipped, s.Cases, want)
 	}
-	if err := new(suite).regression("Test 01 result:   SUCCESS\n", false); err == nil {
+	if err := new(Suite).regression("Test 01 result:   SUCCESS\n", false); err == nil {
 		t.Error("a suite without a summary passes")
 	}
 }
@@ -46,12 +46,12 @@ func TestWhatMuslCallsIsNoFailureOfTheLibrary(t *testing.T) {
 		"Test 20-live-basic_die%%001-00001 result:   FAILURE 20-live-basic_die 1 TRAP rc=160\n" +
 		" tests skipped: 0\n tests passed: 1\n tests failed: 2\n tests errored: 0\n"
 	for _, own := range []bool{true, false} {
-		s := new(suite)
+		s := new(Suite)
 		if err := s.regression(out, own); err != nil {
 			t.Fatal(err)
 		}
-		if len(s.cases) != 2 || s.cases[0].known != own || s.cases[1].known {
-			t.Errorf("with musl %v: got %+v", own, s.cases)
+		if len(s.Cases) != 2 || s.Cases[0].Known != own || s.Cases[1].Known {
+			t.Errorf("with musl %v: got %+v", own, s.Cases)
 		}
 	}
 }
