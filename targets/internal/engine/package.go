@@ -61,6 +61,13 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*input) (*graph.
 		c := e.Stack.Component[n.Name]
 		inputs = append(inputs, e.signatureInputs(n.Name, found[n.Name])...)
 		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
+		if raised := e.Stack.Raised(n.Name); raised != nil { // which the manifest lists
+			sum, err := archive.SHA256(strings.NewReader(fmt.Sprint(raised)))
+			if err != nil {
+				return nil, err
+			}
+			inputs = append(inputs, graph.Input{Name: "raised in " + n.Name, Value: sum})
+		}
 	}
 	inputs = append(inputs, installer...)
 	book, err := e.book(e.Stack.Name)
