@@ -13,7 +13,6 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
-	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/version"
 )
@@ -21,11 +20,11 @@ import (
 // bringAdvisories gets the advisories that their lock names, for a build that may use the network. Without them a build
 // is none the worse, and says that nobody looked.
 func (e *Engine) bringAdvisories(ctx context.Context) {
-	lock, err := stack.LoadAdvisories(e.store.Dir)
-	if e.offline || err != nil || lock == nil {
+	lock, err := stack.LoadAdvisories(e.src.Dir)
+	if e.src.Offline() || err != nil || lock == nil {
 		return
 	}
-	if _, err := e.store.AdvisoriesFile(lock); err == nil {
+	if _, err := e.src.AdvisoriesFile(lock); err == nil {
 		return
 	}
 	if err := e.advisories(ctx, false); err != nil && ctx.Err() == nil {
@@ -36,25 +35,17 @@ func (e *Engine) bringAdvisories(ctx context.Context) {
 // advisories brings the database of advisories that the lock names into vendor-sources/; with newest, the newest one,
 // which the lock names from then on.
 func (e *Engine) advisories(ctx context.Context, newest bool) error {
-	lock, err := stack.LoadAdvisories(e.store.Dir)
+	lock, err := stack.LoadAdvisories(e.src.Dir)
 	if err != nil {
 		return err
 	}
 	if lock == nil && !newest {
 		return nil
 	}
-	scratch := filepath.Join(e.Root, "build/tmp")
-	if err := os.MkdirAll(scratch, 0o755); err != nil {
-		return err
-	}
-	tool, env, err := e.online(ctx, scratch)
-	if err != nil {
-		return err
-	}
 	if !newest {
-		return e.store.Advisories(ctx, lock, source.Go{Path: tool, Env: env}, proxies(env), scratch)
+		return e.src.Advisories(ctx, lock)
 	}
-	next, err := e.store.NewestAdvisories(ctx, source.Go{Path: tool, Env: env}, scratch)
+	next, err := e.src.NewestAdvisories(ctx)
 	if err != nil {
 		return err
 	}
@@ -62,13 +53,12 @@ func (e *Engine) advisories(ctx context.Context, newest bool) error {
 		e.UI.Line("advisories of %s are the newest", lock.Date())
 		return nil
 	}
-	file := filepath.Join(e.store.Dir, stack.AdvisoriesLock)
-	data := next.Encode()
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+	file := filepath.Join(e.src.Dir, stack.AdvisoriesLock)
+	if err := archive.WriteBytes(file, 0o644, next.Encode()); err != nil {
 		return err
 	}
 	if lock != nil && lock.Name() != next.Name() {
-		if err := os.RemoveAll(filepath.Join(e.store.Dir, lock.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(e.src.Dir, lock.Name())); err != nil {
 			return err
 		}
 	}
@@ -89,7 +79,7 @@ type audited struct {
 func (e *Engine) auditKey() (string, error) {
 	inputs := []graph.Input{{Name: "format", Value: "1"}, {Name: "drydock", Value: version.Drydock}}
 	for _, name := range []string{stack.AdvisoriesLock, cTable, filepath.Base(e.vexFile(e.Stack.Name))} {
-		data, err := archive.ReadFile(filepath.Join(e.store.Dir, name), maxTexts)
+		data, err := archive.ReadFile(filepath.Join(e.src.Dir, name), maxTexts)
 		if errors.Is(err, fs.ErrNotExist) && name == stack.AdvisoriesLock {
 			return "", nil
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -16,7 +16,6 @@ import (
 	"drydock/targets/internal/audit"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/pack"
-	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -42,7 +41,7 @@ type AuditOptions struct {
 func Audit(ctx context.Context, opt AuditOptions) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error {
 		r, err := e.audit(opt)
-		if err = errors.Join(err, e.store.Digests.Save()); err != nil {
+		if err = errors.Join(err, e.src.Digests.Save()); err != nil {
 			return err
 		}
 		if opt.Write {
@@ -122,15 +121,15 @@ func (e *Engine) showAudit(r *audit.Report, opt AuditOptions) error {
 
 // audit makes the report.
 func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
-	lock, err := stack.LoadAdvisories(e.store.Dir)
+	lock, err := stack.LoadAdvisories(e.src.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if lock == nil {
 		return nil, failure.With(failure.Sources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
-			stack.AdvisoriesLock, e.rel(e.store.Dir))})
+			stack.AdvisoriesLock, e.rel(e.src.Dir))})
 	}
-	file, err := e.store.AdvisoriesFile(lock)
+	file, err := e.src.AdvisoriesFile(lock)
 	if err != nil {
 		return nil, failure.With(failure.Sources, err)
 	}
@@ -163,11 +162,11 @@ func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
 }
 
 // vexFile is the file with a stack's statements.
-func (e *Engine) vexFile(name string) string { return filepath.Join(e.store.Dir, name+".vex.toml") }
+func (e *Engine) vexFile(name string) string { return filepath.Join(e.src.Dir, name+".vex.toml") }
 
 // table reads the table of what is no Go, which may be missing.
 func (e *Engine) table() (*audit.Table, error) {
-	file := filepath.Join(e.store.Dir, cTable)
+	file := filepath.Join(e.src.Dir, cTable)
 	data, err := archive.ReadFile(file, maxTexts)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -294,7 +293,7 @@ func (e *Engine) evidences() (map[string]audit.Evidence, error) {
 
 // evidence is what a component has that statements may name.
 func (e *Engine) evidence(c *stack.Component) (ev audit.Evidence, err error) {
-	ps, err := patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	ps, err := e.src.Series(c)
 	if err != nil {
 		return ev, err
 	}
@@ -377,7 +376,7 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 
 // unpacked gives each file of a package to do, by where it lies on disk for that moment.
 func (e *Engine) unpacked(file string, r *pack.Read, do func(x *pack.File, path string) error) error {
-	tree, done, err := e.scratch("audit-")
+	tree, done, err := e.src.Scratch("audit-")
 	if err != nil {
 		return err
 	}

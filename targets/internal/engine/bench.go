@@ -28,7 +28,7 @@ import (
 type bench struct {
 	e      *Engine
 	dir    string // build/bench
-	inputs map[string]*input
+	inputs map[string]*source.Source
 	rows   [][]string
 	peak   int64   // bytes, of drydock itself
 	others float64 // the share of the cores that other processes used
@@ -42,7 +42,7 @@ func Bench(ctx context.Context) error {
 		}
 		b := &bench{e: e, dir: filepath.Join(e.Root, "build/bench")}
 		var err error
-		if b.inputs, err = e.sources(ctx, e.Stack.Parts(), false); err != nil {
+		if b.inputs, err = e.src.Fetch(ctx, e.Stack.Parts()); err != nil {
 			return failure.With(failure.Sources, err)
 		}
 		unlock, err := graph.Lock(ctx, b.dir, strings.Join(os.Args, " "), nil)
@@ -168,7 +168,7 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 		work := filepath.Join(b.dir, "hand", n)
 		t, _ := b.e.tools(c)
 		p := recipe.Paths{Work: work + "/src", Shims: work + "/shims", Stage: work + "/stage", Home: work + "/home", Tmp: work + "/tmp",
-			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.e.facts.PathDirs(b.e.cc()), Deps: map[string]string{}, Gopath: b.inputs[n].found.Layout, Libraries: b.inputs[n].libraries()}
+			Cache: filepath.Join(b.dir, "hand/cache"), Path: b.e.facts.PathDirs(b.e.cc()), Deps: map[string]string{}, Gopath: b.inputs[n].Layout, Libraries: b.inputs[n].Libraries()}
 		for _, d := range b.e.needs(n) {
 			p.Deps[d] = filepath.Join(b.dir, "hand", d, "stage")
 		}
@@ -177,10 +177,10 @@ func (b *bench) byHand(ctx context.Context) (*manual, error) {
 				return nil, err
 			}
 		}
-		if _, err := b.e.store.Prepare(c, b.e.Stack.Lock, b.inputs[n].found, p.Work); err != nil {
+		if _, err := b.e.src.Prepare(c, b.inputs[n].Found, p.Work); err != nil {
 			return nil, err
 		}
-		if _, err := patch.Apply(p.Work, b.inputs[n].patches); err != nil {
+		if _, err := patch.Apply(p.Work, b.inputs[n].Patches); err != nil {
 			return nil, err
 		}
 		plan := recipe.Of(b.e.Stack, n, t, p)

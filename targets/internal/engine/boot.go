@@ -20,6 +20,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 )
 
@@ -214,7 +215,8 @@ func (e *Engine) bootKernel(ctx context.Context, o BootOptions) (boot.Kernel, er
 // bootSource gets a package of Debian and unpacks it.
 func (e *Engine) bootSource(ctx context.Context, s boot.Source) (string, error) {
 	c, l := s.Component()
-	found, err := e.store.Get(ctx, c, l, false)
+	set := source.Set{Store: e.src.Store, Stack: &stack.Stack{Lock: l}, Online: e.online}
+	found, err := set.Get(ctx, c)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", s.Name, err)
 	}

@@ -73,10 +73,10 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	if err := e.lock(ctx, opt.Wait); err != nil {
 		return err
 	}
-	defer e.store.Digests.Save()
-	found, err := e.sources(ctx, parts, false)
+	defer e.src.Digests.Save()
+	found, err := e.src.Fetch(ctx, parts)
 	if err == nil {
-		err = e.noteCheckouts(found)
+		err = e.src.NoteCheckouts(found)
 	}
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (e *Engine) partsOf(names []string) []string {
 }
 
 // graph makes the nodes that the names stand for.
-func (e *Engine) graph(names []string, found map[string]*input) (*graph.Graph, error) {
+func (e *Engine) graph(names []string, found map[string]*source.Source) (*graph.Graph, error) {
 	g := e.records()
 	g.Width = e.width()
 	for _, n := range e.partsOf(names) {
@@ -207,21 +207,11 @@ func (e *Engine) fit(parts []string) error {
 	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
 }
 
-// input is a component's prepared source, as far as a key needs to know it.
-type input struct {
-	found   *source.Found
-	vendor  string // digest of the vendor tree's tar
-	patches []patch.Patch
-}
-
-// libraries says that what a GOPATH source imports lies beside it.
-func (in *input) libraries() bool { return in.vendor != "" || in.found.Edit }
-
 // node makes the graph node of a component.
-func (e *Engine) node(name string, in *input) (*graph.Node, error) {
+func (e *Engine) node(name string, in *source.Source) (*graph.Node, error) {
 	c := e.Stack.Component[name]
 	t, g := e.tools(c)
-	if given := e.given(name); given != nil {
+	if given := e.src.Given[name]; given != nil {
 		t.Library = given.Library()
 	}
 	sym := t
@@ -230,19 +220,19 @@ func (e *Engine) node(name string, in *input) (*graph.Node, error) {
 		sym.Headers = "<headers>"
 	}
 	paths := recipe.Symbolic(e.needs(name))
-	paths.Gopath, paths.Libraries = in.found.Layout, in.libraries()
+	paths.Gopath, paths.Libraries = in.Layout, in.Libraries()
 	plan := recipe.Of(e.Stack, name, sym, paths)
 
-	inputs := []graph.Input{{Name: "source", Value: in.found.SHA256}}
+	inputs := []graph.Input{{Name: "source", Value: in.SHA256}}
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
 	// The source's digest is of the archives alone: the lock's lines of vendor trees are found by it.
-	if o := in.found.Origin; o != nil && o.Series != "" {
+	if o := in.Origin; o != nil && o.Series != "" {
 		add("series", o.SeriesID())
 	}
-	if in.vendor != "" {
-		add("vendor tree", in.vendor)
+	if in.Vendor != "" {
+		add("vendor tree", in.Vendor)
 	}
-	for i, p := range in.patches {
+	for i, p := range in.Patches {
 		add(fmt.Sprintf("patch %d", i+1), p.Name+" "+p.SHA256)
 	}
 	if g != nil {
@@ -298,7 +288,7 @@ func cached(r *graph.Record, inputs []graph.Input) bool {
 
 // make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
 // would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
-func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key string, whole bool) (made graph.Made, err error) {
+func (e *Engine) make(ctx context.Context, c *stack.Component, in *source.Source, key string, whole bool) (made graph.Made, err error) {
 	logs, err := e.logDir()
 	if err != nil {
 		return made, err
@@ -314,13 +304,13 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 		return made, err
 	}
 	t, g := e.tools(c)
-	if given := e.given(c.Name); given != nil {
+	if given := e.src.Given[c.Name]; given != nil {
 		t.Library = given.Library()
 	}
 	p := recipe.Paths{
 		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
 		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: e.cache(c, g),
-		Path: e.facts.PathDirs(e.cc()), Deps: map[string]string{}, Gopath: in.found.Layout, Libraries: in.libraries(),
+		Path: e.facts.PathDirs(e.cc()), Deps: map[string]string{}, Gopath: in.Layout, Libraries: in.Libraries(),
 	}
 	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -352,15 +342,15 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *input, key st
 	}
 	unpack := func(*graph.StepTime) error {
 		return unlessStopped(ctx, func() error {
-			told, err := e.store.Prepare(c, e.Stack.Lock, in.found, p.Work)
-			return errors.Join(noted(log, told, err), e.store.Unchanged(in.found))
+			told, err := e.src.Prepare(c, in.Found, p.Work)
+			return errors.Join(noted(log, told, err), e.src.Unchanged(in.Found))
 		})
 	}
 	if err := timed("unpack", unpack); err != nil {
 		return made, err
 	}
 	patch := func(*graph.StepTime) error {
-		told, err := patch.Apply(p.Work, in.patches)
+		told, err := patch.Apply(p.Work, in.Patches)
 		return noted(log, told, err)
 	}
 	if err := timed("patch", patch); err != nil {
@@ -492,7 +482,7 @@ func (e *Engine) sweep() {
 	}
 	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
 	locked := slices.Concat([]string{e.build("record")}, archive.Glob(e.build("store"), "*"), archive.Glob(e.output(release.Dir), "*"))
-	for _, dir := range append(slices.Clip(locked), e.output(), e.build(), e.store.Dir, filepath.Join(e.Root, ".cache")) {
+	for _, dir := range append(slices.Clip(locked), e.output(), e.build(), e.src.Dir, filepath.Join(e.Root, ".cache")) {
 		for _, p := range archive.Glob(dir, ".tmp-*") {
 			mine := slices.Contains(locked, dir) || dir == e.output() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
 			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && (mine || time.Since(fi.ModTime()) > 24*time.Hour) {

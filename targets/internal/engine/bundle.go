@@ -49,11 +49,11 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 			return err
 		}
 		if !noGo && len(e.Stack.Toolchains()) > 0 {
-			if err := e.Toolchain(ctx, true, false); err != nil {
+			if err := e.toolchain(ctx, e.src, true); err != nil {
 				return failure.With(failure.Sources, err)
 			}
 		}
-		found, err := e.sources(ctx, e.Stack.Parts(), false)
+		found, err := e.src.Fetch(ctx, e.Stack.Parts())
 		if err == nil {
 			err = e.advisories(ctx, false)
 		}
@@ -114,7 +114,7 @@ func signSum(key *pack.Signer, file, what string) error {
 }
 
 // bundled lists what goes into a bundle.
-func (e *Engine) bundled(found map[string]*input, withGo bool) ([]archive.Entry, error) {
+func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archive.Entry, error) {
 	runner, err := staticSelf()
 	if err != nil {
 		return nil, err
@@ -130,13 +130,13 @@ func (e *Engine) bundled(found map[string]*input, withGo bool) ([]archive.Entry,
 		}
 		es = append(es, slices.DeleteFunc(tree, func(entry archive.Entry) bool { return isScrap(entry.Name) })...)
 	}
-	files, err := os.ReadDir(e.store.Dir)
+	files, err := os.ReadDir(e.src.Dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, x := range files {
 		if slices.Contains(ofStacks, filepath.Ext(x.Name())) && x.Type().IsRegular() {
-			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.store.Dir, x.Name()), Mode: 0o644})
+			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.src.Dir, x.Name()), Mode: 0o644})
 		}
 	}
 	have := map[string]bool{}
@@ -148,42 +148,42 @@ func (e *Engine) bundled(found map[string]*input, withGo bool) ([]archive.Entry,
 	}
 	for _, n := range e.Stack.Parts() {
 		in := found[n]
-		if in.found.Edit || in.found == e.prefix {
+		if in.Edit || in.Found == e.src.Given[n] {
 			return nil, fmt.Errorf("%s: its source is an open edit or LIBSECCOMP_PREFIX, which exist on this machine only: save the edit, or unset the variable", n)
 		}
-		if in.found.Checkout() {
-			name, err := filepath.Rel(e.Root, in.found.Path)
+		if in.Checkout() {
+			name, err := filepath.Rel(e.Root, in.Path)
 			if err != nil || !filepath.IsLocal(name) {
-				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: move it into vendor-sources/", n, in.found.Path)
+				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: move it into vendor-sources/", n, in.Path)
 			}
-			tree, err := archive.Tree(in.found.Path, filepath.ToSlash(name))
+			tree, err := archive.Tree(in.Path, filepath.ToSlash(name))
 			if err != nil {
 				return nil, err
 			}
 			es = append(es, tree...)
 			continue
 		}
-		for _, a := range in.found.Archives() {
+		for _, a := range in.Archives() {
 			add("vendor-sources/"+filepath.Base(a.Path), a.Path)
 			if a.Signature != "" {
 				add("vendor-sources/"+filepath.Base(a.Signature), a.Signature)
 			}
 		}
-		if in.vendor != "" {
-			line := e.Stack.Lock.VendorFor(e.Stack.Component[n], in.found.SHA256)
-			add("vendor-sources/"+line.Name, filepath.Join(e.store.Dir, line.Name))
+		if in.Vendor != "" {
+			line := e.Stack.Lock.VendorFor(e.Stack.Component[n], in.SHA256)
+			add("vendor-sources/"+line.Name, filepath.Join(e.src.Dir, line.Name))
 		}
 	}
 	if withGo {
 		for _, r := range e.Stack.Toolchains() {
-			p := e.store.ToolchainFile(r)
+			p := e.src.ToolchainFile(r)
 			add("vendor-sources/"+filepath.Base(p), p)
 		}
 	}
-	lock, err := stack.LoadAdvisories(e.store.Dir)
+	lock, err := stack.LoadAdvisories(e.src.Dir)
 	if lock != nil {
 		var p string
-		if p, err = e.store.AdvisoriesFile(lock); err == nil {
+		if p, err = e.src.AdvisoriesFile(lock); err == nil {
 			add("vendor-sources/"+filepath.Base(p), p)
 		}
 	}
@@ -425,7 +425,7 @@ func MissingForBundle(ctx context.Context) error {
 		}
 		for _, n := range e.Stack.Parts() {
 			c := e.Stack.Component[n]
-			found, err := e.locate(c)
+			found, err := e.src.Locate(c)
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", n, err))
 				continue
@@ -441,7 +441,7 @@ func MissingForBundle(ctx context.Context) error {
 				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
 				continue
 			}
-			if have, err := e.store.VendorFile(c, e.Stack.Lock, found); err != nil {
+			if have, err := e.src.VendorFile(c, found); err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", n, err))
 			} else if have == nil {
 				row(line.Name, 0, line.TarSHA256+" (of the tar in it)", n)
@@ -449,14 +449,14 @@ func MissingForBundle(ctx context.Context) error {
 		}
 		if !e.goFits(e.Stack.Parts()) {
 			for _, r := range e.Stack.Toolchains() {
-				if _, err := os.Stat(e.store.ToolchainFile(r)); err != nil {
-					row(filepath.Base(e.store.ToolchainFile(r)), 0, e.goSum(r), "Go "+r)
+				if _, err := os.Stat(e.src.ToolchainFile(r)); err != nil {
+					row(filepath.Base(e.src.ToolchainFile(r)), 0, e.goSum(r), "Go "+r)
 				}
 			}
 		}
-		if lock, err := stack.LoadAdvisories(e.store.Dir); err != nil {
+		if lock, err := stack.LoadAdvisories(e.src.Dir); err != nil {
 			problems = append(problems, err)
-		} else if lock != nil && !exists(filepath.Join(e.store.Dir, lock.Name())) {
+		} else if lock != nil && !exists(filepath.Join(e.src.Dir, lock.Name())) {
 			row(lock.Name(), 0, lock.SHA256, "audit")
 		}
 		if err := errors.Join(problems...); err != nil {
@@ -479,7 +479,7 @@ func (e *Engine) wanted(c *stack.Component, row func(name string, size int64, su
 			continue
 		}
 		for _, a := range o.Files() {
-			if _, err := os.Stat(filepath.Join(e.store.Dir, a.Name())); err == nil {
+			if _, err := os.Stat(filepath.Join(e.src.Dir, a.Name())); err == nil {
 				continue
 			}
 			line := e.Stack.Lock.FileFor(c.Name, a.Name())

@@ -42,13 +42,10 @@ type Engine struct {
 	Root  string
 	Stack *stack.Stack
 	UI    *ui.UI
-	store *source.Store
+	src   *source.Set  // what it is built from
 	out   *store.Store // what was built
 	facts *host.Facts
 
-	offline  bool
-	editing  bool                    // open edits take their components' place
-	prefix   *source.Found           // the user's own libseccomp, in place of the component; nil for none
 	memory   int64                   // bytes that were free at the start
 	compile  *graph.Semaphore        // steps that use every core: one at a time
 	load     *graph.Semaphore        // steps that will, and read their sources until then: one at a time
@@ -62,7 +59,6 @@ type Engine struct {
 	logDir   func() (string, error)
 	confined func() error // see confine: once
 	start    time.Time
-	gather   sync.Once      // says that libraries are being restored
 	sweeping sync.WaitGroup // of trees that are no longer needed
 }
 
@@ -148,35 +144,32 @@ func open() (*Engine, error) {
 	e.compile, e.load = graph.NewSemaphore(1), graph.NewSemaphore(1)
 	e.memory = host.FreeMemory()
 	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
-	e.offline = isSet("OFFLINE")
-	e.store = &source.Store{
-		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: e.UI,
-	}
-	if !e.offline {
-		if e.store.Mirrors, err = mirrors(); err != nil {
+	e.src = &source.Set{Store: &source.Store{
+		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: u,
+	}, Stack: s, UI: u, Root: root, Editing: isSet("EDIT"), Given: map[string]*source.Found{},
+		Online: e.online, Pick: e.pick, VersionIn: func(component string) *stack.VersionFile { return recipe.Row(component).VersionIn }}
+	if !isSet("OFFLINE") {
+		if e.src.Mirrors, err = mirrors(); err != nil {
 			return nil, err
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
-		e.store.Client = &http.Client{Transport: t}
-		e.store.Proxies = func(ctx context.Context) ([]string, error) {
-			_, env, err := e.online(ctx, filepath.Join(root, "build/tmp"))
-			return proxies(env), err
-		}
+		e.src.Client = &http.Client{Transport: t}
 	}
 	e.logDir = sync.OnceValues(e.newLogDir)
 	e.confined = sync.OnceValue(e.confine)
-	e.editing = isSet("EDIT")
 	for _, r := range recipe.Components() {
 		dir, c := os.Getenv(r.Prefix), s.Component[r.Name]
 		if r.Prefix == "" || dir == "" || c == nil {
 			continue
 		}
-		if e.prefix, c.Version, err = e.store.Prefix(dir); err != nil {
+		if e.src.Given[r.Name], c.Version, err = e.src.Installed(dir); err != nil {
 			return nil, err
 		}
 	}
-	e.adoptCommits()
+	for n, commit := range e.src.Commits() {
+		s.Component[n].Commit = commit
+	}
 	return e, nil
 }
 
@@ -298,10 +291,10 @@ func (e *Engine) look(ctx context.Context) error {
 	if e.facts != nil {
 		return nil
 	}
-	if err := e.unpackToolchain(); err != nil {
+	if err := e.src.UnpackToolchains(); err != nil {
 		return failure.With(failure.Sources, err)
 	}
-	facts, err := host.Look(ctx, host.FromEnv(e.store.Dir, filepath.Join(e.Root, "build")), filepath.Join(e.Root, ".cache/host.json"))
+	facts, err := host.Look(ctx, host.FromEnv(e.src.Dir, filepath.Join(e.Root, "build")), filepath.Join(e.Root, ".cache/host.json"))
 	if err != nil {
 		return failure.With(failure.Other, err)
 	}
@@ -327,7 +320,7 @@ func (e *Engine) asks(names []string) host.Asks {
 		}
 		a.C = a.C || recipe.UsesC(c)
 		a.Libc, a.Setns = a.C && !e.Stack.OwnLibc(), a.Setns || row.Setns
-		a.Make = a.Make || row.Make && e.given(n) == nil
+		a.Make = a.Make || row.Make && e.src.Given[n] == nil
 		a.Quota = a.Quota || recipe.WantsQuota(c)
 	}
 	a.Brings = e.ground()
@@ -336,14 +329,6 @@ func (e *Engine) asks(names []string) host.Asks {
 
 // cc is the C compiler of the stack.
 func (e *Engine) cc() *host.CC { return e.facts.Compiler(!e.Stack.OwnLibc()) }
-
-// given is what a setting names in place of a component's sources; nil for none.
-func (e *Engine) given(component string) *source.Found {
-	if recipe.Row(component).Prefix == "" {
-		return nil
-	}
-	return e.prefix
-}
 
 // ground names what the stack has in place of the host's C library and kernel headers; empty where it takes those.
 func (e *Engine) ground() string {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/trace"
 	"drydock/targets/internal/ui"
 )
@@ -53,63 +51,30 @@ func (e *Engine) survey(ctx context.Context, names []string) (*graph.Graph, map[
 	if err := e.look(ctx); err != nil {
 		return nil, nil, err
 	}
-	found, lacks := map[string]*input{}, map[string]string{}
+	found, lacks := map[string]*source.Source{}, map[string]string{}
 	for _, n := range e.partsOf(names) {
-		c := e.Stack.Component[n]
-		in := &input{}
-		found[n] = in
-		var err error
-		var missing *source.MissingError
-		if in.found, err = e.locate(c); errors.As(err, &missing) {
-			lacks[n], in.found = missing.Text, &source.Found{Path: c.Checkout, SHA256: source.Unknown, Layout: c.Layout(nil)}
-		} else if err != nil {
-			return nil, nil, err
-		}
-		if in.found == nil {
-			lacks[n] = "its source is not in vendor-sources/ and would be fetched"
-			in.found = e.expected(c)
-		}
-		if in.patches, err = e.patches(c, in.found); err != nil {
-			return nil, nil, err
-		}
-		if !source.NeedsVendor(c, in.found) {
-			continue
-		}
-		line, err := e.store.VendorFile(c, e.Stack.Lock, in.found)
+		src, lack, err := e.src.Survey(e.Stack.Component[n], e.sourceOf(n))
 		if err != nil {
 			return nil, nil, err
 		}
-		if line == nil {
-			if lacks[n] == "" {
-				lacks[n] = "its vendor tree is not in vendor-sources/ and would be restored"
-			}
-			if line = e.Stack.Lock.VendorFor(c, in.found.SHA256); line == nil {
-				line = &stack.LockedVendor{TarSHA256: "unknown"}
-			}
+		if found[n] = src; lack != "" {
+			lacks[n] = lack
 		}
-		in.vendor = line.TarSHA256
 	}
 	g, err := e.graph(names, found)
 	return g, lacks, err
 }
 
-// expected is the archive that a fetch would bring: the one that the last build used, or the first that the lock knows.
-func (e *Engine) expected(c *stack.Component) *source.Found {
-	was := ""
-	if r := e.records().Load(c.Name); r != nil {
+// sourceOf is the digest of the source of a component's last build; empty without one.
+func (e *Engine) sourceOf(component string) string {
+	if r := e.records().Load(component); r != nil {
 		for _, i := range r.Inputs {
 			if i.Name == "source" {
-				was = i.Value
+				return i.Value
 			}
 		}
 	}
-	best := source.Expected(c, c.Origin[0], e.Stack.Lock)
-	for _, o := range c.Origin[1:] {
-		if want := source.Expected(c, o, e.Stack.Lock); want.SHA256 != source.Unknown && (best.SHA256 == source.Unknown || want.SHA256 == was) {
-			best = want
-		}
-	}
-	return best
+	return ""
 }
 
 // verbs say what a run would do with a node.

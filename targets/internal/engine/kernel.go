@@ -70,9 +70,9 @@ func (e *Engine) kernel(config, release string) (*judged, error) {
 		return nil, err
 	}
 	d := e.Stack.Component[recipe.Daemon]
-	found, err := e.locate(d)
+	found, err := e.src.Locate(d)
 	if err == nil && found == nil {
-		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.rel(e.store.Dir))
+		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.rel(e.src.Dir))
 	}
 	if err != nil {
 		return nil, failure.With(failure.Sources, err)

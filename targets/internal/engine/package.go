@@ -31,7 +31,7 @@ func (e *Engine) relinkPackage() string {
 
 // packNode makes the node of the package from the components' nodes. Whatever the manifest says of a component is an
 // input, even where it leaves no trace in its files.
-func (e *Engine) packNode(nodes []*graph.Node, found map[string]*input) (*graph.Node, error) {
+func (e *Engine) packNode(nodes []*graph.Node, found map[string]*source.Source) (*graph.Node, error) {
 	installer, err := e.installerInputs()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*input) (*graph.
 			if err != nil {
 				return made, err
 			}
-			if c.Installer, err = e.installer(ctx, found[recipe.Daemon].found); err != nil {
+			if c.Installer, err = e.installer(ctx, found[recipe.Daemon].Found); err != nil {
 				return made, err
 			}
 			if c.Statements, err = e.checked(book); err != nil {
@@ -114,12 +114,12 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*input) (*graph.
 func (e *Engine) ownLicence() string { return filepath.Join(e.Root, "LICENSE") }
 
 // signatureInputs are upstream's signatures of a component's archives: the manifest says what and whose they are.
-func (e *Engine) signatureInputs(component string, in *input) []graph.Input {
+func (e *Engine) signatureInputs(component string, in *source.Source) []graph.Input {
 	var all []graph.Input
-	if in.found.Checkout() {
+	if in.Checkout() {
 		return nil
 	}
-	for _, a := range in.found.Archives() {
+	for _, a := range in.Archives() {
 		if sig := a.Origin.Signature(); sig != nil {
 			digest := source.Unknown
 			if line := e.Stack.Lock.FileFor(component, sig.Name()); line != nil {
@@ -132,7 +132,7 @@ func (e *Engine) signatureInputs(component string, in *input) []graph.Input {
 }
 
 // contents says what the package is made from, and of what.
-func (e *Engine) contents(ctx context.Context, nodes []*graph.Node, found map[string]*input) (*pack.Contents, error) {
+func (e *Engine) contents(ctx context.Context, nodes []*graph.Node, found map[string]*source.Source) (*pack.Contents, error) {
 	s := e.Stack
 	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
 	for _, n := range nodes {
@@ -177,45 +177,45 @@ func (e *Engine) hashed(rec *graph.Record) error {
 }
 
 // part is what the manifest says of a component, and its files.
-func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, []*pack.File, error) {
+func (e *Engine) part(n *graph.Node, rec *graph.Record, in *source.Source) (*pack.Part, []*pack.File, error) {
 	c := e.Stack.Component[n.Name]
 	kept := e.out.Path(n.Name, rec.Key)
 	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(kept, store.NoticesFile)}
-	if in.found.Checkout() {
-		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.found.SHA256}}
+	if in.Checkout() {
+		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.SHA256}}
 	} else {
-		for _, a := range in.found.Archives() {
+		for _, a := range in.Archives() {
 			sum, err := a.Hashed()
 			if err != nil {
 				return nil, nil, err
 			}
 			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
-			sig, err := e.store.CheckSignature(a)
+			sig, err := e.src.CheckSignature(a)
 			if err != nil {
 				return nil, nil, err
 			}
 			if sig != nil {
-				if sum, err = e.store.Digests.Of(sig.Path); err != nil {
+				if sum, err = e.src.Digests.Of(sig.Path); err != nil {
 					return nil, nil, err
 				}
 				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path), SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
 			}
 		}
 	}
-	if in.vendor != "" {
-		p.Vendor = &pack.Digest{SHA256: in.vendor}
-		if line := e.Stack.Lock.VendorFor(c, in.found.SHA256); line != nil {
+	if in.Vendor != "" {
+		p.Vendor = &pack.Digest{SHA256: in.Vendor}
+		if line := e.Stack.Lock.VendorFor(c, in.SHA256); line != nil {
 			p.Vendor.Name, p.Raised = line.Name, line.Raised
 		}
 	}
-	own, err := e.seriesOf(in.found)
+	own, err := e.src.SeriesOf(in.Found)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, x := range own {
 		p.Series = append(p.Series, pack.Digest{Name: x.Name, SHA256: x.SHA256})
 	}
-	for _, x := range in.patches {
+	for _, x := range in.Patches {
 		p.Patches = append(p.Patches, pack.Digest{Name: x.Name, SHA256: x.SHA256})
 		p.PatchFiles = append(p.PatchFiles, x.File)
 	}
@@ -233,7 +233,7 @@ func (e *Engine) part(n *graph.Node, rec *graph.Record, in *input) (*pack.Part, 
 	}
 	t, _ := e.tools(c)
 	paths := recipe.Symbolic(n.Needs)
-	paths.Gopath, paths.Libraries = in.found.Layout, in.libraries()
+	paths.Gopath, paths.Libraries = in.Layout, in.Libraries()
 	plan := recipe.Of(e.Stack, n.Name, t, paths)
 	linked := map[string]bool{}
 	for _, r := range plan.Relink {

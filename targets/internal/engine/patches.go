@@ -84,7 +84,7 @@ func (e *Engine) ownPatches() (rows [][]string, err error) {
 			rows = append(rows, []string{n, c.Version, name, "yes, from its source"})
 		}
 	}
-	return rows, e.store.Digests.Save()
+	return rows, e.src.Digests.Save()
 }
 
 // ownNames are the names of the patches that belong to a component's source and are applied. Where the stack does not name
@@ -93,12 +93,12 @@ func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
 	if !slices.ContainsFunc(c.Origin, hasSeries) {
 		return nil, nil
 	}
-	found, err := e.locate(c)
+	found, err := e.src.Locate(c)
 	if err != nil {
 		return nil, err
 	}
 	if found == nil {
-		found = e.expected(c)
+		found = e.src.Expected(c, e.sourceOf(c.Name))
 	}
 	if o := found.Origin; o != nil && len(o.Only) > 0 {
 		for _, name := range o.Only {
@@ -109,7 +109,7 @@ func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
 	if found.Path == "" {
 		return nil, nil
 	}
-	ps, err := e.seriesOf(found)
+	ps, err := e.src.SeriesOf(found)
 	for _, p := range ps {
 		names = append(names, p.Name)
 	}
@@ -118,19 +118,6 @@ func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
 
 // hasSeries says that patches belong to an origin's sources.
 func hasSeries(o *stack.Origin) bool { return o.Series != "" }
-
-// seriesOf are the patches that belong to a source. Their files are gone when it returns.
-func (e *Engine) seriesOf(found *source.Found) ([]patch.Patch, error) {
-	if found.Checkout() || found.Origin.Series == "" {
-		return nil, nil
-	}
-	dir, done, err := e.scratch("series-")
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return found.SeriesIn(dir)
-}
 
 // raised are the rows of a table of all modules that the stack raises, and of those that are raised with them.
 func (e *Engine) raised() [][]string {
@@ -167,7 +154,7 @@ func CheckPatches(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := e.store.Digests.Save(); err != nil {
+		if err := e.src.Digests.Save(); err != nil {
 			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
@@ -177,11 +164,11 @@ func CheckPatches(ctx context.Context) error {
 // checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong to its
 // source, and ours.
 func (e *Engine) checkPatches(c *stack.Component) error {
-	ours, err := patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
+	ours, err := e.src.Series(c)
 	if err != nil {
 		return err
 	}
-	found, err := e.locate(c)
+	found, err := e.src.Locate(c)
 	if err != nil {
 		return err
 	}
@@ -191,12 +178,12 @@ func (e *Engine) checkPatches(c *stack.Component) error {
 	if found == nil || ours == nil && (found.Checkout() || found.Origin.Series == "") {
 		return nil
 	}
-	tree, done, err := e.scratch("patches-")
+	tree, done, err := e.src.Scratch("patches-")
 	if err != nil {
 		return err
 	}
 	defer done()
-	told, err := e.patchedTree(c, found, ours, tree)
+	told, err := e.src.Tree(c, found, ours, tree)
 	if err != nil {
 		return err
 	}
@@ -209,27 +196,4 @@ func (e *Engine) checkPatches(c *stack.Component) error {
 		e.UI.Line("moved  %s: %s", c.Name, t)
 	}
 	return nil
-}
-
-// scratch makes a directory that done removes.
-func (e *Engine) scratch(prefix string) (dir string, done func(), err error) {
-	base := filepath.Join(e.Root, "build/tmp")
-	if err := os.MkdirAll(base, 0o755); err != nil {
-		return "", nil, err
-	}
-	if dir, err = os.MkdirTemp(base, prefix); err != nil {
-		return "", nil, err
-	}
-	return dir, func() { source.RemoveAll(dir) }, nil
-}
-
-// patchedTree makes a component's tree with these patches in a directory that is there. It tells of all hunks that lie
-// elsewhere than they say, those of the source's own series among them.
-func (e *Engine) patchedTree(c *stack.Component, found *source.Found, ps []patch.Patch, tree string) (told []string, err error) {
-	told, err = e.store.Prepare(c, e.Stack.Lock, found, tree)
-	if err != nil {
-		return nil, err
-	}
-	more, err := patch.Apply(tree, ps)
-	return append(told, more...), err
 }

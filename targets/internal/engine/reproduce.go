@@ -62,7 +62,7 @@ func (e *Engine) reproduce(ctx context.Context, component string, record bool) e
 	if err := e.fit(components); err != nil {
 		return err
 	}
-	if _, err := e.sources(ctx, components, false); err != nil {
+	if _, err := e.src.Fetch(ctx, components); err != nil {
 		return failure.With(failure.Sources, err)
 	}
 	base := e.build("reproduce")

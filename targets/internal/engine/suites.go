@@ -49,7 +49,7 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 	if err := e.lock(ctx, false); err != nil {
 		return err
 	}
-	inputs, err := e.sources(ctx, parts, false)
+	inputs, err := e.src.Fetch(ctx, parts)
 	if err != nil {
 		return failure.With(failure.Sources, err)
 	}
@@ -82,7 +82,7 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 }
 
 // suite runs one suite in a tree that is made for it.
-func (e *Engine) suite(ctx context.Context, s *suites.Suite, in *input) error {
+func (e *Engine) suite(ctx context.Context, s *suites.Suite, in *source.Source) error {
 	base := e.build("suites", s.Component)
 	if err := source.RemoveAll(base); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (e *Engine) suite(ctx context.Context, s *suites.Suite, in *input) error {
 }
 
 // testTree prepares a component's source as for a build.
-func (e *Engine) testTree(name, base string, in *input) (*suites.Tree, error) {
+func (e *Engine) testTree(name, base string, in *source.Source) (*suites.Tree, error) {
 	c := e.Stack.Component[name]
 	tools, g := e.tools(c)
 	p := recipe.Paths{Work: base + "/src", Shims: base + "/shims", Stage: base + "/stage", Home: base + "/home", Tmp: base + "/tmp",
@@ -122,10 +122,10 @@ func (e *Engine) testTree(name, base string, in *input) (*suites.Tree, error) {
 	for _, d := range e.needs(name) {
 		p.Deps[d] = e.out.Path(d, e.records().Load(d).Key)
 	}
-	if _, err := e.store.Prepare(c, e.Stack.Lock, in.found, p.Work); err != nil {
+	if _, err := e.src.Prepare(c, in.Found, p.Work); err != nil {
 		return nil, err
 	}
-	if _, err := patch.Apply(p.Work, in.patches); err != nil {
+	if _, err := patch.Apply(p.Work, in.Patches); err != nil {
 		return nil, err
 	}
 	t := &suites.Tree{Paths: p, Plan: recipe.Of(e.Stack, name, tools, p), Make: e.facts.Make, Jobs: jobs(), Arch: e.Stack.Target.Arch,

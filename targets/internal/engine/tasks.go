@@ -6,21 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
-	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/source"
@@ -29,125 +25,6 @@ import (
 	"drydock/targets/internal/verify"
 )
 
-// fetchWidth is how many files are transferred at a time.
-const fetchWidth = 4
-
-// sources gets what the components are made from: archive, vendor tree, patches.
-func (e *Engine) sources(ctx context.Context, names []string, record bool) (map[string]*input, error) {
-	var mu sync.Mutex
-	inputs := map[string]*input{}
-	// Runs on other stacks bring files into the same directory: one at a time.
-	alone := sync.OnceValues(func() (func(), error) {
-		return graph.Lock(ctx, filepath.Join(e.store.Dir, ".fetching"), strings.Join(os.Args, " "), func(h graph.Holder) { e.UI.Line("waiting   for the fetch of %s", h) })
-	})
-	var locked atomic.Bool
-	lock := func() error {
-		if e.offline { // nothing will be written
-			return nil
-		}
-		locked.Store(true)
-		_, err := alone()
-		return err
-	}
-	defer func() {
-		if locked.Load() {
-			if unlock, err := alone(); err == nil {
-				unlock()
-			}
-		}
-	}()
-	err := source.FetchAll(names, fetchWidth, func(n string) error {
-		c := e.Stack.Component[n]
-		found, err := e.locate(c)
-		if err == nil && found == nil {
-			if err = lock(); err == nil {
-				found, err = e.store.Get(ctx, c, e.Stack.Lock, record)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		in := &input{found: found}
-		mu.Lock()
-		inputs[n] = in
-		mu.Unlock()
-		if in.patches, err = e.patches(c, found); err != nil {
-			return err
-		}
-		if !source.NeedsVendor(c, found) {
-			return nil
-		}
-		line, err := e.store.VendorFile(c, e.Stack.Lock, found)
-		if err != nil {
-			return err
-		}
-		if line == nil {
-			if err := lock(); err != nil {
-				return err
-			}
-			if line, err = e.store.VendorFile(c, e.Stack.Lock, found); err != nil {
-				return err
-			}
-		}
-		if line == nil {
-			if err := e.restore(ctx, c, found, record); err != nil {
-				return err
-			}
-			if line, err = e.store.VendorFile(c, e.Stack.Lock, found); err != nil {
-				return err
-			}
-		}
-		in.vendor = line.TarSHA256
-		return nil
-	})
-	return inputs, errors.Join(err, e.store.Digests.Save())
-}
-
-// patches are those that apply to a source: none where they are in it already, or where nothing is compiled.
-func (e *Engine) patches(c *stack.Component, found *source.Found) ([]patch.Patch, error) {
-	if found.Edit || found == e.prefix {
-		return nil, nil
-	}
-	return patch.Series(filepath.Join(e.Root, "patches"), c.Name, c.Version)
-}
-
-// restore makes a stripped vendor tree.
-func (e *Engine) restore(ctx context.Context, c *stack.Component, found *source.Found, record bool) error {
-	if e.offline {
-		return &source.MissingError{Text: fmt.Sprintf("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", filepath.Base(found.Path), e.store.Dir)}
-	}
-	scratch := filepath.Join(e.Root, "build/tmp")
-	if err := os.MkdirAll(scratch, 0o755); err != nil {
-		return err
-	}
-	if len(found.Layout) > 0 {
-		e.gather.Do(func() { // components of the same sources share it
-			e.UI.Line("restore   what %s imports, from %d packages", filepath.Base(found.Path), len(e.Stack.Packages))
-		})
-		return e.store.RestoreLibraries(ctx, c, e.Stack.Packages, e.Stack.Lock, found, scratch, record)
-	}
-	_, g := e.tools(c)
-	if g == nil {
-		return fmt.Errorf("no Go meets %s, which restoring vendor/ needs", e.Stack.GoConstraint(c))
-	}
-	e.UI.Line("restore   vendor/ of %s", filepath.Base(found.Path))
-	start := time.Now()
-	_, env, err := e.online(ctx, scratch)
-	if err != nil {
-		return err
-	}
-	tool := source.Go{Path: g.Path, Version: g.Version, Env: env, Constraint: e.Stack.GoConstraint(c),
-		Toolchain: cmp.Or(c.Toolchain, e.Stack.Toolchain)}
-	if err := e.store.Restore(ctx, c, e.Stack.Lock, found, tool, scratch, record); err != nil {
-		return err
-	}
-	e.UI.Line("restored  vendor/ of %s in %s", filepath.Base(found.Path), ui.Duration(time.Since(start)))
-	if n := len(e.Stack.Raised(c.Name)); n > 0 {
-		e.UI.Line("raised    %d modules of %s; \"mage patches\" lists them", n, c.Name)
-	}
-	return nil
-}
-
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
 // A Go comes along where none fits, or where toolchain asks for it; the advisories that their lock names, or with newest the newest.
 func Fetch(ctx context.Context, record, toolchain, newest bool) error {
@@ -155,37 +32,39 @@ func Fetch(ctx context.Context, record, toolchain, newest bool) error {
 		if err := e.look(ctx); err != nil {
 			return err
 		}
+		src := *e.src
+		src.Record = record
 		before := string(e.Stack.Lock.Encode())
-		err := e.Toolchain(ctx, toolchain, record)
+		err := e.toolchain(ctx, &src, toolchain)
 		if err == nil {
-			var found map[string]*input
-			if found, err = e.sources(ctx, e.Stack.Parts(), record); err == nil {
+			var found map[string]*source.Source
+			if found, err = src.Fetch(ctx, e.Stack.Parts()); err == nil {
 				err = e.signatures(found)
 			}
 		}
 		if err == nil {
-			err = errors.Join(e.advisories(ctx, newest), e.store.Digests.Save())
+			err = errors.Join(e.advisories(ctx, newest), e.src.Digests.Save())
 		}
 		if record && string(e.Stack.Lock.Encode()) != before {
-			file, werr := e.writeLock()
+			file, werr := src.WriteLock()
 			if err = errors.Join(err, werr); werr == nil {
-				e.UI.Line("recorded  new digests in %s: look at them before you commit them", e.rel(file))
+				e.UI.Line("recorded  new digests in %s: look at them before you commit them", file)
 			}
 		}
 		if err != nil {
 			return failure.With(failure.Sources, err)
 		}
-		e.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", e.Stack.Name, e.rel(e.store.Dir))
+		e.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", e.Stack.Name, e.rel(e.src.Dir))
 		return nil
 	})
 }
 
 // signatures checks upstream's signatures of all that was found, which may have been carried here, and says whose they are.
-func (e *Engine) signatures(found map[string]*input) error {
+func (e *Engine) signatures(found map[string]*source.Source) error {
 	var errs []error
 	for _, n := range e.Stack.Parts() {
-		for _, a := range found[n].found.Archives() {
-			sig, err := e.store.CheckSignature(a)
+		for _, a := range found[n].Archives() {
+			sig, err := e.src.CheckSignature(a)
 			errs = append(errs, err)
 			if sig != nil {
 				e.UI.Line("signed    %s by %s, %s", filepath.Base(a.Path), sig.Key, sig.Made.UTC().Format(time.DateOnly))
@@ -193,13 +72,6 @@ func (e *Engine) signatures(found map[string]*input) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// writeLock writes the stack's lock, and gives its path.
-func (e *Engine) writeLock() (string, error) {
-	file := strings.TrimSuffix(e.Stack.File, ".toml") + ".lock"
-	data := e.Stack.Lock.Encode()
-	return file, archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
 // Check prints what the stack needs of this host and what was found.
@@ -336,18 +208,18 @@ func (e *Engine) verify(ctx context.Context, hash bool) error {
 // verifySources hashes what the components are made from.
 func (e *Engine) verifySources() error {
 	var errs []error
-	e.store.Digests.Forget()
+	e.src.Digests.Forget()
 	for _, n := range e.built() {
 		c := e.Stack.Component[n]
-		found, err := e.locate(c)
+		found, err := e.src.Locate(c)
 		if err == nil && found != nil && source.NeedsVendor(c, found) {
-			_, err = e.store.VendorFile(c, e.Stack.Lock, found)
+			_, err = e.src.VendorFile(c, found)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", n, err))
 		}
 	}
-	return errors.Join(append(errs, e.store.Digests.Save())...)
+	return errors.Join(append(errs, e.src.Digests.Save())...)
 }
 
 // wholeOutputs hashes what was built, before something is said of it: an error names what is not as it was built.

@@ -65,8 +65,8 @@ func unpack(f *Found, dir string, want func(string) bool) error {
 
 // unpackVendor unpacks what was restored of a source into its tree. Its digest is that of the tar, for gzip's bytes
 // depend on the Go that wrote them.
-func (s *Store) unpackVendor(c *stack.Component, l *stack.Lock, f *Found, dir string) error {
-	line, err := s.VendorFile(c, l, f)
+func (s *Set) unpackVendor(c *stack.Component, f *Found, dir string) error {
+	line, err := s.VendorFile(c, f)
 	if err != nil {
 		return err
 	}

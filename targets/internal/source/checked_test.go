@@ -30,7 +30,7 @@ func TestASourceThatChangedAfterItWasCheckedIsRefused(t *testing.T) {
 	s, c, l, _ := setUp(t, http.NotFoundHandler())
 	file := filepath.Join(s.Dir, "r.tar.gz")
 	put(t, file, body)
-	f, err := s.Get(context.Background(), c, l, false)
+	f, err := setOf(t, s, l, false).Get(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +58,14 @@ func TestRestoredLibrariesThatChangedAfterTheyWereCheckedAreRefused(t *testing.T
 	t.Parallel()
 	s, c, packages := debianSet(t)
 	ctx, l := context.Background(), &stack.Lock{}
-	f, err := s.Get(ctx, c, l, true)
+	f, err := setOf(t, s, l, true).Get(ctx, c)
 	if err == nil {
-		err = s.RestoreLibraries(ctx, c, packages, l, f, t.TempDir(), true)
+		err = setOf(t, s, l, true, packages...).restoreLibraries(ctx, c, f)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, err := s.VendorFile(c, l, f)
+	line, err := setOf(t, s, l, false).VendorFile(c, f)
 	if err != nil || line == nil {
 		t.Fatal(line, err)
 	}
@@ -79,7 +79,7 @@ func TestRestoredLibrariesThatChangedAfterTheyWereCheckedAreRefused(t *testing.T
 		t.Fatal(err)
 	}
 	s.Digests.known[file+" tar"] = stampOf(fi, line.TarSHA256)
-	if _, err := s.Prepare(c, l, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), file+" changed after it was checked: sha256: got ") {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), file+" changed after it was checked: sha256: got ") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }

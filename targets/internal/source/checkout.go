@@ -119,9 +119,9 @@ func (f *Found) copyTo(dir string) error {
 	return nil
 }
 
-// Prefix gives a libseccomp that is installed at dir as the source of that component, and its version: the static
+// Installed returns a libseccomp that is installed at dir as the source of that component, and its version: the static
 // library and its headers are taken as they are.
-func (s *Store) Prefix(dir string) (f *Found, version string, err error) {
+func (s *Store) Installed(dir string) (f *Found, version string, err error) {
 	f = &Found{Path: dir, only: []string{"include/seccomp.h", "include/seccomp-syscalls.h"}}
 	for _, lib := range []string{"lib", "lib64", "lib/x86_64-linux-gnu"} {
 		if _, err := os.Stat(filepath.Join(dir, lib, "libseccomp.a")); err == nil {
@@ -149,7 +149,7 @@ func (s *Store) Prefix(dir string) (f *Found, version string, err error) {
 
 var scmpVersion = regexp.MustCompile(`(?m)^#define\s+SCMP_VER_(?:MAJOR|MINOR|MICRO)\s+(\d+)`)
 
-// Library is the path of the static library in a Prefix.
+// Library is the path of the static library in what is Installed.
 func (f *Found) Library() string {
 	if f.only == nil {
 		return ""

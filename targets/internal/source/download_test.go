@@ -121,7 +121,7 @@ func TestEachBogusAnswerIsNamedAndTheNextOriginAsked(t *testing.T) {
 				}
 				var told told
 				s.Meter = &told
-				f, err := s.Get(context.Background(), c, l, record)
+				f, err := setOf(t, s, l, record).Get(context.Background(), c)
 				if err != nil || filepath.Base(f.Path) != "r2.tar.gz" {
 					t.Fatalf("got %v %v, want the next origin's file", f, err)
 				}
@@ -134,7 +134,7 @@ func TestEachBogusAnswerIsNamedAndTheNextOriginAsked(t *testing.T) {
 				if b.waits > 0 {
 					return
 				}
-				_, err = s.Get(context.Background(), &stack.Component{Name: "runc", Origin: c.Origin[:1]}, &stack.Lock{}, true)
+				_, err = setOf(t, s, &stack.Lock{}, true).Get(context.Background(), &stack.Component{Name: "runc", Origin: c.Origin[:1]})
 				if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), url) {
 					t.Errorf("alone: got %v, want an error that names %s", err, url)
 				}
@@ -177,7 +177,7 @@ func TestPasswordsAreInNoError(t *testing.T) {
 		s.Client = &http.Client{Transport: &http.Transport{Proxy: proxyOf(c.proxy)}}
 		component.Origin = component.Origin[:1]
 		s.Mirrors = Mirrors{Main: []string{"http://admin:secret@" + c.host + "/debian"}}
-		_, err := s.Get(context.Background(), component, l, false)
+		_, err := setOf(t, s, l, false).Get(context.Background(), component)
 		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "http://admin:***@") {
 			t.Errorf("%s: got %v, want an error without the password", name, err)
 		}
@@ -220,7 +220,7 @@ func TestAfterHTTPSNoHopIsPlain(t *testing.T) {
 			s.Mirrors = Mirrors{Main: []string{secure.URL}}
 			c.Origin = []*stack.Origin{{Kind: kind, Path: "r.tar.gz", URL: secure.URL + "/r.tar.gz"}}
 			hopsLeft.Store(n)
-			_, err := s.Get(context.Background(), c, l, false)
+			_, err := setOf(t, s, l, false).Get(context.Background(), c)
 			if err == nil || !strings.Contains(err.Error(), "redirected from https to http://127.0.0.1") || plainAsked.Load() > 0 {
 				t.Errorf("%s, %d hops: got %v, asked %d times; want a refusal", kind, n, err, plainAsked.Load())
 			}
@@ -237,7 +237,7 @@ func TestTheParsedHostDecidesWhetherPlainHTTPIsAllowed(t *testing.T) {
 		s, c, l, _ := setUp(t, http.NotFoundHandler())
 		c.Origin = []*stack.Origin{{Kind: stack.KindURL, URL: address, File: "r.tar.gz"}}
 		s.Client = &http.Client{Transport: &http.Transport{}}
-		_, err := s.Get(context.Background(), c, l, false)
+		_, err := setOf(t, s, l, false).Get(context.Background(), c)
 		if got := err != nil && !strings.Contains(err.Error(), "want https"); got != ok {
 			t.Errorf("%s: got %v, want it asked: %v", address, err, ok)
 		}
@@ -271,7 +271,7 @@ func TestARecordingBeginsFromNothingAndIsOfOneFile(t *testing.T) {
 		})
 		l.File = nil
 		put(t, filepath.Join(s.Dir, ".r.tar.gz.part"), long[:40])
-		f, err := s.Get(context.Background(), c, l, true)
+		f, err := setOf(t, s, l, true).Get(context.Background(), c)
 		if err != nil || l.File[0].SHA256 != sum(other) || f.SHA256 != sum(other) {
 			t.Errorf("%s: got %v, %v, want the digest of the file that is there now", name, err, l.File)
 		}
@@ -285,7 +285,7 @@ func TestAWrongPartBeginsAnewInTheSameRun(t *testing.T) {
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
 		})
 		put(t, filepath.Join(s.Dir, ".r.tar.gz.part"), part)
-		if f, err := s.Get(context.Background(), c, l, false); err != nil || f.SHA256 != sum(body) {
+		if f, err := setOf(t, s, l, false).Get(context.Background(), c); err != nil || f.SHA256 != sum(body) {
 			t.Errorf("%s: got %v %v, want the file", name, f, err)
 		}
 	}
@@ -304,7 +304,7 @@ func TestPlantedPartsAreNotWrittenThrough(t *testing.T) {
 			if err := plant(victim, filepath.Join(s.Dir, ".r.tar.gz.part")); err != nil {
 				t.Fatal(err)
 			}
-			_, err := s.Get(context.Background(), c, l, record)
+			_, err := setOf(t, s, l, record).Get(context.Background(), c)
 			data, _ := os.ReadFile(victim)
 			if err != nil || string(data) != "mine" {
 				t.Errorf("%s, record %v: got %v, and the file behind it has %q", name, record, err, data)
@@ -334,7 +334,7 @@ func TestAContentEncodingDoesNotChangeTheFile(t *testing.T) {
 				if record {
 					l.File = nil
 				}
-				f, err := s.Get(context.Background(), c, l, record)
+				f, err := setOf(t, s, l, record).Get(context.Background(), c)
 				if err != nil || f.SHA256 != sum(body) || len(l.File) == 0 || l.File[0].SHA256 != sum(body) {
 					t.Errorf("%s, %s, record %v: got %v %v, want the file", name, encoding, record, f, err)
 				}
@@ -357,13 +357,13 @@ func TestWhatIsNoWholeArchiveIsNotRecorded(t *testing.T) {
 		})
 		l.File = nil
 		var missing *MissingError
-		if _, err := s.Get(context.Background(), c, l, true); !errors.As(err, &missing) || len(l.File) != 0 {
+		if _, err := setOf(t, s, l, true).Get(context.Background(), c); !errors.As(err, &missing) || len(l.File) != 0 {
 			t.Errorf("%s: got %v, lock %v, want it refused", name, err, l.File)
 		}
 		s.Client = nil
 		file := filepath.Join(s.Dir, "r.tar.gz")
 		put(t, file, data)
-		if _, err := s.Get(context.Background(), c, l, true); err == nil || !strings.Contains(err.Error(), file+": not recorded: it is ") || len(l.File) != 0 {
+		if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), file+": not recorded: it is ") || len(l.File) != 0 {
 			t.Errorf("%s, brought: got %v, lock %v, want it refused", name, err, l.File)
 		}
 	}

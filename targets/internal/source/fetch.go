@@ -32,8 +32,6 @@ type Store struct {
 	Digests *Digests
 	// Mirrors are the Debian archives to ask.
 	Mirrors Mirrors
-	// Proxies gives the addresses of the module proxies to ask; it may be nil.
-	Proxies func(context.Context) ([]string, error)
 	// Client makes the requests; nil forbids them.
 	Client *http.Client
 	// Meter shows what is transferred; it may be nil.
@@ -49,6 +47,7 @@ type Store struct {
 	mu        sync.Mutex             // guards a lock that is being recorded
 	busy      map[string]*sync.Mutex // by file name
 	libraries sync.Mutex             // one at a time restores libraries
+	gathering sync.Once              // says so
 	restored  map[string]string      // in this run: the digests of the tars, by file name
 	trees     map[string]*Digests    // of checkouts, by directory
 }
@@ -135,14 +134,14 @@ type MissingError struct{ Text string }
 
 func (e *MissingError) Error() string { return e.Text }
 
-// Locate finds a component's archive among the files already there, without the network. It gives nil and no error
+// archives finds a component's archive among the files already there, without the network. It gives nil and no error
 // when there is none. A file of the right name and the wrong content is an error, for it is the user's to look at.
-func (s *Store) Locate(c *stack.Component, l *stack.Lock) (*Found, error) {
+func (s *Set) archives(c *stack.Component) (*Found, error) {
 	var wrong error
 	for _, o := range c.Origin {
 		var fs []*Found
 		for _, a := range o.Archives() {
-			f, err := s.locateSigned(c.Name, a, l)
+			f, err := s.locateSigned(c.Name, a)
 			wrong = errors.Join(wrong, err)
 			if f != nil {
 				fs = append(fs, f)
@@ -156,13 +155,13 @@ func (s *Store) Locate(c *stack.Component, l *stack.Lock) (*Found, error) {
 }
 
 // locateSigned finds an archive with its signature.
-func (s *Store) locateSigned(owner string, o *stack.Origin, l *stack.Lock) (*Found, error) {
-	f, err := s.locate(owner, o, l)
+func (s *Set) locateSigned(owner string, o *stack.Origin) (*Found, error) {
+	f, err := s.locate(owner, o)
 	sig := o.Signature()
 	if f == nil || sig == nil {
 		return f, err
 	}
-	g, err := s.locate(owner, sig, l)
+	g, err := s.locate(owner, sig)
 	if g == nil {
 		return nil, err
 	}
@@ -171,8 +170,8 @@ func (s *Store) locateSigned(owner string, o *stack.Origin, l *stack.Lock) (*Fou
 }
 
 // locate finds one archive of a component, or of the stack's packages.
-func (s *Store) locate(owner string, o *stack.Origin, l *stack.Lock) (*Found, error) {
-	line := s.line(l, owner, o.Name())
+func (s *Set) locate(owner string, o *stack.Origin) (*Found, error) {
+	line := s.line(owner, o.Name())
 	if line == nil {
 		return nil, nil
 	}
@@ -210,17 +209,17 @@ func Expected(c *stack.Component, o *stack.Origin, l *stack.Lock) *Found {
 	return all
 }
 
-// Get is Locate, and a download where nothing is found. With record, an origin without a line in the lock is used and
-// its line added to the lock; the caller writes the lock.
-func (s *Store) Get(ctx context.Context, c *stack.Component, l *stack.Lock, record bool) (*Found, error) {
-	if found, err := s.Locate(c, l); found != nil || err != nil {
+// Get returns a component's archive: one that is there already, or a download; a MissingError where no origin gives it.
+// Where the lock is recorded, an origin without a line in it is used, and its line added.
+func (s *Set) Get(ctx context.Context, c *stack.Component) (*Found, error) {
+	if found, err := s.archives(c); found != nil || err != nil {
 		return found, err
 	}
 	var tried []string
 	for _, o := range c.Origin {
 		var fs []*Found
 		for _, a := range o.Archives() {
-			f, why, err := s.getSigned(ctx, c.Name, a, l, record)
+			f, why, err := s.getSigned(ctx, c.Name, a)
 			if err != nil {
 				return nil, err
 			}
@@ -243,23 +242,24 @@ func (s *Store) missing(tried []string) error {
 }
 
 // getSigned gets an archive, and its signature, which must be good.
-func (s *Store) getSigned(ctx context.Context, owner string, o *stack.Origin, l *stack.Lock, record bool) (*Found, []string, error) {
+func (s *Set) getSigned(ctx context.Context, owner string, o *stack.Origin) (*Found, []string, error) {
 	sig := o.Signature()
 	if sig == nil {
-		return s.get(ctx, owner, o, l, record)
+		return s.get(ctx, owner, o)
 	}
-	pinned := map[string]bool{o.Name(): s.line(l, owner, o.Name()) != nil, sig.Name(): s.line(l, owner, sig.Name()) != nil}
-	f, tried, err := s.get(ctx, owner, o, l, record)
+	pinned := map[string]bool{o.Name(): s.line(owner, o.Name()) != nil, sig.Name(): s.line(owner, sig.Name()) != nil}
+	f, tried, err := s.get(ctx, owner, o)
 	if f == nil {
 		return nil, tried, err
 	}
-	g, more, err := s.get(ctx, owner, sig, l, record)
+	g, more, err := s.get(ctx, owner, sig)
 	if g == nil {
 		return nil, append(tried, more...), err
 	}
 	f.Signature = g.Path
 	if _, err := s.CheckSignature(f); err != nil {
 		s.mu.Lock() // nothing new of it becomes a pin; what was one stays
+		l := s.Stack.Lock
 		l.File = slices.DeleteFunc(l.File, func(x *stack.LockedFile) bool {
 			was, ofThese := pinned[x.Name]
 			return x.Component == owner && ofThese && !was
@@ -271,15 +271,15 @@ func (s *Store) getSigned(ctx context.Context, owner string, o *stack.Origin, l 
 }
 
 // get is locate, and a download where nothing is found. Without a file it gives what was tried, and why it was in vain.
-func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack.Lock, record bool) (found *Found, tried []string, err error) {
+func (s *Set) get(ctx context.Context, owner string, o *stack.Origin) (found *Found, tried []string, err error) {
 	name := o.Name()
 	defer s.alone(name)() // components may share an archive: the first one fetches it
-	if found, err := s.locate(owner, o, l); found != nil || err != nil {
+	if found, err := s.locate(owner, o); found != nil || err != nil {
 		return found, nil, err
 	}
-	line := s.line(l, owner, name)
+	line := s.line(owner, name)
 	note := func(at, why string) { tried = append(tried, ui.Masked(at+": "+why)) }
-	if line == nil && !record {
+	if line == nil && !s.Record {
 		note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
 		return nil, tried, nil
 	}
@@ -289,7 +289,7 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 			if err := complete(p, name); err != nil {
 				return nil, nil, fmt.Errorf("%s: not recorded: %w: move the file away, then run \"mage fetch -record\"", p, err)
 			}
-			found, err := s.record(owner, l, o, p, got)
+			found, err := s.record(owner, o, p, got)
 			return found, nil, err
 		}
 	}
@@ -319,7 +319,7 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 			return nil, nil, err
 		}
 		if line == nil {
-			found, err := s.record(owner, l, o, p, got)
+			found, err := s.record(owner, o, p, got)
 			return found, nil, err
 		}
 		return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil, nil
@@ -328,7 +328,7 @@ func (s *Store) get(ctx context.Context, owner string, o *stack.Origin, l *stack
 }
 
 // addresses are where an origin's file can be had.
-func (s *Store) addresses(ctx context.Context, o *stack.Origin, note func(at, why string)) (urls []string, err error) {
+func (s *Set) addresses(ctx context.Context, o *stack.Origin, note func(at, why string)) (urls []string, err error) {
 	switch o.Kind {
 	case stack.KindDebian:
 		for _, m := range s.Mirrors.of(o.Path) {
@@ -338,18 +338,16 @@ func (s *Store) addresses(ctx context.Context, o *stack.Origin, note func(at, wh
 			note(o.Path, "no Debian mirror is known that can have it: set "+settingOf(o.Path)+"=<base address>")
 		}
 	case stack.KindModule:
-		var proxies []string
-		if s.Proxies != nil {
-			if proxies, err = s.Proxies(ctx); err != nil {
-				return nil, err
-			}
+		g, err := s.Online(ctx)
+		if err != nil {
+			return nil, err
 		}
 		of, release, _ := strings.Cut(o.Module, "@")
 		of, err = module.EscapePath(of)
 		if err == nil {
 			release, err = module.EscapeVersion(release)
 		}
-		for _, p := range proxies {
+		for _, p := range g.proxies() {
 			urls = append(urls, strings.TrimRight(p, "/")+"/"+of+"/@v/"+release+".zip")
 		}
 		if len(urls) == 0 {
@@ -377,20 +375,20 @@ func (s *Store) alone(name string) func() {
 	return m.Unlock
 }
 
-func (s *Store) line(l *stack.Lock, component, name string) *stack.LockedFile {
+func (s *Set) line(component, name string) *stack.LockedFile {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return l.FileFor(component, name)
+	return s.Stack.Lock.FileFor(component, name)
 }
 
-func (s *Store) record(owner string, l *stack.Lock, o *stack.Origin, p, sha string) (*Found, error) {
+func (s *Set) record(owner string, o *stack.Origin, p, sha string) (*Found, error) {
 	fi, err := os.Stat(p)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.File = append(l.File, &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()})
+	s.Stack.Lock.File = append(s.Stack.Lock.File, &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()})
 	return &Found{Origin: o, Path: p, SHA256: sha, sum: sha}, nil
 }
 

@@ -30,34 +30,35 @@ const (
 	docs   = "usr/share/doc"
 )
 
-// RestoreLibraries makes the archive of what a GOPATH source imports and lacks, from the stack's packages, and notes it
-// in the lock, or with no record holds it against that. Two components of the same sources share it. It unpacks packages
+// restoreLibraries makes the archive of what a GOPATH source imports and lacks, from the stack's packages, and compares it
+// with the lock, or notes it there where that is recorded. Two components of the same sources share it. It unpacks packages
 // and copies files out of them; nothing of them is run.
-func (s *Store) RestoreLibraries(ctx context.Context, c *stack.Component, packages []string, l *stack.Lock, f *Found, scratch string, record bool) (err error) {
+func (s *Set) restoreLibraries(ctx context.Context, c *stack.Component, f *Found) (err error) {
 	s.libraries.Lock()
 	defer s.libraries.Unlock()
-	if line, err := s.VendorFile(c, l, f); line != nil || err != nil {
+	if line, err := s.VendorFile(c, f); line != nil || err != nil {
 		return err
 	}
-	if len(packages) == 0 {
+	if len(s.Stack.Packages) == 0 {
 		return fmt.Errorf("the stack names no packages, and %s carries no vendor/ tree: want packages = [...], or vendored = true in the origin", filepath.Base(f.Path))
 	}
 	name := "libraries-" + f.SHA256[:8] + ".tar.gz"
 	sum := s.restored[name]
 	if sum == "" {
-		if sum, err = s.gather(ctx, packages, l, f, name, scratch, record); err != nil {
+		if sum, err = s.gather(ctx, f, name); err != nil {
 			return err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l := s.Stack.Lock
 	line := l.VendorFor(c, f.SHA256)
 	switch {
-	case line == nil && !record:
+	case line == nil && !s.Record:
 		return &MissingError{fmt.Sprintf("the lock has no digest for the libraries of %s: run \"mage fetch -record\"", filepath.Base(f.Path))}
 	case line == nil:
 		l.Vendor = append(l.Vendor, &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256, TarSHA256: sum})
-	case line.TarSHA256 != sum && !record:
+	case line.TarSHA256 != sum && !s.Record:
 		return fmt.Errorf("restored libraries: sha256 of the tar: got %s, want %s (from the lock): \"mage fetch -record\" records them", sum, line.TarSHA256)
 	}
 	for _, v := range l.Vendor { // of the components that share it
@@ -75,19 +76,20 @@ func ofLibrary(name string) bool {
 }
 
 // gather fetches the packages, takes out of them what the sources reach, and writes it as an archive.
-func (s *Store) gather(ctx context.Context, packages []string, l *stack.Lock, f *Found, name, scratch string, record bool) (sum string, err error) {
-	tmp, err := os.MkdirTemp(scratch, "libraries-")
+func (s *Set) gather(ctx context.Context, f *Found, name string) (sum string, err error) {
+	tmp, done, err := s.Scratch("libraries-")
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, RemoveAll(tmp)) }()
+	defer done()
 	tree, libs := filepath.Join(tmp, "tree"), filepath.Join(tmp, "libs")
 	if err := errors.Join(os.Mkdir(tree, 0o755), os.Mkdir(libs, 0o755)); err != nil {
 		return "", err
 	}
+	packages := s.Stack.Packages
 	found := make([]*Found, len(packages))
 	err = FetchAll(packages, 4, func(p string) error {
-		got, tried, err := s.get(ctx, stack.PackageOwner, stack.Package(p), l, record)
+		got, tried, err := s.get(ctx, stack.PackageOwner, stack.Package(p))
 		if err == nil && got == nil {
 			err = s.missing(tried)
 		}
@@ -262,6 +264,11 @@ func importsOf(dir string) ([]string, error) {
 		}
 	}
 	return all, nil
+}
+
+func exists(p string) bool {
+	_, err := os.Lstat(p)
+	return err == nil
 }
 
 func isDir(p string) bool {

@@ -109,20 +109,20 @@ func debianSet(t *testing.T) (*Store, *stack.Component, []string) {
 func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	s, c, packages := debianSet(t)
 	ctx, l := context.Background(), &stack.Lock{}
-	if _, err := s.Get(ctx, c, l, false); err == nil || !strings.Contains(err.Error(), "the lock has no digest") {
+	if _, err := setOf(t, s, l, false).Get(ctx, c); err == nil || !strings.Contains(err.Error(), "the lock has no digest") {
 		t.Fatalf("without a lock: got %v", err)
 	}
-	f, err := s.Get(ctx, c, l, true)
+	f, err := setOf(t, s, l, true).Get(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !NeedsVendor(c, f) || len(f.With) != 1 {
 		t.Fatalf("got %+v, want two archives without libraries", f)
 	}
-	if err := s.RestoreLibraries(ctx, c, packages, l, f, t.TempDir(), true); err != nil {
+	if err := setOf(t, s, l, true, packages...).restoreLibraries(ctx, c, f); err != nil {
 		t.Fatal(err)
 	}
-	line, err := s.VendorFile(c, l, f)
+	line, err := setOf(t, s, l, false).VendorFile(c, f)
 	if err != nil || line == nil {
 		t.Fatalf("got %v, %v, want the lock's line", line, err)
 	}
@@ -132,7 +132,7 @@ func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 		}
 	}
 	tree := t.TempDir()
-	if _, err := s.Prepare(c, l, f, tree); err != nil {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, tree); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -153,14 +153,14 @@ func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	}
 	f.Origin.Skip = []string{"fix.patch"}
 	tree = t.TempDir()
-	if _, err := s.Prepare(c, l, f, tree); err != nil {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, tree); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil || strings.Contains(string(data), "docker/daemon") {
 		t.Errorf("a patch to skip was applied: %s, %v", data, err)
 	}
 	f.Origin.Skip = []string{"gone.patch"}
-	if _, err := s.Prepare(c, l, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "skip names gone.patch, which is not in it") {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "skip names gone.patch, which is not in it") {
 		t.Errorf("a patch to skip that is not there: got %v", err)
 	}
 }
@@ -186,7 +186,7 @@ func TestComponentsThatShareAnArchiveFetchItOnce(t *testing.T) {
 		l.File = append(l.File, &stack.LockedFile{Component: n, Name: "shared.tar.gz", SHA256: sum, Size: 50000})
 	}
 	err = FetchAll(names, len(names), func(n string) error {
-		_, err := s.Get(context.Background(), &stack.Component{Name: n, Origin: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/shared.tar.gz"}}}, l, false)
+		_, err := setOf(t, s, l, false).Get(context.Background(), &stack.Component{Name: n, Origin: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/shared.tar.gz"}}})
 		return err
 	})
 	if err != nil || asked.Load() != 1 {
@@ -197,9 +197,9 @@ func TestComponentsThatShareAnArchiveFetchItOnce(t *testing.T) {
 func TestRestoredLibrariesAreHeldAgainstTheLock(t *testing.T) {
 	s, c, packages := debianSet(t)
 	ctx, l := context.Background(), &stack.Lock{}
-	f, err := s.Get(ctx, c, l, true)
+	f, err := setOf(t, s, l, true).Get(ctx, c)
 	if err == nil {
-		err = s.RestoreLibraries(ctx, c, packages, l, f, t.TempDir(), true)
+		err = setOf(t, s, l, true, packages...).restoreLibraries(ctx, c, f)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestRestoredLibrariesAreHeldAgainstTheLock(t *testing.T) {
 	}
 	l.Vendor[0].TarSHA256 = strings.Repeat("0", 64)
 	s.restored = nil
-	if err := s.RestoreLibraries(ctx, c, packages, l, f, t.TempDir(), false); err == nil || !strings.Contains(err.Error(), "restored libraries: sha256 of the tar: got") {
+	if err := setOf(t, s, l, false, packages...).restoreLibraries(ctx, c, f); err == nil || !strings.Contains(err.Error(), "restored libraries: sha256 of the tar: got") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	s.Client, s.restored = nil, nil
@@ -218,11 +218,11 @@ func TestRestoredLibrariesAreHeldAgainstTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Remove(filepath.Join(s.Dir, name))
-	err = s.RestoreLibraries(ctx, c, packages, l, f, t.TempDir(), false)
+	err = setOf(t, s, l, false, packages...).restoreLibraries(ctx, c, f)
 	if err == nil || !strings.Contains(err.Error(), packages[0]) || !strings.Contains(err.Error(), "OFFLINE") {
 		t.Errorf("got %v, want the package that is to be carried in", err)
 	}
-	if err := s.RestoreLibraries(ctx, c, nil, l, f, t.TempDir(), false); err == nil || !strings.Contains(err.Error(), "names no packages") {
+	if err := setOf(t, s, l, false).restoreLibraries(ctx, c, f); err == nil || !strings.Contains(err.Error(), "names no packages") {
 		t.Errorf("got %v, want that the stack names none", err)
 	}
 }

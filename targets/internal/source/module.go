@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,13 +21,12 @@ import (
 
 // downloadModule lets a go command fetch a module's zip to file, with the proxy and the checksum database that this
 // machine is set up with. The version may be a query such as latest; it returns what that came to.
-func (s *Store) downloadModule(ctx context.Context, m module.Version, file string, tool Go, scratch string) (v string,
-	err error) {
-	tmp, err := os.MkdirTemp(scratch, "module-")
+func (s *Set) downloadModule(ctx context.Context, m module.Version, file string, tool Go) (string, error) {
+	tmp, done, err := s.Scratch("module-")
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, RemoveAll(tmp)) }()
+	defer done()
 	if err := os.WriteFile(filepath.Join(tmp, "go.mod"), []byte("module example.invalid/fetch\n"), 0o644); err != nil {
 		return "", err
 	}
@@ -46,12 +44,19 @@ func (s *Store) downloadModule(ctx context.Context, m module.Version, file strin
 	if err != nil || got.Zip == "" {
 		return "", fmt.Errorf("go mod download: got %q, want JSON with a Zip (%v)", tail(out, 8), err)
 	}
-	f, err := os.Open(got.Zip)
-	if err != nil {
-		return "", err
+	return got.Version, archive.CopyFile(got.Zip, file, 0o644)
+}
+
+// module brings a module's zip to file: a go command fetches it, and asks the checksum database too; where there is none,
+// the proxies are asked directly.
+func (s *Set) module(ctx context.Context, m module.Version, file string) error {
+	g, err := s.Online(ctx)
+	if err == nil && g.Path != "" {
+		_, err = s.downloadModule(ctx, m, file, g)
+	} else if err == nil {
+		err = s.downloadZip(ctx, m, file, g.proxies())
 	}
-	defer f.Close()
-	return got.Version, archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
+	return err
 }
 
 // downloadZip asks module proxies one after the other.
@@ -83,21 +88,17 @@ func calledOf(m module.Version) string {
 // AdvisoriesModule is the module with the Go vulnerability database.
 const AdvisoriesModule = "golang.org/x/vulndb"
 
-// Advisories brings the zip of the database into the store, held against its h1: sum in the lock. tool, proxies
-// and scratch are as those of Toolchain.
-func (s *Store) Advisories(ctx context.Context, a *stack.Advisories, tool Go, proxies []string, scratch string) error {
+// Advisories brings the zip of the database into the store, compared with its h1: sum in the lock. It returns a
+// MissingError where it cannot be had.
+func (s *Set) Advisories(ctx context.Context, a *stack.Advisories) error {
 	file := filepath.Join(s.Dir, a.Name())
 	m := module.Version{Path: a.Module, Version: a.Version}
 	_, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		switch {
-		case s.Client == nil:
+		if s.Client == nil {
 			return s.noAdvisories(a)
-		case tool.Path != "":
-			_, err = s.downloadModule(ctx, m, file, tool, scratch)
-		default:
-			err = s.downloadZip(ctx, m, file, proxies)
 		}
+		err = s.module(ctx, m, file)
 	}
 	if err != nil {
 		return err
@@ -129,16 +130,23 @@ func (s *Store) noAdvisories(a *stack.Advisories) error {
 }
 
 // NewestAdvisories fetches the newest database, and returns the line for its lock.
-func (s *Store) NewestAdvisories(ctx context.Context, tool Go, scratch string) (*stack.Advisories, error) {
+func (s *Set) NewestAdvisories(ctx context.Context) (*stack.Advisories, error) {
+	tool, err := s.Online(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if s.Client == nil || tool.Path == "" {
 		return nil, &MissingError{"the newest database of advisories: OFFLINE is set, or this machine has no Go to ask with"}
 	}
 	a := &stack.Advisories{Module: AdvisoriesModule}
-	tmp := filepath.Join(scratch, "vulndb.zip")
-	defer os.Remove(tmp)
+	dir, done, err := s.Scratch("vulndb-")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	tmp := filepath.Join(dir, "vulndb.zip")
 	latest := module.Version{Path: a.Module, Version: "latest"}
-	var err error
-	if a.Version, err = s.downloadModule(ctx, latest, tmp, tool, scratch); err != nil {
+	if a.Version, err = s.downloadModule(ctx, latest, tmp, tool); err != nil {
 		return nil, err
 	}
 	if a.SHA256, err = archive.SHA256File(tmp); err != nil {

@@ -37,11 +37,14 @@ func TestAModuleComesFromTheFirstProxyThatHasItAndIsUnpackedWithoutItsPath(t *te
 		rw.Write(b.Bytes())
 	}))
 	c.Origin = []*stack.Origin{{Kind: stack.KindModule, Module: "example.org/Some/x/v2@v2.3.7"}}
-	if _, err := s.Get(context.Background(), c, l, true); err == nil || !strings.Contains(err.Error(), "set GOPROXY=") {
+	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "set GOPROXY=") {
 		t.Fatalf("without a proxy: got %v", err)
 	}
-	s.Proxies = func(context.Context) ([]string, error) { return []string{url + "/first", url + "/second/"}, nil }
-	f, err := s.Get(context.Background(), c, l, true)
+	set := setOf(t, s, l, true)
+	set.Online = func(context.Context) (Go, error) {
+		return Go{Env: []string{"GOPROXY=" + url + "/first," + url + "/second/|direct"}}, nil
+	}
+	f, err := set.Get(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

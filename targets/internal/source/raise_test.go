@@ -51,7 +51,7 @@ func raising(t *testing.T) (restore func(record bool, raises ...string) error, s
 	}
 	c = &stack.Component{Name: "runc", Version: "1.0.0", Vendor: &stack.Vendor{}, Origin: []*stack.Origin{{Kind: "file", File: "main.tar.gz"}}}
 	l = &stack.Lock{File: []*stack.LockedFile{{Component: "runc", Name: "main.tar.gz", SHA256: sum, Size: 1}}}
-	if f, err = s.Locate(c, l); err != nil || f == nil {
+	if f, err = setOf(t, s, l, false).Locate(c); err != nil || f == nil {
 		t.Fatal(f, err)
 	}
 	restore = func(record bool, raises ...string) error {
@@ -60,7 +60,7 @@ func raising(t *testing.T) (restore func(record bool, raises ...string) error, s
 			name, v, _ := strings.Cut(r, "@")
 			c.Vendor.Raise = append(c.Vendor.Raise, stack.Raise{Module: "example.invalid/" + name, Version: v, At: fmt.Sprintf("x.toml:%d", i+1)})
 		}
-		return s.Restore(context.Background(), c, l, f, g, t.TempDir(), record)
+		return setOf(t, s, l, record).restoreVendor(context.Background(), c, f, g)
 	}
 	return restore, s, c, l, f
 }
@@ -132,7 +132,7 @@ func TestARaiseChangesTheModulesThatItNeedsAndNoOthers(t *testing.T) {
 
 	// The tree builds without a network, with upstream's go line.
 	dir := t.TempDir()
-	if _, err := s.Prepare(c, l, f, dir); err != nil {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, dir); err != nil {
 		t.Fatal(err)
 	}
 	if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || !strings.Contains(string(mod), "\ngo 1.21\n") {
@@ -184,7 +184,7 @@ func TestASeriesMayChangeTheRestoredVendorTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if _, err := s.Prepare(c, l, f, dir); err != nil {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, dir); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "vendor/example.invalid/low/low.go"))

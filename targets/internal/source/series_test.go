@@ -81,7 +81,7 @@ func TestDebiansSeriesApplyAsWithGNUPatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json"))}
-	f, err := s.Locate(st.Component["docker-cli"], st.Lock)
+	f, err := setOf(t, s, st.Lock, false).Locate(st.Component["docker-cli"])
 	if err != nil || f == nil {
 		t.Skip("docker-20.10 is not fetched")
 	}

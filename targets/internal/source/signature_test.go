@@ -183,7 +183,7 @@ func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) 
 	put(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
 	c.Origin[0].SignedBy = key
 	l.File = nil
-	if _, err := s.Get(context.Background(), c, l, true); err == nil || !strings.Contains(err.Error(), "it is not a signature by "+key) {
+	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "it is not a signature by "+key) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	if len(l.File) != 0 {
@@ -191,7 +191,7 @@ func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) 
 	}
 	// A pin that was there before is not lost to a signature that is not good.
 	l.File = []*stack.LockedFile{{Component: "runc", Name: "r.tar.gz", SHA256: sum(forged), Size: int64(len(forged))}}
-	if _, err := s.Get(context.Background(), c, l, true); err == nil {
+	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil {
 		t.Error("got no error for an archive that is pinned and not signed")
 	}
 	if len(l.File) != 1 || l.File[0].SHA256 != sum(forged) {
@@ -200,11 +200,11 @@ func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) 
 	l.File = nil
 	forged = body
 	os.RemoveAll(filepath.Join(s.Dir, "r.tar.gz"))
-	f, err := s.Get(context.Background(), c, l, true)
+	f, err := setOf(t, s, l, true).Get(context.Background(), c)
 	if err != nil || len(l.File) != 2 || f.Signature == "" {
 		t.Fatalf("got %+v %v, lock %v; want the archive and its signature recorded", f, err, l.File)
 	}
-	if f, err := s.Locate(c, l); err != nil || f == nil || f.Signature == "" {
+	if f, err := setOf(t, s, l, false).Locate(c); err != nil || f == nil || f.Signature == "" {
 		t.Errorf("again: got %+v %v, want both found", f, err)
 	}
 	if f := Expected(c, c.Origin[0], l); f.SHA256 != sum(body) {

@@ -43,6 +43,12 @@ func put[T string | []byte](t testing.TB, file string, data T) {
 
 func sum(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 
+// setOf is the set of a store's files and a lock, which is recorded or not.
+func setOf(t *testing.T, s *Store, l *stack.Lock, record bool, packages ...string) *Set {
+	none := func(context.Context) (Go, error) { return Go{}, nil }
+	return &Set{Store: s, Stack: &stack.Stack{Lock: l, Packages: packages}, Root: t.TempDir(), Record: record, Online: none}
+}
+
 func setUp(t *testing.T, h http.Handler) (*Store, *stack.Component, *stack.Lock, string) {
 	t.Helper()
 	srv := httptest.NewServer(h)
@@ -67,7 +73,7 @@ func TestAMirrorThatDroppedTheFileGoesOnToTheNextOrigin(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	}))
-	f, err := s.Get(context.Background(), c, l, false)
+	f, err := setOf(t, s, l, false).Get(context.Background(), c)
 	if err != nil || filepath.Base(f.Path) != "r2.tar.gz" {
 		t.Fatalf("got %v %v, want the second origin's file", f, err)
 	}
@@ -75,7 +81,7 @@ func TestAMirrorThatDroppedTheFileGoesOnToTheNextOrigin(t *testing.T) {
 
 func TestTheLastErrorNamesEveryAddressThatWasTried(t *testing.T) {
 	s, c, l, url := setUp(t, http.NotFoundHandler())
-	_, err := s.Get(context.Background(), c, l, false)
+	_, err := setOf(t, s, l, false).Get(context.Background(), c)
 	var missing *MissingError
 	if !errors.As(err, &missing) {
 		t.Fatalf("got %v, want a MissingError", err)
@@ -102,7 +108,7 @@ func TestADownloadIsRetriedAndResumedWhereItBroke(t *testing.T) {
 			http.ServeContent(w, r, "r", time.Time{}, strings.NewReader(body))
 		}
 	}))
-	f, err := s.Get(context.Background(), c, l, false)
+	f, err := setOf(t, s, l, false).Get(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +124,7 @@ func TestBytesThatDoNotMatchTheLockNeverGetTheName(t *testing.T) {
 		other[len(other)-1] ^= 1
 		w.Write(other)
 	}))
-	if _, err := s.Get(context.Background(), c, l, false); err == nil || !strings.Contains(err.Error(), "sha256: got") {
+	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "sha256: got") {
 		t.Errorf("got %v, want a digest error", err)
 	}
 	if es, _ := os.ReadDir(s.Dir); len(es) != 0 {
@@ -132,7 +138,7 @@ func TestAnEndlessAnswerIsCut(t *testing.T) {
 			fmt.Fprint(w, body)
 		}
 	}))
-	if _, err := s.Get(context.Background(), c, l, false); err == nil {
+	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil {
 		t.Error("got no error, want one")
 	}
 	es, _ := os.ReadDir(s.Dir)
@@ -146,10 +152,10 @@ func TestAnEndlessAnswerIsCut(t *testing.T) {
 func TestAnOriginWithoutADigestIsUsedOnlyToRecordIt(t *testing.T) {
 	s, c, l, _ := setUp(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, body) }))
 	l.File = nil
-	if _, err := s.Get(context.Background(), c, l, false); err == nil || !strings.Contains(err.Error(), "the lock has no digest") {
+	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "the lock has no digest") {
 		t.Errorf("got %v, want a refusal", err)
 	}
-	f, err := s.Get(context.Background(), c, l, true)
+	f, err := setOf(t, s, l, true).Get(context.Background(), c)
 	if err != nil || len(l.File) != 1 || l.File[0].SHA256 != sum(body) || f.SHA256 != sum(body) {
 		t.Errorf("got %v %v, lock %v; want the digest recorded", f, err, l.File)
 	}
@@ -161,7 +167,7 @@ func TestAFileOfTheUsersIsTakenWithoutTheNetwork(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.Dir, "r2.tar.gz"), []byte(body2), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := s.Get(context.Background(), c, l, false); err != nil || filepath.Base(f.Path) != "r2.tar.gz" {
+	if f, err := setOf(t, s, l, false).Get(context.Background(), c); err != nil || filepath.Base(f.Path) != "r2.tar.gz" {
 		t.Errorf("got %v %v, want the user's file", f, err)
 	}
 }

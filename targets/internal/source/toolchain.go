@@ -31,12 +31,12 @@ func (s *Store) ToolchainFile(release string) string {
 // ToolchainDir is where a toolchain is unpacked; its go command is bin/go below it.
 func (s *Store) ToolchainDir(release string) string { return filepath.Join(s.Dir, "go"+release) }
 
-// Toolchain brings the zip of a Go release into the store, held against its h1: sum in the lock; with record a missing
-// sum is written into the lock. goTool is a go command that may fetch it (it asks the checksum database too), with
-// env; where there is none, the proxies are asked directly.
-func (s *Store) Toolchain(ctx context.Context, release string, l *stack.Lock, goTool string, env, proxies []string, scratch string, record bool) error {
+// Toolchain brings the zip of a Go release into the store, compared with its h1: sum in the lock; a missing sum is written
+// there where that is recorded. It returns a MissingError where the release cannot be had.
+func (s *Set) Toolchain(ctx context.Context, release string) error {
+	l := s.Stack.Lock
 	line := l.GoFor(release)
-	if line == nil && !record {
+	if line == nil && !s.Record {
 		return &MissingError{fmt.Sprintf("the lock has no h1: sum for Go %s: run \"mage fetch -record\"", release)}
 	}
 	file := s.ToolchainFile(release)
@@ -45,12 +45,7 @@ func (s *Store) Toolchain(ctx context.Context, release string, l *stack.Lock, go
 		if s.Client == nil {
 			return &MissingError{fmt.Sprintf("Go %s is not in %s, and OFFLINE forbids to fetch it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", release, s.Dir)}
 		}
-		if goTool != "" {
-			_, err = s.downloadModule(ctx, toolchainOf(release), file, Go{Path: goTool, Env: env}, scratch)
-		} else {
-			err = s.downloadZip(ctx, toolchainOf(release), file, proxies)
-		}
-		if err != nil {
+		if err := s.module(ctx, toolchainOf(release), file); err != nil {
 			return err
 		}
 		got, err = s.Digests.OfModule(file)
@@ -66,10 +61,10 @@ func (s *Store) Toolchain(ctx context.Context, release string, l *stack.Lock, go
 	return nil
 }
 
-// UnpackToolchain unpacks a release whose zip lies in the store and matches the lock. The names in the zip are held
+// unpackToolchain unpacks a release whose zip lies in the store and matches the lock. The names in the zip are held
 // against the rules of module zips, so nothing leaves the directory, which appears only when it is whole.
-func (s *Store) UnpackToolchain(release string, l *stack.Lock) (err error) {
-	line, file, dir := l.GoFor(release), s.ToolchainFile(release), s.ToolchainDir(release)
+func (s *Set) unpackToolchain(release string) (err error) {
+	line, file, dir := s.Stack.Lock.GoFor(release), s.ToolchainFile(release), s.ToolchainDir(release)
 	if line == nil {
 		return nil
 	}

@@ -30,9 +30,9 @@ func NeedsVendor(c *stack.Component, f *Found) bool {
 
 // VendorFile gives the restored vendor tree of a found archive, checked against the lock; nil and no error when it is
 // not there.
-func (s *Store) VendorFile(c *stack.Component, l *stack.Lock, f *Found) (*stack.LockedVendor, error) {
+func (s *Set) VendorFile(c *stack.Component, f *Found) (*stack.LockedVendor, error) {
 	s.mu.Lock()
-	line := l.VendorFor(c, f.SHA256)
+	line := s.Stack.Lock.VendorFor(c, f.SHA256)
 	s.mu.Unlock()
 	if line == nil {
 		return nil, nil
@@ -51,18 +51,15 @@ func (s *Store) VendorFile(c *stack.Component, l *stack.Lock, f *Found) (*stack.
 	return line, nil
 }
 
-// Restore makes the vendor tree of a found archive with a go command and the module proxy that this machine is set up
-// with, raises the modules that the stack names, checks every module against go.sum, and stores the tree as an archive.
-// With record a missing or other digest is written into the lock; without, it is an error.
-func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, f *Found, g Go, scratch string,
-	record bool) (err error) {
-	tmp, err := os.MkdirTemp(scratch, "vendor-"+c.Name+"-")
+// restoreVendor makes the vendor tree of a found archive with a go command and the module proxy that this machine is set
+// up with, raises the modules that the stack names, checks every module against go.sum, and stores the tree as an
+// archive. A missing or other digest is written into the lock where that is recorded; else it is an error.
+func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g Go) error {
+	tmp, done, err := s.Scratch("vendor-" + c.Name + "-")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, RemoveAll(tmp))
-	}()
+	defer done()
 	tree := filepath.Join(tmp, "tree")
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return err
@@ -98,7 +95,7 @@ func (s *Store) Restore(ctx context.Context, c *stack.Component, l *stack.Lock, 
 	}
 	line := &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256, TarSHA256: sum,
 		Raise: c.Raises(), Raised: raised}
-	if err := s.noteVendor(c, l, f, line, record); err != nil {
+	if err := s.noteVendor(c, f, line); err != nil {
 		return err
 	}
 	if err := moveFile(staged, filepath.Join(s.Dir, name)); err != nil {
@@ -116,22 +113,23 @@ func vendorName(c *stack.Component, f *Found) string {
 	return fmt.Sprintf("%s_%s_vendor-%s.tar.gz", c.Name, c.Version, of[:8])
 }
 
-// noteVendor holds a vendor tree that was made against the lock, or with record writes it there.
-func (s *Store) noteVendor(c *stack.Component, l *stack.Lock, f *Found, made *stack.LockedVendor, record bool) error {
+// noteVendor holds a vendor tree that was made against the lock, or writes it there where that is recorded.
+func (s *Set) noteVendor(c *stack.Component, f *Found, made *stack.LockedVendor) error {
+	l := s.Stack.Lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	line := l.VendorFor(c, f.SHA256)
 	switch {
-	case line == nil && !record:
+	case line == nil && !s.Record:
 		return &MissingError{fmt.Sprintf("the lock has no digest for the vendor tree of %s%s: run \"mage fetch -record\"",
 			filepath.Base(f.Path), withRaises(c))}
-	case line != nil && line.TarSHA256 != made.TarSHA256 && !record:
+	case line != nil && line.TarSHA256 != made.TarSHA256 && !s.Record:
 		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command vendors other files; "+
 			"\"mage fetch -record\" records them", made.TarSHA256, line.TarSHA256)
-	case line != nil && !record && !slices.Equal(line.Raised, made.Raised):
+	case line != nil && !s.Record && !slices.Equal(line.Raised, made.Raised):
 		return fmt.Errorf("restored vendor tree: its raised modules are %s, where the lock has %s: the tree is the recorded one, "+
 			"the list is not: \"mage fetch -record\" records it", differing(made.Raised, line.Raised), differing(line.Raised, made.Raised))
-	case line != nil && record:
+	case line != nil && s.Record:
 		*line = *made
 	case line != nil: // and says the same
 	default: // what was raised otherwise is not asked for any more
@@ -222,12 +220,12 @@ func Unpack(f *Found, dir string) error {
 
 // Prepare makes the private tree of a component: archive, vendor tree, module files, and the patches that belong to the
 // archive, which may be of the vendor tree; without patches of ours. What is told is Apply's.
-func (s *Store) Prepare(c *stack.Component, l *stack.Lock, f *Found, dir string) (told []string, err error) {
+func (s *Set) Prepare(c *stack.Component, f *Found, dir string) (told []string, err error) {
 	err = Unpack(f, dir)
 	switch {
 	case err != nil:
 	case NeedsVendor(c, f):
-		err = s.unpackVendor(c, l, f, dir)
+		err = s.unpackVendor(c, f, dir)
 	case c.Vendor != nil && len(f.Layout) == 0 && c.Vendor.Modfile == "vendor.mod":
 		err = modFiles(dir, "vendor.mod")
 	}
