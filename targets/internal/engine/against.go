@@ -1,14 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
-	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
-	"strings"
 
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
@@ -42,51 +39,20 @@ func (e *Engine) against(dir string, record bool) error {
 			}
 			return fmt.Errorf("%s: not built in %s: want a drydock that built %s with the same C library (LIBC)", n, where, e.Stack.Name)
 		}
-		allowed, why := reasons(here, there)
+		c := verify.Compare(here, there)
 		before := differ
-		for _, o := range here.Outputs {
-			if published(here, o) {
-				continue
+		for _, p := range c.Files {
+			text, ok := e.sameFile(other, &c, p)
+			if text == "" {
+				same, text = same+1, e.UI.Good("identical")
+			} else if differ++; ok {
+				text = "differs: " + text
+			} else {
+				bad, text = bad+1, e.UI.Bad("DIFFERS")+": "+text
 			}
-			i := slices.IndexFunc(there.Outputs, func(p graph.Output) bool { return nameIn(p.Path) == nameIn(o.Path) })
-			row := []string{n, filepath.Base(o.Path), firstOf(o.SHA256), "none", ""}
-			switch {
-			case i >= 0 && there.Outputs[i].SHA256 == o.SHA256:
-				same++
-				row[3], row[4] = firstOf(o.SHA256), e.UI.Good("identical")
-				// By the records; what is said is said of the files.
-				d := e.records().Damage(&graph.Record{Outputs: []graph.Output{o}}, true)
-				if d == "" {
-					d = other.Damage(&graph.Record{Outputs: there.Outputs[i : i+1]}, true)
-				}
-				if d != "" {
-					row[4] = e.UI.Bad("DIFFERS") + ": not as it was built: " + d
-					same, differ, bad = same-1, differ+1, bad+1
-				}
-			default:
-				ok := allowed
-				text := why
-				if i >= 0 {
-					row[3] = firstOf(there.Outputs[i].SHA256)
-					mine, theirs := filepath.Join(e.Root, o.Path), filepath.Join(dir, there.Outputs[i].Path)
-					if ok && pureGo(mine) && !goDiffers(here, there) {
-						ok, text = false, "no C is in it, and the Go is the same"
-					}
-					if d, err := verify.Difference(mine, theirs); err == nil && !ok {
-						text += ": " + d
-					}
-				} else {
-					ok, text = false, "not made there"
-				}
-				if row[4] = "differs: " + text; !ok {
-					row[4] = e.UI.Bad("DIFFERS") + ": " + text
-					bad++
-				}
-				differ++
-			}
-			rows = append(rows, row)
+			rows = append(rows, []string{n, p.Name(), verify.Short(p.A.SHA256), cmp.Or(verify.Short(p.B.SHA256), "none"), text})
 		}
-		if differ == before && here.Key == there.Key {
+		if differ == before && c.SameInputs {
 			twice = append(twice, n)
 		}
 	}
@@ -106,66 +72,27 @@ func (e *Engine) against(dir string, record bool) error {
 	return nil
 }
 
-// firstOf is the beginning of a digest; a record that was carried here may say anything.
-func firstOf(digest string) string { return digest[:min(16, len(digest))] }
-
-// nameIn is an output's name within its component, whatever the key in its path.
-func nameIn(p string) string {
-	parts := strings.Split(filepath.ToSlash(p), "/")
-	if i := slices.Index(parts, "store"); i >= 0 && i+3 <= len(parts) { // build/<stack>/store/<component>/<key>/…
-		return "store/" + strings.Join(parts[min(i+3, len(parts)):], "/")
+// sameFile says how a file differs from what the other build made of it, and whether it may; empty when it does not.
+func (e *Engine) sameFile(other *graph.Graph, c *verify.Comparison, p verify.Pair) (text string, may bool) {
+	if p.B.Path == "" {
+		return "not made there", false
 	}
-	return p
-}
-
-// published says that an output in the store is listed under its name in bin, too.
-func published(r *graph.Record, o graph.Output) bool {
-	return strings.Contains(o.Path, "/store/") && slices.ContainsFunc(r.Outputs, func(p graph.Output) bool {
-		return p.Path != o.Path && filepath.Base(p.Path) == filepath.Base(o.Path)
-	})
-}
-
-// reasons says what differs between the inputs of two builds, and whether that is their compilers alone.
-func reasons(here, there *graph.Record) (compilers bool, why string) {
-	was := map[string]string{}
-	for _, in := range there.Inputs {
-		was[in.Name] = in.Value
-	}
-	var names, others []string
-	for _, in := range here.Inputs {
-		v, known := was[in.Name]
-		delete(was, in.Name)
-		switch {
-		case known && v == in.Value:
-		case in.Name == "go":
-			names = append(names, "Go "+nameOf(in.Value)+", there "+nameOf(v))
-		case in.Name == "cc":
-			names = append(names, "gcc "+nameOf(in.Value)+", there "+nameOf(v))
-		case strings.HasPrefix(in.Name, "output of ") && known: // told of that component
-		default:
-			others = append(others, in.Name)
+	if p.Same() { // by the records; what is said is said of the files
+		d := cmp.Or(damaged(e.records(), p.A), damaged(other, p.B))
+		if d != "" {
+			d = "not as it was built: " + d
 		}
+		return d, false
 	}
-	for n := range was {
-		others = append(others, n)
+	mine := filepath.Join(e.Root, p.A.Path)
+	may, text = c.MayDiffer(mine)
+	if d, err := verify.Difference(mine, filepath.Join(other.Root, p.B.Path)); err == nil && !may {
+		text += ": " + d
 	}
-	switch {
-	case len(others) > 0:
-		slices.Sort(others)
-		return false, "made from something else: " + strings.Join(others, ", ")
-	case len(names) == 0:
-		return false, "from the same inputs"
-	}
-	return true, strings.Join(names, "; ")
+	return text, may
 }
 
-func goDiffers(here, there *graph.Record) bool { return recorded(here).Go != recorded(there).Go }
-
-// pureGo says that a file was compiled by Go without cgo.
-func pureGo(file string) bool {
-	info, err := buildinfo.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "0" })
+// damaged says how a file is not what was recorded of it; empty when it is.
+func damaged(g *graph.Graph, o graph.Output) string {
+	return g.Damage(&graph.Record{Outputs: []graph.Output{o}}, true)
 }

@@ -169,7 +169,7 @@ func (e *Engine) contents(ctx context.Context, nodes []*graph.Node, found map[st
 // hashed compares what is taken away of a component, and what is packed of it, with its record, byte for byte.
 func (e *Engine) hashed(rec *graph.Record) error {
 	taken := *rec
-	taken.Outputs = slices.DeleteFunc(slices.Clone(rec.Outputs), func(o graph.Output) bool { return published(rec, o) })
+	taken.Outputs = verify.Files(rec)
 	if d := e.records().Damage(&taken, true); d != "" {
 		return fmt.Errorf("not as it was built: %s: %s", d, e.restoring(rec, targetOf(rec.Name)))
 	}

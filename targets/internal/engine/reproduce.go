@@ -218,16 +218,12 @@ func (e *Engine) compare(roots []string, parts []string) (rows [][]string, same 
 				}
 			}
 		}
-		mine := e.records().Load(n)
-		for i, o := range recs[0].Outputs {
-			if published(recs[0], o) {
-				continue
-			}
-			here, wrong := e.asBuilt(mine, recs[0], o)
+		for i, p := range verify.Compare(recs[0], recs[1]).Files {
+			text, wrong := e.asBuilt(recs[0], e.records().Load(n), i)
 			if wrong {
-				here, other = e.UI.Bad("DIFFERS")+": "+here, other+1
+				text, other = e.UI.Bad("DIFFERS")+": "+text, other+1
 			}
-			d, err := verify.Difference(filepath.Join(roots[0], o.Path), filepath.Join(roots[1], recs[1].Outputs[i].Path))
+			d, err := verify.Difference(filepath.Join(roots[0], p.A.Path), filepath.Join(roots[1], p.B.Path))
 			if err != nil {
 				return nil, false, 0, err
 			}
@@ -235,29 +231,29 @@ func (e *Engine) compare(roots []string, parts []string) (rows [][]string, same 
 			if d != "" {
 				verdict, same = e.UI.Bad("DIFFERS")+": "+d, false
 			}
-			rows = append(rows, []string{n, filepath.Base(o.Path), firstOf(o.SHA256), verdict, here})
+			rows = append(rows, []string{n, p.Name(), verify.Short(p.A.SHA256), verdict, text})
 		}
 	}
 	return rows, same, other, nil
 }
 
-// asBuilt says how an output that came out the same twice compares with what is built in this repository; wrong says that
-// the same inputs made something else.
-func (e *Engine) asBuilt(mine, rec *graph.Record, o graph.Output) (text string, wrong bool) {
+// asBuilt says how the i-th file of a build that came out the same twice compares with what is built in this repository;
+// wrong says that the same inputs made something else.
+func (e *Engine) asBuilt(rec, mine *graph.Record, i int) (text string, wrong bool) {
 	if mine == nil {
 		return "nothing", false
 	}
-	if mine.Key != rec.Key {
+	c := verify.Compare(rec, mine)
+	p := c.Files[i]
+	switch {
+	case !c.SameInputs:
 		return "made from something else: " + graph.Differs(mine, rec.Inputs), false
-	}
-	i := slices.IndexFunc(mine.Outputs, func(m graph.Output) bool { return nameIn(m.Path) == nameIn(o.Path) })
-	if i < 0 {
+	case p.B.Path == "":
 		return "not made", true
+	case !p.Same():
+		return verify.Short(p.B.SHA256), true
 	}
-	if sum := mine.Outputs[i].SHA256; sum != o.SHA256 {
-		return firstOf(sum), true
-	}
-	if d := e.records().Damage(&graph.Record{Outputs: mine.Outputs[i : i+1]}, true); d != "" {
+	if d := damaged(e.records(), p.B); d != "" {
 		return "not as it was built: " + d, true
 	}
 	return "the same", false
@@ -266,23 +262,9 @@ func (e *Engine) asBuilt(mine, rec *graph.Record, o graph.Output) (text string, 
 // digestsFile is where the stack's recorded digests stand.
 func (e *Engine) digestsFile() string { return strings.TrimSuffix(e.Stack.File, ".toml") + ".digests" }
 
-// recorded makes of a record what is noted of it.
+// recorded returns what is noted of a build.
 func recorded(rec *graph.Record) *stack.RecordedBuild {
-	b := &stack.RecordedBuild{Component: rec.Name, Key: rec.Key, Files: map[string]string{}}
-	for _, in := range rec.Inputs {
-		switch in.Name {
-		case "go":
-			b.Go = in.Value
-		case "cc":
-			b.CC = in.Value
-		}
-	}
-	for _, o := range rec.Outputs {
-		if n := filepath.Base(o.Path); n != store.NoticesFile && n != store.RelinkFile {
-			b.Files[n] = o.SHA256
-		}
-	}
-	return b
+	return verify.Recorded(rec, store.NoticesFile, store.RelinkFile)
 }
 
 func (e *Engine) recordDigests(root string, components []string) error {
@@ -297,50 +279,4 @@ func (e *Engine) recordDigests(root string, components []string) error {
 	data := all.Encode()
 	e.UI.Line("recorded  digests in %s", e.rel(e.digestsFile()))
 	return archive.WriteFile(e.digestsFile(), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
-}
-
-// identical is said only of files that were hashed in this run.
-const identical = "bit-identical to the recorded build"
-
-// heldAgainst says of one component how it compares with the recorded builds; wrong says that it is not what the same
-// inputs made elsewhere.
-func heldAgainst(all *stack.Recorded, rec *graph.Record) (text string, wrong bool) {
-	mine := recorded(rec)
-	b := all.Find(mine.Component, mine.Go, mine.CC)
-	if b == nil {
-		others := all.Of(mine.Component)
-		if len(others) == 0 {
-			return "no build of it is recorded", false
-		}
-		o := others[len(others)-1]
-		switch {
-		case o.Go != mine.Go && o.CC != mine.CC:
-			return "recorded with another Go and C compiler: " + nameOf(o.Go) + ", gcc " + nameOf(o.CC), false
-		case o.Go != mine.Go:
-			return fmt.Sprintf("recorded with another Go: %s, this one %s", nameOf(o.Go), nameOf(mine.Go)), false
-		default:
-			return fmt.Sprintf("recorded with another C compiler or library: gcc %s, this one %s", nameOf(o.CC), nameOf(mine.CC)), false
-		}
-	}
-	var differ []string
-	for name, sum := range mine.Files {
-		if b.Files[name] != sum {
-			differ = append(differ, name)
-		}
-	}
-	slices.Sort(differ)
-	switch {
-	case differ == nil:
-		return identical, false
-	case b.Key == mine.Key:
-		return fmt.Sprintf("%s differs from the recorded build, which had the same inputs", strings.Join(differ, ", ")), true
-	default:
-		return "recorded with other sources or commands", false
-	}
-}
-
-// nameOf is a toolchain's version with the beginning of its digest.
-func nameOf(id string) string {
-	v, d, _ := strings.Cut(id, " ")
-	return strings.TrimSpace(v + " " + d[:min(8, len(d))])
 }

@@ -161,11 +161,11 @@ func (e *Engine) verify(ctx context.Context, hash bool) error {
 		if d != "" {
 			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d, e.restoring(rec, targetOf(n))))
 		}
-		again, wrong := heldAgainst(known, rec)
+		again, wrong := verify.CompareRecorded(known, recorded(rec))
 		switch {
 		case d != "":
 			again = "not as it was built"
-		case !hash && again == identical:
+		case !hash && again == verify.Identical:
 			again = unread
 		case !hash && !wrong:
 			again = unread + "; " + again
