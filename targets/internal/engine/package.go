@@ -180,7 +180,8 @@ func (e *Engine) hashed(rec *graph.Record) error {
 func (e *Engine) part(n *graph.Node, rec *graph.Record, in *source.Source) (*pack.Part, []*pack.File, error) {
 	c := e.Stack.Component[n.Name]
 	kept := e.out.Path(n.Name, rec.Key)
-	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Notices: filepath.Join(kept, store.NoticesFile)}
+	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Facts: factsOf(recipe.Row(n.Name)),
+		Notices: filepath.Join(kept, store.NoticesFile)}
 	if in.Checkout() {
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.SHA256}}
 	} else {
@@ -267,6 +268,12 @@ func (e *Engine) part(n *graph.Node, rec *graph.Record, in *source.Source) (*pac
 		p.Libs = append(p.Libs, archive.Glob(filepath.Join(kept, dir), name)...)
 	}
 	return p, files, nil
+}
+
+// factsOf are what the package says of a component, whatever its version.
+func factsOf(row recipe.Component) pack.Facts {
+	return pack.Facts{Upstream: row.Upstream, License: row.License, Library: row.Library, CLibrary: row.Libc, Ground: row.Ground,
+		LGPL: row.Relink, SourceGoes: row.SourceGoes}
 }
 
 // toolchains says what compiled the parts, and which libraries of the toolchains are linked in.

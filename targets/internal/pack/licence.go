@@ -52,15 +52,11 @@ var licenceName = regexp.MustCompile(`(?i)^((un)?licen[cs]es?|copying|copyright)
 // forDocs are licences of a project's documentation, which is not linked.
 var forDocs = regexp.MustCompile(`(?i)[-._]docs?$`)
 
-// stated are licences that cannot be told from a text alone, by component or module, each with the reason.
+// stated are licences that cannot be told from a text alone, by module, each with the reason; a component's stands in its row.
 var stated = map[string]string{
-	"libseccomp":    "LGPL-2.1-only", // its sources say "version 2.1"; the text that goes with them is the same for "or later"
-	"glibc":         "LGPL-2.1-or-later",
-	"musl":          "MIT",
-	"dbus":          "AFL-2.1 OR GPL-2.0-or-later", // its COPYING has the texts of both
-	"linux-headers": "GPL-2.0-only WITH Linux-syscall-note",
-	"libgcc":        "GPL-3.0-or-later WITH GCC-exception-3.1", // linking with it puts no terms on the result
-	"stdlib":        "BSD-3-Clause",                            // Go's LICENSE
+	"glibc":  "LGPL-2.1-or-later",
+	"libgcc": "GPL-3.0-or-later WITH GCC-exception-3.1", // linking with it puts no terms on the result
+	"stdlib": "BSD-3-Clause",                            // Go's LICENSE
 	// One of the two, as its LICENSE.code says; the texts of both are in it.
 	"github.com/spdx/tools-golang": "Apache-2.0 OR GPL-2.0-or-later",
 }

@@ -83,6 +83,7 @@ type Part struct {
 	Links   []string `json:"links,omitempty"` // components that are linked into it
 	Steps   []Step   `json:"steps"`
 
+	Facts `json:"-"`
 	// Notices is the tar of its licence texts and lists of modules, Relink that of its objects; Relink may be empty.
 	Notices string `json:"-"`
 	Relink  string `json:"-"`
@@ -91,6 +92,17 @@ type Part struct {
 	// Archives and PatchFiles are Sources and Patches as they lie on this machine; a checkout is none.
 	Archives   []string `json:"-"`
 	PatchFiles []string `json:"-"`
+}
+
+// Facts are of a component's row in room recipe, whatever its version.
+type Facts struct {
+	// Upstream is its repository on GitHub, License what its texts do not say alone, as an SPDX expression; both may be empty.
+	Upstream, License string
+	// Library says that it is linked into others, CLibrary that it is the C library, Ground that it is that or what it stands
+	// on, which every file with C in it has.
+	Library, CLibrary, Ground bool
+	// LGPL says that who gets a file with it must be able to link it again, SourceGoes that its source goes with the package.
+	LGPL, SourceGoes bool
 }
 
 // Step is one command, with symbolic paths.
@@ -295,12 +307,22 @@ func (c *Contents) partNamed(name string) *Part {
 	return nil
 }
 
-// libc names the C library that the files are linked with: the stack's own musl, or the compiler's.
-func (c *Contents) libc() string {
-	if c.partNamed("musl") != nil {
-		return "musl"
+// part gives the first component that has a property; nil for none.
+func (c *Contents) part(has func(Facts) bool) *Part {
+	if i := slices.IndexFunc(c.Components, func(p *Part) bool { return has(p.Facts) }); i >= 0 {
+		return c.Components[i]
 	}
-	return c.CLib.Name
+	return nil
+}
+
+func isCLibrary(f Facts) bool { return f.CLibrary }
+func isLGPL(f Facts) bool     { return f.LGPL }
+
+// linkedAgain says that those who get the files of a component must be able to link them again: they have something under the
+// LGPL in them, be it the compiler's C library.
+func (c *Contents) linkedAgain(p *Part) bool {
+	lib := c.part(isLGPL)
+	return lib != nil && slices.Contains(p.Links, lib.Name) || c.part(isCLibrary) == nil && c.CLib.Name == "glibc"
 }
 
 var errNoLibc = errors.New("nothing is known of the C library that the compiler links with: its libc.a does not say what it is")
@@ -311,14 +333,11 @@ var relinkScript []byte
 // RelinkScript returns the digest of the script that links again.
 func RelinkScript() (string, error) { return archive.SHA256(bytes.NewReader(relinkScript)) }
 
-// underGPL are components whose licence asks that their source goes with them; the manifest has the commands.
-var underGPL = []string{"iptables", "dbus"}
-
 // writeRelink packs what linking needs again of every file that carries something under the LGPL; nil when none does.
 func writeRelink(file string, c *Contents) (*Digest, error) {
 	var es []archive.Entry
 	for _, p := range c.Components {
-		if p.Relink == "" || !slices.Contains(p.Links, "libseccomp") && c.libc() != "glibc" {
+		if p.Relink == "" || !c.linkedAgain(p) {
 			continue
 		}
 		objects, err := archive.InTar(p.Relink)
@@ -330,18 +349,14 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 	if es == nil {
 		return nil, os.RemoveAll(file)
 	}
-	lib := c.partNamed("libseccomp")
-	for _, l := range lib.Libs {
-		es = append(es, archive.Entry{Name: "lib/libseccomp/" + filepath.Base(l), Path: l, Mode: 0o644})
-	}
-	if own := c.partNamed("musl"); own != nil {
-		for _, l := range own.Libs {
-			es = append(es, archive.Entry{Name: "lib/musl/" + filepath.Base(l), Path: l, Mode: 0o644})
-		}
-		es = append(es, archive.Entry{Name: "lib/musl/specs.in", Data: []byte(c.Specs), Mode: 0o644})
-	}
 	for _, p := range c.Components {
-		if p != lib && !slices.Contains(underGPL, p.Name) {
+		for _, l := range p.Libs {
+			es = append(es, archive.Entry{Name: "lib/" + p.Name + "/" + filepath.Base(l), Path: l, Mode: 0o644})
+		}
+		if p.CLibrary {
+			es = append(es, archive.Entry{Name: "lib/" + p.Name + "/specs.in", Data: []byte(c.Specs), Mode: 0o644})
+		}
+		if !p.SourceGoes {
 			continue
 		}
 		for i, a := range p.Archives {
@@ -375,26 +390,27 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 func relinkReadme(c *Contents) []byte {
 	var bins []string
 	for _, f := range c.Files {
-		if p := c.partNamed(f.Component); f.C && (slices.Contains(p.Links, "libseccomp") || c.libc() == "glibc") {
+		if f.C && c.linkedAgain(c.partNamed(f.Component)) {
 			bins = append(bins, path.Base(f.Name))
 		}
 	}
-	libs := "libseccomp " + c.partNamed("libseccomp").Version + " (LGPL 2.1)"
+	lib, own := c.part(isLGPL), c.part(isCLibrary)
+	libs := lib.Name + " " + lib.Version + " (LGPL 2.1)"
 	clib := c.CLib.Name + " " + c.CLib.Version
 	source := " and as source, with its patches"
 	also := ""
-	for _, n := range underGPL {
-		if c.partNamed(n) != nil {
+	for _, p := range c.Components {
+		if p.SourceGoes && !p.LGPL {
 			also = "It has the sources of what is under the GPL, too; the commands that compiled them stand in manifest.json. "
 		}
 	}
-	if c.partNamed("libseccomp").Archives == nil {
+	if lib.Archives == nil {
 		source = " (it came from a directory of the builder's: ask there for its source)"
 	}
-	if c.libc() == "glibc" {
+	if own != nil {
+		clib = own.Name + " " + own.Version + ", which is in lib/" + own.Name
+	} else if c.CLib.Name == "glibc" {
 		libs += " and glibc " + c.CLib.Version + " (LGPL 2.1 or later; " + c.CLib.Build + ", whose source its distribution gives)"
-	} else if m := c.partNamed("musl"); m != nil {
-		clib = "musl " + m.Version + ", which is in lib/musl"
 	}
 	return fmt.Appendf(nil, `Linking again: docker %s, %s
 

@@ -139,10 +139,10 @@ func sample(t *testing.T) *Contents {
 	return &Contents{
 		Drydock: "0.0.7", Stack: "docker-26.1", Version: "26.1.5", Arch: "amd64", Kernel: "3.10", Released: time.Unix(1721693000, 0).UTC(),
 		Components: []*Part{
-			{Name: "libseccomp", Version: "2.6.0", Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: sourceSum}}, Notices: notices, Libs: []string{lib}, Archives: []string{source}},
+			{Name: "libseccomp", Version: "2.6.0", Facts: Facts{Upstream: "seccomp/libseccomp", License: "LGPL-2.1-only", Library: true, LGPL: true, SourceGoes: true}, Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: sourceSum}}, Notices: notices, Libs: []string{lib}, Archives: []string{source}},
 			{Name: "tini", Version: "0.19.0", Commit: "de40ad0", Sources: []Digest{{Name: "tini.tar.gz", SHA256: strings.Repeat("1", 64)}}, Notices: notices,
 				Relink: tarOf(t, map[string][]byte{"docker-init/args": []byte("-static\ntini.o\n"), "docker-init/tini.o": {1}})},
-			{Name: "runc", Version: "1.1.15", Sources: []Digest{{Name: "runc~1+ds.tar.xz", SHA256: strings.Repeat("2", 64)}}, Links: []string{"libseccomp"}, Notices: notices,
+			{Name: "runc", Version: "1.1.15", Facts: Facts{Upstream: "opencontainers/runc"}, Sources: []Digest{{Name: "runc~1+ds.tar.xz", SHA256: strings.Repeat("2", 64)}}, Links: []string{"libseccomp"}, Notices: notices,
 				Patches: []Digest{{Name: ">= 1/fix.patch", SHA256: strings.Repeat("3", 64)}}, Relink: tarOf(t, map[string][]byte{"runc/args": []byte("go.o\n"), "runc/go.o": {1}})},
 		},
 		Files:     []*File{file("runc", "docker/runc", runc), file("tini", "docker/docker-init", dockerInit)},
@@ -475,7 +475,7 @@ func TestWhatHasNoLicenceIsNotPacked(t *testing.T) {
 
 func TestWithMuslOnlyWhatLinksLibseccompIsForRelinking(t *testing.T) {
 	c := sample(t)
-	c.Components = append(c.Components, &Part{Name: "musl", Version: "1.2.5", Sources: []Digest{{Name: "musl.tar.gz", SHA256: strings.Repeat("4", 64)}}, Notices: tarOf(t, map[string][]byte{"COPYRIGHT": []byte("musl\n")})})
+	c.Components = append(c.Components, &Part{Name: "musl", Version: "1.2.5", Facts: Facts{License: "MIT", Library: true, CLibrary: true, Ground: true}, Sources: []Digest{{Name: "musl.tar.gz", SHA256: strings.Repeat("4", 64)}}, Notices: tarOf(t, map[string][]byte{"COPYRIGHT": []byte("musl\n")})})
 	_, relink, entries := write(t, c)
 	got := slices.Sorted(maps.Keys(entriesOf(t, relink)))
 	if slices.Contains(got, "docker-init/args") || !slices.Contains(got, "runc/args") {

@@ -21,10 +21,6 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// repositories are upstream's, for package URLs.
-var repositories = map[string]string{"libseccomp": "seccomp/libseccomp", "tini": "krallin/tini", "runc": "opencontainers/runc", "containerd": "containerd/containerd",
-	"dockerd": "moby/moby", "docker-cli": "docker/cli", "docker-proxy": "moby/libnetwork", "linux-headers": "torvalds/linux", "expat": "libexpat/libexpat"}
-
 // billOf is a bill of materials in the making, with the licence texts that go with it.
 type billOf struct {
 	json  []byte
@@ -60,8 +56,8 @@ func bom(c *Contents) (*billOf, error) {
 		b.need(root, ref)
 		b.need(ref, p.ref())
 		for _, l := range p.Links {
-			if f.C && l != "linux-headers" && l != "musl" {
-				b.need(ref, c.partNamed(l).ref())
+			if on := c.partNamed(l); f.C && !on.Ground {
+				b.need(ref, on.ref())
 			}
 		}
 		if f.C {
@@ -136,7 +132,7 @@ func (b *billOf) add(x *cdx.Component, name, dir string, ts []text) {
 	}
 	expr, err := licenceOf(name, ts)
 	if err != nil {
-		b.errs = append(b.errs, fmt.Errorf("%s %s: %w: nobody may pass on what has no licence; if it has one, state it in pack/licence.go", x.Name, x.Version, err))
+		b.errs = append(b.errs, fmt.Errorf("%s %s: %w: nobody may pass on what has no licence; if it has one, state it in its row of room recipe, or that of a module in pack/licence.go", x.Name, x.Version, err))
 	}
 	b.take(x, expr, dir, ts)
 }
@@ -158,11 +154,11 @@ func (b *billOf) take(x *cdx.Component, expr, dir string, ts []text) {
 
 func (b *billOf) component(p *Part, ts []text) {
 	x := &cdx.Component{BOMRef: p.ref(), Type: cdx.ComponentTypeApplication, Name: p.Name, Version: p.Version}
-	if slices.Contains([]string{"libseccomp", "musl", "linux-headers", "expat"}, p.Name) {
+	if p.Library {
 		x.Type = cdx.ComponentTypeLibrary
 	}
-	if r, ok := repositories[p.Name]; ok {
-		x.PackageURL = "pkg:github/" + r + "@v" + p.Version
+	if p.Upstream != "" {
+		x.PackageURL = "pkg:github/" + p.Upstream + "@v" + p.Version
 	}
 	var refs []cdx.ExternalReference
 	for _, d := range p.Sources {
@@ -178,7 +174,11 @@ func (b *billOf) component(p *Part, ts []text) {
 		}
 		x.Pedigree.Patches = &ps
 	}
-	b.add(x, p.Name, p.Name, textsOf(ts))
+	if ts = textsOf(ts); p.License != "" {
+		b.take(x, p.License, p.Name, ts)
+		return
+	}
+	b.add(x, p.Name, p.Name, ts)
 }
 
 // cve finds the identifiers of advisories in a patch's name.
@@ -257,7 +257,7 @@ func (b *billOf) goLibrary(c *Contents, from, release string, texts map[string][
 
 // libc is the C library that a file is linked with, and libgcc.
 func (b *billOf) libc(c *Contents, from string, texts map[string][]text) {
-	if own := c.partNamed("musl"); own != nil {
+	if own := c.part(isCLibrary); own != nil {
 		b.need(from, own.ref())
 	} else {
 		if c.CLib.Name == "" {
@@ -266,9 +266,11 @@ func (b *billOf) libc(c *Contents, from string, texts map[string][]text) {
 		}
 		purl := "pkg:generic/" + c.CLib.Name + "@" + c.CLib.Version
 		ts := b.files(c.CLib.Texts)
-		for _, t := range texts["libseccomp"] { // the same LGPL 2.1
-			if t.name == "LICENSE" && c.CLib.Name == "glibc" {
-				ts = append(ts, text{"COPYING.LIB", t.data})
+		if lib := c.part(isLGPL); lib != nil && c.CLib.Name == "glibc" { // the same LGPL 2.1
+			for _, t := range texts[lib.Name] {
+				if t.name == "LICENSE" {
+					ts = append(ts, text{"COPYING.LIB", t.data})
+				}
 			}
 		}
 		b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: c.CLib.Name, Version: c.CLib.Version, Description: c.CLib.Build, PackageURL: purl},
