@@ -122,10 +122,3 @@ func Suites(ctx context.Context,
 ) error {
 	return engine.Suites(ctx, in(component), on(write))
 }
-
-// Bench builds the stack several times, by hand and with drydock, and writes docs/bench.md.
-//
-// It takes half an hour.
-//
-// Example: mage bench
-func Bench(ctx context.Context) error { return engine.Bench(ctx) }

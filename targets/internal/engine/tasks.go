@@ -293,7 +293,7 @@ func Clean(ctx context.Context) error {
 			}
 			defer unlock()
 		}
-		dirs := []string{e.build(), filepath.Join(e.Root, "build/cache"), filepath.Join(e.Root, "build/tmp"), filepath.Join(e.Root, "build/bench")}
+		dirs := []string{e.build(), filepath.Join(e.Root, "build/cache"), filepath.Join(e.Root, "build/tmp")}
 		outputs, err := os.ReadDir(e.output())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return failure.With(failure.Other, err)

@@ -67,8 +67,6 @@ type Component struct {
 	Shown string
 	// Features are how what is built in shows in its files.
 	Features []Feature
-	// Change is what is changed in its sources to measure how long its compiling takes again.
-	Change *Change
 }
 
 // Feature is how a feature shows in a Go file of a component: in the table of function names, which stays when symbols are
@@ -77,9 +75,6 @@ type Feature struct {
 	Kind string
 	Name *regexp.Regexp
 }
-
-// Change is a text at the end of a file of the sources, which may be a new one.
-type Change struct{ What, File, Text string }
 
 // registered are the rows by name. They are complete when the program begins.
 var registered = map[string]Component{}

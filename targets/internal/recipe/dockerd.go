@@ -34,8 +34,6 @@ var _ = register(Component{
 		{"builder", regexp.MustCompile(`/builder/(builder-next|dockerfile)\.(?:New|NewBuildManager)\x00`)},
 		{"swarm", regexp.MustCompile(`/daemon/(cluster)\.New\x00`)},
 	},
-	Change: &Change{"one file of dockerd changed", "daemon/bench_change.go",
-		"package daemon\n\nvar benchChange = \"changed\"\n\nfunc init() { println(benchChange[:0]) }\n"},
 })
 
 const engine = "github.com/docker/docker"

@@ -16,7 +16,6 @@ var _ = register(Component{
 	Relink:   true, SourceGoes: true, Library: true, Libs: []string{"lib/*.a"},
 	C: true, Make: true, Prefix: "LIBSECCOMP_PREFIX", Plan: libseccomp,
 	VersionIn: &stack.VersionFile{Path: "configure.ac", Pattern: regexp.MustCompile(`AC_INIT\(\[?libseccomp\]?,\s*\[?([0-9.]+)`)},
-	Change:    &Change{"libseccomp changed (and runc with it)", "src/api.c", "const int bench_change = 1;\n"},
 })
 
 // libseccomp keeps its own configure and make; everything else here is compiled by direct commands.
