@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
@@ -20,7 +21,16 @@ import (
 // installerProfile is what the installer knows of the stack, but for the kernel's options.
 func (e *Engine) installerProfile() install.Profile {
 	t := e.Stack.Target
-	return install.Profile{Version: e.Stack.Version, Docker: e.Stack.Component[recipe.Daemon].Version,
+	var commands []string
+	for _, n := range e.Stack.Parts() {
+		for _, o := range e.outputs(n) {
+			if o.Bin && !recipe.Row(n).Apart {
+				commands = append(commands, o.Name)
+			}
+		}
+	}
+	slices.Sort(commands)
+	return install.Profile{Commands: commands, Version: e.Stack.Version, Docker: e.Stack.Component[recipe.Daemon].Version,
 		Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch, IPTables: t.IPTables, Storage: t.Storage}
 }
 

@@ -58,7 +58,7 @@ func (s *Store) publication(component, key string, outputs []recipe.Output) []fu
 		func() error { return errors.Join(os.RemoveAll(next), os.MkdirAll(next, 0o755)) },
 		func() error { return linkOthers(bin, next, outputs) },
 		func() error { return fill(next, kept, outputs) },
-		func() error { return archive.SyncDir(next) },
+		func() error { return syncDirs(next) },
 		func() error {
 			if fi, err := os.Lstat(bin); err == nil && fi.IsDir() { // the user's own, or of an older drydock: its files are linked above
 				return os.RemoveAll(bin)
@@ -86,18 +86,27 @@ func linkOthers(bin, next string, outputs []recipe.Output) error {
 			mine[l] = true
 		}
 	}
-	others, err := os.ReadDir(bin)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for _, entry := range others {
-		if !mine[entry.Name()] && (entry.Type().IsRegular() || entry.Type() == fs.ModeSymlink) {
-			if err := linkAgain(filepath.Join(bin, entry.Name()), filepath.Join(next, entry.Name())); err != nil {
-				return err
-			}
+	err := fs.WalkDir(os.DirFS(bin), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || mine[name] || !entry.Type().IsRegular() && entry.Type() != fs.ModeSymlink {
+			return err
 		}
+		to := filepath.Join(next, name)
+		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), linkAgain(filepath.Join(bin, name), to))
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
+}
+
+// syncDirs makes the names in a directory and below it durable.
+func syncDirs(dir string) error {
+	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		return archive.SyncDir(name)
+	})
 }
 
 // fill copies programs from the store into next, and makes the links beside them.

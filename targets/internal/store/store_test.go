@@ -213,3 +213,21 @@ func TestARecordListsTheStoresFileBeforeThePublishedNames(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func TestAnotherPublicationKeepsProgramsInDirectoriesOfBin(t *testing.T) {
+	s := &Store{Dir: t.TempDir(), Output: filepath.Join(t.TempDir(), "output")}
+	plugin := []recipe.Output{{Name: "cli-plugins/docker-x", Bin: true}}
+	for name, outputs := range map[string][]recipe.Output{"plugin": plugin, "part": {{Name: "prog", Bin: true}}} {
+		file := filepath.Join(s.Path(name, firstKey), outputs[0].Name)
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		must(t, os.WriteFile(file, []byte(name), 0o755))
+	}
+	must(t, s.Publish("plugin", firstKey, plugin))
+	must(t, s.Publish("part", firstKey, []recipe.Output{{Name: "prog", Bin: true}}))
+	must(t, s.Publish("part", firstKey, []recipe.Output{{Name: "prog", Bin: true}}))
+	for name, want := range map[string]string{"cli-plugins/docker-x": "plugin", "prog": "part"} {
+		if got, err := os.ReadFile(filepath.Join(s.Output, "bin", name)); string(got) != want {
+			t.Errorf("bin/%s: got %q, %v", name, got, err)
+		}
+	}
+}

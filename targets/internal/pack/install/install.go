@@ -37,6 +37,8 @@ type Profile struct {
 	Kernel, Init, Cgroup, Arch string
 	IPTables                   *bool
 	Storage                    string
+	// Commands are the files that docker/ has in the package. Those in it are commands, those in cli-plugins/ plugins of docker.
+	Commands []string
 	// KernelScript is upstream's check-config.sh; nil where the source has none.
 	KernelScript []byte
 }
@@ -88,7 +90,7 @@ func profile(p Profile) ([]byte, error) {
 	if p.IPTables != nil {
 		iptables = map[bool]string{true: "yes", false: "no"}[*p.IPTables]
 	}
-	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\ninit=%s\ncgroup=%s\niptables=%s\n", p.Version, p.Kernel, p.Arch, p.Init, p.Cgroup, iptables), nil
+	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\ninit=%s\ncgroup=%s\niptables=%s\ncommands=%s\n", p.Version, p.Kernel, p.Arch, p.Init, p.Cgroup, iptables, strings.Join(p.Commands, " ")), nil
 }
 
 // daemonJSON is the daemon's first configuration. install.sh takes the lines with iptables out where dockerd is to make

@@ -87,7 +87,7 @@ func must(t *testing.T, err error) {
 func unpacked(t *testing.T, version string, change ...func(files map[string]string)) string {
 	t.Helper()
 	dir := t.TempDir()
-	es, err := Files(Profile{Version: version, Docker: version, Kernel: "3.10", Arch: "amd64", KernelScript: script()})
+	es, err := Files(Profile{Version: version, Docker: version, Kernel: "3.10", Arch: "amd64", Commands: commands, KernelScript: script()})
 	must(t, err)
 	helper, err := checker()
 	must(t, err)
@@ -108,7 +108,7 @@ func unpacked(t *testing.T, version string, change ...func(files map[string]stri
 	for name, data := range files {
 		file := filepath.Join(dir, name)
 		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		if exec[name] || strings.HasPrefix(name, "iptables/") || strings.HasPrefix(name, "dbus/dbus-") {
+		if exec[name] || strings.HasPrefix(name, "iptables/") || strings.HasPrefix(name, "dbus/dbus-") || strings.HasPrefix(name, "docker/cli-plugins/") {
 			must(t, testprog.Write(file, data))
 		} else {
 			must(t, os.WriteFile(file, []byte(data), 0o644))
@@ -388,7 +388,7 @@ func lives(t *testing.T, shells map[string][]string) {
 }
 
 func life(t *testing.T, k *kit) {
-	a, b, c := unpacked(t, "26.1.5"), unpacked(t, "28.5.2"), unpacked(t, "29.0.0")
+	a, b, c := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", plugin("hello", "28.5.2")), unpacked(t, "29.0.0", plugin("world", "29.0.0"))
 	if out := k.ok(a); !strings.Contains(out, "docker 26.1.5") {
 		t.Errorf("said %q", out)
 	}
@@ -418,6 +418,7 @@ func life(t *testing.T, k *kit) {
 	k.write("var/lib/docker/data", "precious")
 	k.ok(b)
 	k.is("28.5.2")
+	k.plugins("hello 28.5.2")
 	if k.read(daemonFile) != "{\"debug\": true}\n" {
 		t.Error("the user's daemon.json was overwritten")
 	}
@@ -427,15 +428,18 @@ func life(t *testing.T, k *kit) {
 	}
 	k.ok(installed, "--rollback")
 	k.is("26.1.5")
+	k.plugins()
 	k.ok(b, "--rollback") // from any package
 	k.is("28.5.2")
+	k.plugins("hello 28.5.2")
 	k.ok(c)
 	k.is("29.0.0")
+	k.plugins("world 29.0.0")
 	if left, _ := filepath.Glob(k.root + "/usr/local/libexec/drydock/[^.]*"); len(left) != 3 { // current, 28.5.2, 29.0.0
 		t.Errorf("versions: %v", left)
 	}
 	k.ok(c, "--uninstall")
-	for _, f := range []string{"usr/local/bin/docker", "etc/init.d/docker", "etc/default/docker", "etc/cron.hourly/docker-log", "usr/local/libexec/drydock"} {
+	for _, f := range []string{"usr/local/bin/docker", "etc/init.d/docker", "etc/default/docker", "etc/cron.hourly/docker-log", "usr/local/libexec/drydock", "usr/local/libexec/docker"} {
 		if k.has(f) {
 			t.Errorf("%s is still there", f)
 		}

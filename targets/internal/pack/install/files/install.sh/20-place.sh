@@ -123,7 +123,7 @@ all_below_root() {
 	[ -n "$root" ] || return 0
 	real_root=$(cd "$root" && pwd -P)
 	real_root=${real_root%/}
-	for below_path in "$prefix/bin" "$prefix/libexec/drydock" /etc/docker /etc/init.d /etc/conf.d /etc/default /etc/sysconfig /etc/systemd/system \
+	for below_path in "$prefix/bin" "$prefix/libexec/drydock" "$prefix/libexec/docker/$plugins" /etc/docker /etc/init.d /etc/conf.d /etc/default /etc/sysconfig /etc/systemd/system \
 		/etc/cron.hourly /etc/periodic/hourly /etc/group /etc/passwd; do
 		below_root "$below_path"
 	done

@@ -12,7 +12,10 @@ whole() {
 		say "SHA256SUMS: damaged: not every line is a digest and a name" >&2
 		bad=1
 	fi
-	for f in $parts; do say "$f"; done >"$scratch.parts"
+	for f in install.sh manifest.json; do say "$f"; done >"$scratch.parts"
+	for f in check profile kernel daemon.json service rotate cgroup-mount; do say "init/$f"; done >>"$scratch.parts"
+	whole_has=$(value commands "$1/init/profile") # packages of drydock 0.3.0 and before do not say it
+	for f in ${whole_has:-containerd docker dockerd runc}; do say "docker/$f"; done >>"$scratch.parts"
 	grep -vxF -f "$scratch.listed" "$scratch.parts" >"$scratch.unlisted" && {
 		sed 's/$/: not listed in SHA256SUMS: the list is damaged or the package is not whole/' "$scratch.unlisted" >&2
 		bad=1

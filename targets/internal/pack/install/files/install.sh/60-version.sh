@@ -6,17 +6,31 @@ link_version() {
 	rm -f "$base/.current" && ln -s "$1" "$base/.current" && sync && check rename "$base/.current" "$base/current"
 }
 
-# wanted: the files that are to be commands.
+# wanted DIR: the files of a version that are to be commands, or plugins of the command docker, by its list.
 wanted() {
-	for w in $commands; do say "docker/$w"; done
-	if [ -n "$with_dbus" ]; then for w in $bus; do say "dbus/$w"; done; fi
+	sed -n 's|^[0-9a-f]*  \(docker/[^/]*\)$|\1|p' "$1/SHA256SUMS"
+	sed -n "s|^[0-9a-f]*  \\(docker/$plugins/[^/]*\\)\$|\\1|p" "$1/SHA256SUMS"
+	if [ -n "$with_dbus" ]; then sed -n 's|^[0-9a-f]*  \(dbus/[^/]*\)$|\1|p' "$1/SHA256SUMS"; fi
 }
 
-# commands_in: PREFIX/bin, through the link "current".
+# place_of FILE sets at and through: where a file is linked, and to what, through the link "current".
+place_of() {
+	case $1 in
+	docker/"$plugins"/*)
+		at=$root$prefix/libexec/docker/$plugins/${1##*/}
+		through=../../drydock/current/$1
+		;;
+	*)
+		at=$root$prefix/bin/${1##*/}
+		through=../libexec/drydock/current/$1
+		;;
+	esac
+}
+
+# commands_in DIR: PREFIX/bin, and where docker looks for its plugins.
 commands_in() {
-	for f in $(wanted); do
-		at=$root$prefix/bin/${f##*/}
-		through=../libexec/drydock/current/$f
+	for f in $(wanted "$1"); do
+		place_of "$f"
 		if [ "$(readlink "$at" 2>/dev/null)" != "$through" ]; then
 			act "link $at" relink "$through" "$at"
 		fi
@@ -25,18 +39,20 @@ commands_in() {
 
 # commands_out KEPT: takes out those of ours that are not among the kept.
 commands_out() {
-	for f in $commands $bus; do
-		at=$root$prefix/bin/$f
-		through=$(readlink "$at" 2>/dev/null)
-		case $through in
-		../libexec/drydock/current/docker/"$f" | ../libexec/drydock/current/dbus/"$f")
+	for links_in in "$root$prefix/bin" "$root$prefix/libexec/docker/$plugins"; do
+		# shellcheck disable=SC2012 # ours have plain names; readlink for each link of /usr/bin would take seconds
+		ls -l "$links_in/" 2>/dev/null | sed -n 's|^l.* \([^ ]*\) -> \.\./.*drydock/current/\(.*\)$|\1 \2|p' >"$scratch.links"
+		while read -r link f; do
+			place_of "$f"
+			if [ "$at" != "$links_in/$link" ] || [ "$(readlink "$at")" != "$through" ]; then continue; fi
 			case " $(printf %s "$1" | tr '\n' ' ') " in
-			*" ${through#../libexec/drydock/current/} "*) ;;
+			*" $f "*) ;;
 			*) act "remove $at" rm -f "$at" ;;
 			esac
-			;;
-		esac
+		done <"$scratch.links"
 	done
+	if [ -z "$dry" ]; then rmdir "$root$prefix/libexec/docker/$plugins" "$root$prefix/libexec/docker" 2>/dev/null; fi
+	return 0
 }
 
 relink() {
@@ -175,7 +191,7 @@ switch() {
 		init=$new_init
 	fi
 	system_in "$1"
-	commands_out "$(wanted)"
+	commands_out "$(wanted "$base/$1")"
 	if [ -n "$old" ] && [ "$old" != "$1" ]; then system_out "$base/$old/etc" "$base/$1/etc"; fi
 	system_out "$base/.before/etc" "$base/$1/etc"
 	if [ -z "$root" ] && ! own_service; then

@@ -64,12 +64,21 @@ older() {
 	[ "$older_a" -lt "$older_b" ] || { [ "$older_a" = "$older_b" ] && [ "$(patchlevel "$1")" -lt "$(patchlevel "$2")" ]; }
 }
 
-# places_free: nothing of somebody else is where a command or a file of the system goes, and what is not there can be written.
-places_free() {
-	clear_way "$root$prefix/bin"
-	if [ -d "$root$prefix/bin" ] && [ "$(cd -P "$root$prefix/bin" && cd -P .. && pwd -P)" != "$(cd -P "$root$prefix/" && pwd -P)" ]; then
-		fail 5 "$root$prefix/bin: is a link out of $root$prefix/, and the commands there reach their version by ../libexec: choose another --prefix, or make it a directory; nothing was changed"
+# leads_back DIR UP: is it a directory of PREFIX itself? What is linked there reaches its version by UP.
+leads_back() {
+	clear_way "$1"
+	if [ -d "$1" ] && [ "$(cd -P "$1" && cd -P "$2" 2>/dev/null && pwd -P)" != "$(cd -P "$root$prefix/" && pwd -P)" ]; then
+		fail 5 "$1: is a link out of $root$prefix/, and the commands there reach their version by $2/libexec: choose another --prefix, or make it a directory; nothing was changed"
 	fi
+}
+
+# places_free DIR: nothing of somebody else is where a command of that version or a file of the system goes, and what is not
+# there can be written.
+places_free() {
+	leads_back "$root$prefix/bin" ..
+	case $(wanted "$1") in
+	*"docker/$plugins/"*) leads_back "$root$prefix/libexec/docker/$plugins" ../../.. ;;
+	esac
 	system_files >"$scratch.system"
 	while read -r _ f t; do
 		clear_way "$root${t%/*}"
@@ -77,13 +86,13 @@ places_free() {
 		if [ -z "$root" ] && at=$(read_only "$(above "$t")") && to_write "$f" "$t"; then not_writable "$t" "$at"; fi
 	done <"$scratch.system"
 	if [ -z "$root" ] && ! there docker group && at=$(read_only /etc); then not_writable /etc/group "$at"; fi
-	for f in $(wanted); do
-		at=$root$prefix/bin/${f##*/}
+	for f in $(wanted "$1"); do
+		place_of "$f"
 		if [ ! -e "$at" ] && [ ! -h "$at" ]; then
-			if [ -z "$root" ] && mount_is=$(read_only "$(above "$prefix/bin")"); then not_writable "$at" "$mount_is"; fi
+			if [ -z "$root" ] && mount_is=$(read_only "$(above "${at%/*}")"); then not_writable "$at" "$mount_is"; fi
 		else
 			case $(readlink "$at" 2>/dev/null) in
-			../libexec/drydock/current/"$f") ;;
+			"$through") ;;
 			*) fail 5 "$at is there and not of this installer: move it away, or choose another --prefix; nothing was changed" ;;
 			esac
 		fi

@@ -8,7 +8,7 @@ install_package() {
 		fail 5 "--with-dbus$(remembered dbus): this package carries no dbus: build its stack with extras = [\"dbus\"], or say --without-dbus"
 	fi
 	if [ -z "$no_kernel" ]; then kernel_check; fi
-	places_free
+	places_free "$here"
 	old=$(readlink "$base/current" 2>/dev/null)
 	if [ -n "$old" ] && [ -z "$downgrade" ] && older "$version" "${old%-*}"; then
 		fail 5 "docker ${old%-*} is installed, and $version is older: --downgrade installs it (--rollback goes back to the version before); nothing was changed"
@@ -53,7 +53,7 @@ install_package() {
 				note "$t is yours and stays as it is"
 			fi
 		done <"$scratch.system"
-		commands_in
+		commands_in "$here"
 		there docker group || say "would make the group docker"
 		if [ "$old" = "$new" ]; then
 			say "docker $version ($new) is installed already"
@@ -73,7 +73,7 @@ install_package() {
 	act "write the system's files for this host" render_all "$new"
 	act "make the group docker" make_group docker
 	if [ -n "$with_dbus" ]; then act "make the user dbus" make_bus_user; fi
-	commands_in
+	commands_in "$base/$new"
 	switch "$new"
 	if [ -n "$forget_key" ]; then rm -f "$base/.key"; fi
 	if [ -n "$key" ] && [ "$key" != "$base/.key" ]; then
@@ -99,6 +99,10 @@ install_package() {
 	if [ -n "$with_dbus" ] && ! grep -q ' /etc/init.d/dbus$' "$scratch.system"; then
 		note "dbus: this host has a bus of its own, or an init system that brings one: ours is a command only"
 	fi
+	case $prefix:$(wanted "$here") in
+	/usr:* | /usr/local:*) ;;
+	*"docker/$plugins/"*) note "docker looks for plugins below /usr/local and /usr only: where it is to find those of $prefix, ~/.docker/config.json says \"cliPluginsExtraDirs\": [\"$prefix/libexec/docker/$plugins\"]" ;;
+	esac
 	after "$new"
 }
 
@@ -112,14 +116,14 @@ roll_back() {
 	with_dbus=$(value with_dbus "$base/$to/.options")
 	accepts "$base/$to/docker" "$base/$to/etc/docker/daemon.json" || not_accepted "the dockerd of $to"
 	storage_note "$base/$to"
-	places_free
+	places_free "$base/$to"
 	may_restart
 	if [ -n "$dry" ]; then
 		say "would switch from $old to $to and put its files into /etc"
 		return 0
 	fi
 	act "mend the modes of $to" mend_modes "$base/$to"
-	commands_in
+	commands_in "$base/$to"
 	switch "$to"
 	say "$to is installed in $root$prefix; --rollback goes back to $old"
 	after "$to"

@@ -6,8 +6,7 @@ main() {
 	export PATH
 	unset GREP_OPTIONS # of whoever calls us
 	umask 022
-	commands="containerd containerd-shim-runc-v2 ctr docker docker-init docker-proxy dockerd runc"
-	bus="dbus-daemon dbus-send dbus-uuidgen" xtables=xtables-legacy-multi
+	plugins=cli-plugins xtables=xtables-legacy-multi
 	dry='' locked='' helper='' helper_copy='' said_with='' forget_key='' downgrade='' iptables_why='' refusal='' unasked='' fresh='' old_init='' told='' made_below='' root='' prefix='' init='' key='' restart='' no_kernel='' kernel_config='' kernel_release='' complete=''
 	with_iptables=unset with_dbus=unset verb=install_package
 	for a in "$@"; do
@@ -55,9 +54,6 @@ main() {
 	profile=$here/init/profile
 	version=$(value version "$profile")
 	[ -n "$version" ] || fail 4 "$profile: not there or damaged: unpack the whole package and run the install.sh in it"
-	parts="install.sh manifest.json"
-	for f in $commands; do parts="$parts docker/$f"; done
-	for f in check profile kernel daemon.json service rotate cgroup-mount; do parts="$parts init/$f"; done
 	case $here in # an installed one knows its prefix
 	"$root"/*/libexec/drydock/*)
 		if [ -z "$prefix" ]; then
