@@ -12,10 +12,12 @@ import (
 )
 
 // built COMPONENT… gives the repository what "fetch" and "all" make of the untouched fakes, in a fraction of their time. It
-// comes from one repository in which they ran once, for all scripts; the next command finds nothing to do.
+// comes from one repository in which they ran once, for all scripts; the next command finds nothing to do. What they said
+// is in built.log.
 func built(ts *testscript.TestScript, neg bool, args []string) {
 	from, err := builtRepo()
 	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("built.log"), []byte(from.said), 0o644))
 	ts.Check(from.copyTo(ts.MkAbs("repo")))
 	ts.Check(from.giveFacts(ts.MkAbs("repo"), ts.MkAbs(".")))
 }

@@ -193,7 +193,7 @@ func TestMain(m *testing.M) {
 	runner = filepath.Join(dir, "bin/drydock")
 	// Mage names a program in its help as the file into which it compiled it.
 	compiled := filepath.Join(dir, "bin/mage")
-	cmd := exec.Command("go", "tool", "mage", "-compile", compiled)
+	cmd := exec.Command("go", "tool", "mage", "-compile", compiled, "-ldflags", "-X drydock/targets/internal/archive.quick=yes")
 	cmd.Dir = ".."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

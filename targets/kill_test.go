@@ -376,7 +376,7 @@ func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := &fakeRepo{root, append(os.Environ(), "DRYDOCK_ROOT="+root, "STACK=", "OFFLINE=1")}
+	r := &fakeRepo{root: root, env: append(os.Environ(), "DRYDOCK_ROOT="+root, "STACK=", "OFFLINE=1")}
 	patches := map[string]string{
 		"libseccomp": "--- /dev/null\n+++ b/src/api-kill.h\n@@ -0,0 +1 @@\n+/* another tree */\n",
 		"runc":       "--- /dev/null\n+++ b/zz_killed.go\n@@ -0,0 +1,3 @@\n+package main\n+\n+var killed = \"patched\"; func init() { if killed == \"\" { panic(killed) } }\n",

@@ -21,6 +21,7 @@ import (
 type fakeRepo struct {
 	root string
 	env  []string
+	said string // by all that run ran
 }
 
 func newFakeRepo(t *testing.T, edit func(component string, files map[string]string)) *fakeRepo {
@@ -144,6 +145,7 @@ func (r *fakeRepo) run(args ...string) error {
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", args, err, out)
 	}
+	r.said += out.String()
 	return nil
 }
 

@@ -401,8 +401,14 @@ func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
 	return nil
 }
 
+// quick is empty, but in the runner of the tests, whose linker sets it: they pack ten times a minute.
+var quick string
+
 // WriteTarGz writes entries as a gzip'd tar into file, atomically, and gives the SHA-256 of the uncompressed tar.
 func WriteTarGz(file string, es []Entry, t time.Time) (tarSHA string, err error) {
+	if quick != "" {
+		return WriteTarGzLevel(file, es, t, gzip.BestSpeed)
+	}
 	return WriteTarGzLevel(file, es, t, gzip.DefaultCompression)
 }
 
