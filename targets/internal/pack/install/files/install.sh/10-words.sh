@@ -64,5 +64,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 quiet() { "$@" >/dev/null 2>&1; }
 
 # value NAME FILE: the value of the line NAME=value.
-value() { sed -n "s/^$1=//p" "$2" 2>/dev/null | sed -n 1p; }
+value() { sed -n "/^$1=/{
+s/^$1=//p
+q
+}" "$2" 2>/dev/null; }
 

@@ -57,16 +57,19 @@ mend_modes() {
 	say SHA256SUMS >"$scratch.modes"
 	sed 's/^[0-9a-f]*  //' "$1/SHA256SUMS" >>"$scratch.modes"
 	right=$(cd "$1" && find . -type f -perm 644 | sed 's/^\./644 ./' && find . -type f -perm 755 | sed 's/^\./755 ./') || return 1
+	mended=$1
+	set -- # the programs that are to be mended, for one chmod
 	while read -r f; do
 		mode_of "$f"
 		case "$right
 " in
 		*"$mode ./$f
 "*) ;;
-		*) chmod "$mode" "$1/$f" || return 1 ;;
+		*) if [ $mode = 755 ]; then set -- "$@" "$mended/$f"; else chmod $mode "$mended/$f" || return 1; fi ;;
 		esac
 	done <"$scratch.modes"
-	find "$1" -type d ! -perm 755 >"$scratch.modes"
+	[ $# = 0 ] || chmod 755 "$@" || return 1
+	find "$mended" -type d ! -perm 755 >"$scratch.modes"
 	while read -r f; do chmod 755 "$f" || return 1; done <"$scratch.modes"
 }
 

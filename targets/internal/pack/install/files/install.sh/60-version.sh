@@ -31,7 +31,7 @@ place_of() {
 commands_in() {
 	for f in $(wanted "$1"); do
 		place_of "$f"
-		if [ "$(readlink "$at" 2>/dev/null)" != "$through" ]; then
+		if [ ! -h "$at" ] || [ "$(readlink "$at")" != "$through" ]; then
 			act "link $at" relink "$through" "$at"
 		fi
 	done
@@ -39,13 +39,14 @@ commands_in() {
 
 # commands_out KEPT: takes out those of ours that are not among the kept.
 commands_out() {
+	kept=" $(printf %s "$1" | tr '\n' ' ') "
 	for links_in in "$root$prefix/bin" "$root$prefix/libexec/docker/$plugins"; do
 		# shellcheck disable=SC2012 # ours have plain names; readlink for each link of /usr/bin would take seconds
 		ls -l "$links_in/" 2>/dev/null | sed -n 's|^l.* \([^ ]*\) -> \.\./.*drydock/current/\(.*\)$|\1 \2|p' >"$scratch.links"
 		while read -r link f; do
 			place_of "$f"
 			if [ "$at" != "$links_in/$link" ] || [ "$(readlink "$at")" != "$through" ]; then continue; fi
-			case " $(printf %s "$1" | tr '\n' ' ') " in
+			case $kept in
 			*" $f "*) ;;
 			*) act "remove $at" rm -f "$at" ;;
 			esac
@@ -60,6 +61,12 @@ relink() {
 	clear_temporary "$put_tmp" && ln -s "$1" "$put_tmp" && mv -f "$put_tmp" "$2"
 }
 
+# fill FILE TARGET: a copy where nothing is. It may be cut short, and has no mode yet: see to both before it is used.
+fill() {
+	[ -d "${2%/*}" ] || mkdir -p "${2%/*}" || return 1
+	(set -C && cat "$1" >"$2")
+}
+
 # copy_package ID: the package into its own directory, which nothing refers to yet (or, the second time, mends it).
 copy_package() {
 	to=$base/$1
@@ -69,7 +76,11 @@ copy_package() {
 	if [ -f "$here/SHA256SUMS.minisig" ]; then say SHA256SUMS.minisig >>"$scratch.files"; fi
 	while read -r f; do
 		mode_of "$f"
-		if [ ! -f "$to/$f" ] || ! cmp -s "$here/$f" "$to/$f"; then put "$mode" "$here/$f" "$to/$f" || return 1; fi
+		if [ "$f" != SHA256SUMS ] && [ ! -e "$to/$f" ] && [ ! -h "$to/$f" ]; then
+			fill "$here/$f" "$to/$f" || return 1
+		elif [ ! -f "$to/$f" ] || ! cmp -s "$here/$f" "$to/$f"; then
+			put "$mode" "$here/$f" "$to/$f" || return 1
+		fi
 	done <"$scratch.files"
 	mend_modes "$to" || return 1
 	if [ -f "$to/iptables/$xtables" ]; then # one program by many names, which the list of digests does not have
