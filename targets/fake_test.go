@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -191,6 +192,14 @@ func TestMain(m *testing.M) {
 	}
 	// It lies alone, for a directory of PATH is looked at again when something comes into it.
 	runner = filepath.Join(dir, "bin/drydock")
+	// Mage writes a file beside the sources meanwhile: two runs of the tests must not meet there.
+	lock, err := os.Open("../magefile.go")
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		panic(err)
+	}
 	// Mage names a program in its help as the file into which it compiled it.
 	compiled := filepath.Join(dir, "bin/mage")
 	cmd := exec.Command("go", "tool", "mage", "-compile", compiled, "-ldflags", "-X drydock/targets/internal/archive.quick=yes")
@@ -200,6 +209,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "compile the runner: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	lock.Close()
 	if err := os.Rename(compiled, runner); err != nil {
 		panic(err)
 	}
