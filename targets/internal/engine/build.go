@@ -104,9 +104,10 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 			e.sweeping.Wait()
 		}
 	}()
-	e.progress = newProgress(e, plan)
+	e.progress = &trace.Progress{UI: e.UI, Verbose: verbose(), Width: e.width(), Past: e.records().Load}
+	e.progress.Begins(plan, packageNode)
 	g.Watch, g.Done = e.progress, e.done
-	stop := e.progress.watch()
+	stop := e.progress.Watch()
 	ran := trace.Begin(strings.Join(append([]string{"mage"}, os.Args[1:]...), " "))
 	results, err := g.Run(ctx, names)
 	stop()
@@ -125,7 +126,7 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	// Whatever failed besides, or was being examined, it was stopped.
 	if ctx.Err() != nil {
 		kept := "nothing was finished in this run"
-		if k := e.progress.kept; len(k) > 0 {
+		if k := e.progress.Kept(); len(k) > 0 {
 			kept = strings.Join(k, ", ") + " finished and kept"
 		}
 		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
@@ -135,6 +136,12 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 		return unfit
 	}
 	return failure.With(failure.Failed, err)
+}
+
+// verbose is mage's -v.
+func verbose() bool {
+	v := os.Getenv("MAGEFILE_VERBOSE")
+	return v == "1" || strings.EqualFold(v, "true")
 }
 
 // partsOf gives the components that the names stand for, with all that they need.
@@ -258,7 +265,7 @@ func (e *Engine) node(name string, in *source.Source) (*graph.Node, error) {
 	return &graph.Node{
 		Name: name, Needs: e.needs(name), Inputs: inputs,
 		Do: func(ctx context.Context, key string) (graph.Made, error) {
-			return e.make(ctx, c, in, key, e.progress.alone(name) && cached(e.records().Load(name), inputs))
+			return e.make(ctx, c, in, key, e.progress.Alone(name) && cached(e.records().Load(name), inputs))
 		},
 		Restore: func(r *graph.Record) error {
 			if err := e.out.Whole(r); err != nil {
@@ -332,7 +339,7 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *source.Source
 		p.Deps[d] = e.out.Path(d, rec.Key)
 	}
 	timed := func(name string, do func(*graph.StepTime) error) error {
-		e.progress.step(c.Name, name)
+		e.progress.Step(c.Name, name)
 		st := graph.StepTime{Name: name, Start: time.Now().UTC()}
 		start := time.Now()
 		err := do(&st)
@@ -543,7 +550,7 @@ func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *
 		if q.Try() {
 			return nil
 		}
-		e.progress.step(name, "wait to "+what)
+		e.progress.Step(name, "wait to "+what)
 		return q.Acquire(ctx, rank)
 	}
 	first := e.link
@@ -564,7 +571,7 @@ func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *
 	var before time.Duration // CPU time of what is in times already
 	start := time.Now()
 	begin := func(step string) {
-		e.progress.step(name, step)
+		e.progress.Step(name, step)
 		start = time.Now()
 		label = step
 	}
@@ -575,7 +582,7 @@ func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *
 	}
 	begin(label)
 	fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
-	out, count := e.progress.output(name, log)
+	out, count := e.progress.Output(name, log)
 	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Sandbox: sandbox, Out: out, Usage: &used}
 	if s.Loads {
 		cmd.At = namesPackage // an error is not held back

@@ -28,6 +28,7 @@ import (
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
+	"drydock/targets/internal/trace"
 	"drydock/targets/internal/ui"
 )
 
@@ -52,7 +53,7 @@ type Engine struct {
 	link     *graph.Semaphore        // steps that use memory: as many as it has room for
 	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
 	done     map[string]graph.Result // what this process has brought up to date
-	progress *progress
+	progress *trace.Progress
 	outcome  string // of a run that failed, for its last line
 	open     string // what the last line says of advisories of which nothing is stated
 	logs     string // this run's directory of logs; empty until something is logged

@@ -86,13 +86,8 @@ func (f *Failure) said() ([]string, error) {
 	return lines, nil
 }
 
-// Brief is the cause of a failure in one line: the compiler's words, where there are some.
-func Brief(err error) string {
-	var f *Failure
-	if !errors.As(err, &f) {
-		text, _, _ := strings.Cut(err.Error(), "\n")
-		return text
-	}
+// Brief is the cause in one line: the compiler's words, where there are some.
+func (f *Failure) Brief() string {
 	if f.First == "" {
 		return f.Step.Name
 	}

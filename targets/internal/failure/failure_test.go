@@ -49,8 +49,8 @@ func TestAFailureIsSaidOnceAndItsCardHasTheRest(t *testing.T) {
 	if want := "compile: exit status 1"; f.Error() != want {
 		t.Errorf("got %q, want %q", f.Error(), want)
 	}
-	if want := "compile: stdio.h: No space left on device"; Brief(f) != want {
-		t.Errorf("in one line: got %q, want %q", Brief(f), want)
+	if want := "compile: stdio.h: No space left on device"; f.Brief() != want {
+		t.Errorf("in one line: got %q, want %q", f.Brief(), want)
 	}
 	if err := os.Remove(f.Log); err != nil { // nothing reads it again
 		t.Fatal(err)

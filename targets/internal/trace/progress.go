@@ -1,4 +1,4 @@
-package engine
+package trace
 
 import (
 	"bytes"
@@ -6,28 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/ui"
 )
 
-// progress is what a run is doing right now. It prints what the graph does, and keeps the live lines of a terminal.
-type progress struct {
-	e       *Engine
-	verbose bool
-	jobs    []graph.Job // what this run may do, with the times that it took the last time
-	start   time.Time
+// Progress is what a run is doing right now. It prints what the graph does, and keeps the live lines of a terminal.
+type Progress struct {
+	UI      *ui.UI
+	Verbose bool                            // the terminal gets what the steps print
+	Width   int                             // how many nodes are in the making at a time
+	Past    func(name string) *graph.Record // the last making of a node, for what to expect; nil when there was none
+
+	jobs  []graph.Job // what this run may do, with the times that it took the last time
+	start time.Time
 
 	mu   sync.Mutex
 	now  map[string]*doing
 	done map[string]bool
-	todo []string // components that the plan does not find fresh
+	todo []string // nodes that the plan does not find fresh, but for the one that needs all others
 	kept []string // built in this run
 	last float64  // seconds that were left when last shown
 	seen time.Time
@@ -41,11 +43,12 @@ type doing struct {
 	past             *graph.Record // the last making, for what to expect
 }
 
-func newProgress(e *Engine, plan []graph.Planned) *progress {
-	p := &progress{e: e, verbose: verbose(), start: time.Now(), now: map[string]*doing{}, done: map[string]bool{}}
+// Begins takes a run's plan, as the run begins. One node, which may be in it, needs all others and compiles nothing.
+func (p *Progress) Begins(plan []graph.Planned, last string) {
+	p.start, p.now, p.done = time.Now(), map[string]*doing{}, map[string]bool{}
 	for _, n := range plan {
 		j := graph.Job{Name: n.Name}
-		if n.Status != graph.Fresh && n.Name != packageNode {
+		if n.Status != graph.Fresh && n.Name != last {
 			p.todo = append(p.todo, n.Name)
 		}
 		if n.Status != graph.Fresh && n.Record != nil {
@@ -53,73 +56,79 @@ func newProgress(e *Engine, plan []graph.Planned) *progress {
 		}
 		p.jobs = append(p.jobs, j)
 	}
-	return p
 }
 
-// verbose is mage's -v.
-func verbose() bool {
-	v := os.Getenv("MAGEFILE_VERBOSE")
-	return v == "1" || strings.EqualFold(v, "true")
-}
+// Kept are the nodes that were built in this run, in the order in which they ended.
+func (p *Progress) Kept() []string { return p.kept }
 
-// alone says that nothing else is left to be made but the package.
-func (p *progress) alone(name string) bool {
+// Alone reports whether nothing is left to be made but a node and what needs all others.
+func (p *Progress) Alone(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !slices.ContainsFunc(p.todo, func(n string) bool { return n != name && !p.done[n] })
 }
 
 // Fresh is not worth a line.
-func (p *progress) Fresh(name string, _ *graph.Record) { p.end(name) }
+func (p *Progress) Fresh(name string, _ *graph.Record) { p.end(name) }
 
 // Restored says that damaged outputs are in place again.
-func (p *progress) Restored(name string, _ *graph.Record) {
-	p.e.UI.Line("restored  %s", name)
+func (p *Progress) Restored(name string, _ *graph.Record) {
+	p.UI.Line("restored  %s", name)
 	p.end(name)
 }
 
 // Begin says what is built and why.
-func (p *progress) Begin(name, why string) {
+func (p *Progress) Begin(name, why string) {
 	p.mu.Lock()
-	p.now[name] = &doing{since: time.Now(), stepSince: time.Now(), step: "start", past: p.e.records().Load(name)}
+	p.now[name] = &doing{since: time.Now(), stepSince: time.Now(), step: "start", past: p.Past(name)}
 	p.mu.Unlock()
-	p.e.UI.Line("build     %s (%s)", name, why)
+	p.UI.Line("build     %s (%s)", name, why)
 }
 
 // End says what became of it.
-func (p *progress) End(name string, r *graph.Record, err error) {
+func (p *Progress) End(name string, r *graph.Record, err error) {
 	p.end(name)
 	switch {
 	case errors.Is(err, context.Canceled):
-		p.e.UI.Line("stopped   %s", name)
+		p.UI.Line("stopped   %s", name)
 	case err != nil:
-		p.e.UI.Line("%s    %s: %s", p.e.UI.Bad("failed"), name, failure.Brief(err)) // the card follows at the end of the run
+		p.UI.Line("%s    %s: %s", p.UI.Bad("failed"), name, brief(err)) // the card follows at the end of the run
 	default:
 		for _, n := range r.Notes {
-			p.e.UI.Line("note      %s: %s", name, n)
+			p.UI.Line("note      %s: %s", name, n)
 		}
-		p.e.UI.Line("%s     %s in %s", p.e.UI.Good("built"), name, ui.Seconds(r.Seconds))
+		p.UI.Line("%s     %s in %s", p.UI.Good("built"), name, ui.Seconds(r.Seconds))
 		p.mu.Lock()
 		p.kept = append(p.kept, name)
 		p.mu.Unlock()
 	}
 }
 
+// brief is the cause of a failure in one line, by what the error itself says, where it does.
+func brief(err error) string {
+	var b interface{ Brief() string }
+	if errors.As(err, &b) {
+		return b.Brief()
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
 // Blocked says what cannot be built, and because of what.
-func (p *progress) Blocked(name, by string) {
-	p.e.UI.Line("skipped   %s: it needs %s", name, by)
+func (p *Progress) Blocked(name, by string) {
+	p.UI.Line("skipped   %s: it needs %s", name, by)
 	p.end(name)
 }
 
-func (p *progress) end(name string) {
+func (p *Progress) end(name string) {
 	p.mu.Lock()
 	delete(p.now, name)
 	p.done[name] = true
 	p.mu.Unlock()
 }
 
-// step says that a component goes on to a step.
-func (p *progress) step(name, step string) {
+// Step says that a component goes on to a step.
+func (p *Progress) Step(name, step string) {
 	p.mu.Lock()
 	if d := p.now[name]; d != nil {
 		d.step, d.stepSince, d.units = step, time.Now(), 0
@@ -127,13 +136,13 @@ func (p *progress) step(name, step string) {
 	p.mu.Unlock()
 }
 
-// output is where a step's output goes: the log, with -v the terminal too, and a count of the packages that Go names
+// Output is where a step's output goes: the log, with -v the terminal too, and a count of the packages that Go names
 // as it compiles them. The function that it gives ends the step and tells the count.
-func (p *progress) output(name string, log io.Writer) (io.Writer, func() int) {
+func (p *Progress) Output(name string, log io.Writer) (io.Writer, func() int) {
 	ws := []io.Writer{log}
 	var screen io.WriteCloser
-	if p.verbose {
-		screen = p.e.UI.Prefix(name)
+	if p.Verbose {
+		screen = p.UI.Prefix(name)
 		ws = append(ws, screen)
 	}
 	n := 0
@@ -157,9 +166,9 @@ type writerFunc func([]byte)
 
 func (w writerFunc) Write(b []byte) (int, error) { w(b); return len(b), nil }
 
-// watch redraws the live lines until the function that it gives is called.
-func (p *progress) watch() (stop func()) {
-	if !p.e.UI.TTY() || p.verbose {
+// Watch redraws the live lines until the function that it gives is called.
+func (p *Progress) Watch() (stop func()) {
+	if !p.UI.TTY() || p.Verbose {
 		return func() {}
 	}
 	quit := make(chan struct{})
@@ -170,10 +179,10 @@ func (p *progress) watch() (stop func()) {
 		for {
 			select {
 			case <-quit:
-				p.e.UI.Live()
+				p.UI.Live()
 				return
 			case <-t.C:
-				p.e.UI.Live(p.lines()...)
+				p.UI.Live(p.lines()...)
 			}
 		}
 	})
@@ -181,7 +190,7 @@ func (p *progress) watch() (stop func()) {
 }
 
 // lines are one for each component in the making, and one for the whole.
-func (p *progress) lines() []string {
+func (p *Progress) lines() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var names []string
@@ -225,7 +234,7 @@ func clock(d time.Duration) string {
 }
 
 // left estimates the seconds to go from what the same steps took the last time; false when that is not known.
-func (p *progress) left() (float64, bool) {
+func (p *Progress) left() (float64, bool) {
 	if time.Since(p.seen) < time.Second {
 		return max(0, p.last-time.Since(p.seen).Seconds()), p.last > 0
 	}
@@ -242,14 +251,14 @@ func (p *progress) left() (float64, bool) {
 			j.Steps = slices.Clone(remaining(d))
 		}
 		if len(j.Steps) == 0 {
-			if p.now[j.Name] == nil && p.e.records().Load(j.Name) == nil {
+			if p.now[j.Name] == nil && p.Past(j.Name) == nil {
 				return 0, false
 			}
 			continue
 		}
 		jobs = append(jobs, j)
 	}
-	p.last, p.seen = graph.Simulate(jobs, p.e.width(), p.e.cores(), p.e.cores()), time.Now()
+	p.last, p.seen = graph.Simulate(jobs, p.Width, runtime.NumCPU(), runtime.NumCPU()), time.Now()
 	return p.last, p.last > 0
 }
 
