@@ -1,5 +1,5 @@
 // Package targets names drydock's commands. Every exported function is one, and the file in which it stands is its
-// group; the work is in the rooms below. Its doc comment is what "mage -h" prints of it, its first sentence what "mage -l"
+// group (components.go, made of the components' rows, is of the first); the work is in the rooms below. Its doc comment is what "mage -h" prints of it, its first sentence what "mage -l"
 // does; docs/commands.md is made of that: go test ./targets -run Commands -update
 package targets
 
@@ -17,7 +17,7 @@ import (
 	"drydock/targets/internal/version"
 )
 
-//go:embed build.go look.go prove.go ship.go change.go
+//go:embed build.go components.go look.go prove.go ship.go change.go
 var sources embed.FS
 
 // groups are the commands' groups, in the order of the list.
@@ -90,6 +90,11 @@ var documented = regexp.MustCompile(`(?m)^((?://.*\n)+)func (?:\((\w+)\) )?([A-Z
 // commands returns the names of a group's commands, in the order of its file, and the first sentences of their help.
 func commands(group string) (names []string, what map[string]string) {
 	data, err := sources.ReadFile(group + ".go")
+	if group == groups[0] && err == nil {
+		var more []byte
+		more, err = sources.ReadFile("components.go")
+		data = append(data, more...)
+	}
 	if err != nil {
 		panic(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,11 +18,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/testlong"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -183,6 +184,14 @@ func TestMain(m *testing.M) {
 	if args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"); len(args) > 3 && slices.Contains([]string{"as", "refusing", "silent", "hearing"}, args[1]) {
 		play(args[1:])
 	}
+	flag.Parse()
+	if want := componentCommands(recipe.Components()); *update && componentsIn() != want {
+		if err := os.WriteFile(componentsFile, []byte(want), 0o644); err != nil {
+			panic(err)
+		}
+		fmt.Println(componentsFile + " is new, which is compiled into this: the same again writes the rest")
+		os.Exit(1)
+	}
 	dir, err := os.MkdirTemp("", "drydock-test-")
 	if err != nil {
 		panic(err)
@@ -192,24 +201,12 @@ func TestMain(m *testing.M) {
 	}
 	// It lies alone, for a directory of PATH is looked at again when something comes into it.
 	runner = filepath.Join(dir, "bin/drydock")
-	// Mage writes a file beside the sources meanwhile: two runs of the tests must not meet there.
-	lock, err := os.Open("../magefile.go")
-	if err == nil {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		panic(err)
-	}
 	// Mage names a program in its help as the file into which it compiled it.
 	compiled := filepath.Join(dir, "bin/mage")
-	cmd := exec.Command("go", "tool", "mage", "-compile", compiled, "-ldflags", "-X drydock/targets/internal/archive.quick=yes")
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "compile the runner: %v\n%s", err, out)
+	if err := compileRunner(compiled, ".."); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	lock.Close()
 	if err := os.Rename(compiled, runner); err != nil {
 		panic(err)
 	}
@@ -302,7 +299,7 @@ func scripts(dir string) testscript.Params {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "built": built,
+			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "built": built, "madeup": madeup,
 			"proxy":      proxy,
 			"advisories": advisories, "attacked": attacked, "owned": owned, "kept": kept,
 			// toolchain RELEASE makes the stack name a release to fetch.
