@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -69,13 +68,7 @@ func (e *Engine) writeAudit(r *audit.Report) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	text := r.Page(string(page))
-	err = archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
-	if err != nil {
-		return err
-	}
-	e.UI.Line("wrote %s", e.rel(file))
-	return nil
+	return e.writeDoc("advisories.md", r.Page(string(page)))
 }
 
 // showAudit prints a report.

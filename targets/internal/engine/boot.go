@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -34,20 +33,6 @@ type BootOptions struct {
 	Quick                  bool   // the few checks of smoke.Brief
 	Initramfs              bool   // the root is the kernel's first, where no container of the service's can run
 	JSON, Write            bool
-}
-
-// bootReport is what "mage boot -json" prints, and what is kept of each kernel and layout.
-type bootReport struct {
-	Stack       string         `json:"stack"`
-	Version     string         `json:"version"`
-	Kernel      string         `json:"kernel"` // its release
-	Cgroup      string         `json:"cgroup"`
-	What        string         `json:"what,omitempty"` // "-life", "-cuts"; empty for the smoke test
-	Accelerator string         `json:"accelerator"`
-	Date        string         `json:"date"`
-	Seconds     float64        `json:"seconds"`
-	Skipped     string         `json:"skipped,omitempty"` // why nothing could be tried
-	Checks      []smoke.Result `json:"checks"`
 }
 
 // Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's table.
@@ -78,11 +63,16 @@ func Boot(ctx context.Context, o BootOptions) error {
 		case err != nil:
 			return failure.With(failure.Failed, fmt.Errorf("boot: %w", err))
 		}
-		if err := e.keepBoot(report); err != nil {
+		reports := e.build("boot", "reports")
+		if err := report.Keep(reports); err != nil {
 			return err
 		}
 		if o.Write {
-			if err := e.writeKernels(); err != nil {
+			all, err := boot.Kept(reports)
+			if err == nil {
+				err = e.writeDoc("kernels.md", boot.Page(all))
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -91,8 +81,8 @@ func Boot(ctx context.Context, o BootOptions) error {
 }
 
 // boot is one machine, with as many starts as what is tried needs.
-func (e *Engine) boot(ctx context.Context, o BootOptions) (*bootReport, error) {
-	r := &bootReport{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup, Date: e.start.UTC().Format(time.DateOnly)}
+func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) {
+	r := &boot.Report{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup, Date: e.start.UTC().Format(time.DateOnly)}
 	unlock, err := graph.Lock(ctx, e.build("boot"), strings.Join(os.Args, " "), nil)
 	if err != nil {
 		return r, err
@@ -118,7 +108,7 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*bootReport, error) {
 	each := func(x smoke.Result) {
 		r.Checks = append(r.Checks, x)
 		if !o.JSON {
-			e.UI.Line("%s", e.smokeLine(x))
+			e.UI.Line("%s", x.Line(e.UI))
 		}
 	}
 	if !o.JSON {
@@ -266,90 +256,9 @@ func (e *Engine) bootContents(ctx context.Context, o BootOptions, work string) (
 	return c, e.guest(ctx, work)
 }
 
-// bootFile is where the report of a kernel and a layout is kept.
-func (e *Engine) bootFile(r *bootReport) string {
-	return e.build("boot", "reports", r.Kernel+"-"+r.Cgroup+r.What+".json")
-}
-
-func (e *Engine) keepBoot(r *bootReport) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	file := e.bootFile(r)
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
-}
-
-// writeKernels makes docs/kernels.md of the reports that are kept.
-func (e *Engine) writeKernels() error {
-	var reports []*bootReport
-	for _, file := range archive.Glob(e.build("boot", "reports"), "*.json") {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		r := &bootReport{}
-		if err := json.Unmarshal(data, r); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		reports = append(reports, r)
-	}
-	file := filepath.Join(e.Root, "docs/kernels.md")
-	err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, kernelsText(reports)); return err })
-	if err != nil {
-		return err
-	}
-	e.UI.Line("wrote %s", e.rel(file))
-	return nil
-}
-
-// kernelsText is docs/kernels.md.
-func kernelsText(reports []*bootReport) string {
-	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine with busybox and a SysV init;\n" +
-		"the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
-		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
-		"| kernel | control groups | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-	var why []string
-	for _, r := range reports {
-		n := map[string]int{}
-		took := ui.Duration(time.Duration(r.Seconds * float64(time.Second)))
-		for _, c := range r.Checks {
-			n[c.Verdict]++
-			if c.Verdict != smoke.Passed {
-				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup+r.What, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
-			}
-		}
-		text += fmt.Sprintf("| %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "), r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped],
-			n[smoke.Failed], took, r.Accelerator, r.Date)
-	}
-	if why != nil {
-		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "\n") + "\n"
-	}
-	return text + `
-## Your own kernel
-
-Copy it from the host that the package is for, with its modules and its configuration, and boot it here:
-
-    ./mage boot -kernel-image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
-
-Modules may be plain or compressed by gzip or xz. The configuration is what the installer checks. ` + "`-cgroup=v1`, `v2`, `hybrid` or `none`" + ` says what is
-mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" + ` names a later package: then upgrade, rollback and uninstall are tried, with reboots.
-`
-}
-
 // bootVerdict ends a run.
-func (e *Engine) bootVerdict(r *bootReport, asJSON bool) error {
-	n := map[string]int{}
-	var failed []string
-	for _, c := range r.Checks {
-		n[c.Verdict]++
-		if c.Verdict == smoke.Failed {
-			failed = append(failed, c.Name)
-		}
-	}
+func (e *Engine) bootVerdict(r *boot.Report, asJSON bool) error {
+	n, failed := smoke.Count(r.Checks)
 	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
 	if failed != nil {
 		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),

@@ -3,10 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/trace"
 	"drydock/targets/internal/ui"
@@ -96,4 +99,14 @@ func Times(ctx context.Context, format string) error {
 		}
 		return nil
 	})
+}
+
+// writeDoc writes a page of docs/ that is made of results.
+func (e *Engine) writeDoc(name, text string) error {
+	file := filepath.Join(e.Root, "docs", name)
+	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		return err
+	}
+	e.UI.Line("wrote %s", e.rel(file))
+	return nil
 }

@@ -6,32 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
-	"golang.org/x/sys/unix"
 )
-
-// smokeReport is what "mage smoke -json" prints.
-type smokeReport struct {
-	Stack   string         `json:"stack"`
-	Kernel  string         `json:"kernel,omitempty"` // that was imitated
-	Shows   string         `json:"shows,omitempty"`
-	Skipped string         `json:"skipped,omitempty"` // why nothing could be tried
-	Checks  []smoke.Result `json:"checks"`
-}
 
 // Smoke starts the built stack in namespaces of its own and holds what it does against a table of checks. A kernel
 // imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
@@ -58,64 +47,20 @@ func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 }
 
 // writeSmoke makes docs/smoke.md of two runs.
-func (e *Engine) writeSmoke(native, old *smokeReport) error {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return err
-	}
+func (e *Engine) writeSmoke(native, old *smoke.Report) error {
 	extras := ""
 	for _, n := range []string{"iptables", "dbus"} {
 		if e.Stack.Component[n] != nil && e.records().Load(n) != nil {
 			extras += ", " + n + " " + e.versionOf(n)
 		}
 	}
-	text := fmt.Sprintf("# The stack at work\n\nMade by `mage smoke -write`; never edited by hand. What each check does: `targets/internal/smoke/`.\n\n"+
-		"%s (docker %s, containerd %s, runc %s%s), %s, Linux %s.\n\n| check | on this kernel | with the system calls of Linux %s | |\n| --- | --- | --- | --- |\n",
-		e.Stack.Name, e.Stack.Version, e.versionOf("containerd"), e.versionOf("runc"), extras, e.start.UTC().Format(time.DateOnly), unix.ByteSliceToString(u.Release[:]), old.Kernel)
-	cell := func(r smoke.Result) string {
-		word := map[string]string{smoke.Passed: "ok", smoke.Skipped: "skipped"}[r.Verdict]
-		return word + ", " + ui.Seconds(r.Seconds)
-	}
-	for _, r := range native.Checks {
-		row := []string{r.Name, cell(r), "not tried", r.Detail}
-		for _, o := range old.Checks {
-			if o.Name == r.Name {
-				row[2] = cell(o)
-				if o.Verdict == smoke.Skipped && r.Verdict != smoke.Skipped {
-					row[3] = o.Detail
-				}
-			}
-		}
-		text += "| " + strings.Join(row, " | ") + " |\n"
-	}
-	text += notImitated
-	file := filepath.Join(e.Root, "docs/smoke.md")
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
-		return err
-	}
-	e.UI.Line("wrote %s", e.rel(file))
-	return nil
+	title := fmt.Sprintf("%s (docker %s, containerd %s, runc %s%s), %s, Linux %s.", e.Stack.Name, e.Stack.Version, e.versionOf("containerd"),
+		e.versionOf("runc"), extras, e.start.UTC().Format(time.DateOnly), host.Release())
+	return e.writeDoc("smoke.md", smoke.Page(title, native, old))
 }
 
-// notImitated ends docs/smoke.md.
-const notImitated = `
-## What a filter of system calls does not show
-
-The filter answers calls; the kernel behind them is this machine's. These differences of a vanilla 3.10 were found by booting one, as ` + "`mage boot`" + `
-does ([kernels.md](kernels.md)):
-
-- A bridge that is made with its hardware address takes no packets for it (before 3.14). dockerd is patched, and the check "a bridge gets its address when it
-  is there" watches it on every kernel.
-- After ` + "`pivot_root(\".\", \".\")`, `umount(\".\")`" + ` takes the new root (before 3.12).
-- Interfaces that a module makes in every network namespace, such as sit0.
-- Control groups: no pids (4.3); ` + "`--oom-kill-disable` and `--memory-swappiness`" + ` are refused where memory.use_hierarchy is set.
-- No overlayfs (3.18; RHEL 7 has one), no ipvlan (4.2), no /proc/thread-self (3.17); userns-remap is refused.
-- Names of options in the kernel's configuration, and which modules there are.
-- How long things take on a slow machine.
-`
-
 // smoke is one run.
-func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*smokeReport, error) {
+func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*smoke.Report, error) {
 	if kernel == "target" {
 		kernel = e.Stack.Target.Kernel
 	}
@@ -134,14 +79,14 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 	}
 	e.extras(&c)
 	c.Work = e.build("smoke", "native")
-	report := smokeReport{Stack: e.Stack.Name, Kernel: kernel}
+	report := smoke.Report{Stack: e.Stack.Name, Kernel: kernel}
 	if kernel != "" {
 		c.Work, report.Shows = e.build("smoke", "linux-"+filepath.Base(kernel)), smoke.Shows(kernel)
 	}
 	var err error
 	report.Checks, err = e.trySmoke(ctx, c, func(r smoke.Result) {
 		if !asJSON {
-			e.UI.Line("%s", e.smokeLine(r))
+			e.UI.Line("%s", r.Line(e.UI))
 		}
 	})
 	var refusal *smoke.Refusal
@@ -164,7 +109,7 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 	if err != nil {
 		return nil, failure.With(failure.Failed, fmt.Errorf("smoke: %w", err))
 	}
-	return &report, e.smokeVerdict(report, asJSON, c.Work)
+	return &report, e.smokeVerdict(&report, asJSON, c.Work)
 }
 
 // smokeConfig is what the stack's own files must be and say.
@@ -253,37 +198,9 @@ func (e *Engine) guest(ctx context.Context, dir string) error {
 	return smoke.CompileGuest(ctx, g.Path, dir, env, e.toolSandbox(g, dir, e.goCache(g)))
 }
 
-func (e *Engine) smokeLine(r smoke.Result) string {
-	line := fmt.Sprintf("%-36s %7s", r.Name, ui.Seconds(r.Seconds))
-	switch r.Verdict {
-	case smoke.Passed:
-		line = e.UI.Good("ok       ") + line
-	case smoke.Failed:
-		line = e.UI.Bad("FAILED   ") + line
-	default:
-		line = "skipped  " + line
-	}
-	if r.Detail != "" {
-		line += "  " + r.Detail
-	}
-	if r.Verdict == smoke.Failed {
-		for _, w := range r.Warnings {
-			line += "\n           dockerd: " + w
-		}
-	}
-	return line
-}
-
 // smokeVerdict ends a run: how many checks passed, and what a run under another kernel's system calls shows.
-func (e *Engine) smokeVerdict(r smokeReport, asJSON bool, work string) error {
-	n := map[string]int{}
-	var failed []string
-	for _, c := range r.Checks {
-		n[c.Verdict]++
-		if c.Verdict == smoke.Failed {
-			failed = append(failed, c.Name)
-		}
-	}
+func (e *Engine) smokeVerdict(r *smoke.Report, asJSON bool, work string) error {
+	n, failed := smoke.Count(r.Checks)
 	on := "on this kernel"
 	if r.Kernel != "" {
 		on = "with the system calls of Linux " + r.Kernel

@@ -31,6 +31,7 @@ var knownReasons = []struct {
 }{
 	{regexp.MustCompile(`(ldconfig|findmnt): not found|stat /usr/bin/ionice: no such file|exec: \\?"(bash|findmnt|chrt)\\?": executable file not found`),
 		"needs programs of the images that upstream downloads; here they are a busybox"},
+	{regexp.MustCompile(`mkdirat \S+/rootfs/proc: permission denied`), "wants an image with a directory proc; the busybox has none, for two other tests put links there"},
 	{regexp.MustCompile(`prlimit: failed to set .*: Operation not permitted`), "this machine does not let root raise that limit"},
 	{regexp.MustCompile(`unable to access 'https://|Could not resolve host`), "clones a repository from the network, which is denied"},
 	{regexp.MustCompile(`cannot set hugetlb limit`), "no hugetlb cgroup is mounted on this machine"},

@@ -1,0 +1,91 @@
+package smoke
+
+import (
+	"fmt"
+	"strings"
+
+	"drydock/targets/internal/ui"
+)
+
+// Report is what a run of the checks showed.
+type Report struct {
+	Stack   string   `json:"stack"`
+	Kernel  string   `json:"kernel,omitempty"` // that was imitated
+	Shows   string   `json:"shows,omitempty"`
+	Skipped string   `json:"skipped,omitempty"` // why nothing could be tried
+	Checks  []Result `json:"checks"`
+}
+
+// Line is a result as a terminal shows it.
+func (r Result) Line(u *ui.UI) string {
+	line := fmt.Sprintf("%-36s %7s", r.Name, ui.Seconds(r.Seconds))
+	switch r.Verdict {
+	case Passed:
+		line = u.Good("ok       ") + line
+	case Failed:
+		line = u.Bad("FAILED   ") + line
+	default:
+		line = "skipped  " + line
+	}
+	if r.Detail != "" {
+		line += "  " + r.Detail
+	}
+	if r.Verdict == Failed {
+		for _, w := range r.Warnings {
+			line += "\n           dockerd: " + w
+		}
+	}
+	return line
+}
+
+// Count counts verdicts, and names the checks that failed.
+func Count(rs []Result) (n map[string]int, failed []string) {
+	n = map[string]int{}
+	for _, r := range rs {
+		n[r.Verdict]++
+		if r.Verdict == Failed {
+			failed = append(failed, r.Name)
+		}
+	}
+	return n, failed
+}
+
+// Page makes docs/smoke.md of two runs on what title names: on this kernel, and with an older one's system calls.
+func Page(title string, native, old *Report) string {
+	text := fmt.Sprintf("# The stack at work\n\nMade by `mage smoke -write`; never edited by hand. What each check does: `targets/internal/smoke/`.\n\n"+
+		"%s\n\n| check | on this kernel | with the system calls of Linux %s | |\n| --- | --- | --- | --- |\n", title, old.Kernel)
+	cell := func(r Result) string {
+		word := map[string]string{Passed: "ok", Skipped: "skipped"}[r.Verdict]
+		return word + ", " + ui.Seconds(r.Seconds)
+	}
+	for _, r := range native.Checks {
+		row := []string{r.Name, cell(r), "not tried", r.Detail}
+		for _, o := range old.Checks {
+			if o.Name == r.Name {
+				row[2] = cell(o)
+				if o.Verdict == Skipped && r.Verdict != Skipped {
+					row[3] = o.Detail
+				}
+			}
+		}
+		text += "| " + strings.Join(row, " | ") + " |\n"
+	}
+	return text + notImitated
+}
+
+// notImitated ends docs/smoke.md.
+const notImitated = `
+## What a filter of system calls does not show
+
+The filter answers calls; the kernel behind them is this machine's. These differences of a vanilla 3.10 were found by booting one, as ` + "`mage boot`" + `
+does ([kernels.md](kernels.md)):
+
+- A bridge that is made with its hardware address takes no packets for it (before 3.14). dockerd is patched, and the check "a bridge gets its address when it
+  is there" watches it on every kernel.
+- After ` + "`pivot_root(\".\", \".\")`, `umount(\".\")`" + ` takes the new root (before 3.12).
+- Interfaces that a module makes in every network namespace, such as sit0.
+- Control groups: no pids (4.3); ` + "`--oom-kill-disable` and `--memory-swappiness`" + ` are refused where memory.use_hierarchy is set.
+- No overlayfs (3.18; RHEL 7 has one), no ipvlan (4.2), no /proc/thread-self (3.17); userns-remap is refused.
+- Names of options in the kernel's configuration, and which modules there are.
+- How long things take on a slow machine.
+`
