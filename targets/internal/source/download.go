@@ -25,8 +25,9 @@ const (
 	tries = 4
 	// hops is how many redirects are followed.
 	hops = 10
-	// leastRate is how many bytes a second a server must send, on the average of Store.Patience. A modem has ten
-	// times that.
+	// patience is how long a server may send nothing, or next to nothing, and the longest wait that it may ask for.
+	patience = time.Minute
+	// leastRate is how many bytes a second a server must send, on the average of patience. A modem has ten times that.
 	leastRate = 512
 	// unknownLimit is the default of Store.Limit. The largest archive of a stack has 20 MB, a Go toolchain 80 MB.
 	unknownLimit = 1 << 30
@@ -198,7 +199,7 @@ func (t *transfer) receive(ctx context.Context) error {
 		pause := wait
 		var l *later
 		if errors.As(err, &l) {
-			if l.after > t.s.patience() {
+			if l.after > patience {
 				return err
 			}
 			pause = max(pause, l.after)
@@ -212,13 +213,6 @@ func (t *transfer) receive(ctx context.Context) error {
 	}
 }
 
-func (s *Store) patience() time.Duration {
-	if s.Patience > 0 {
-		return s.Patience
-	}
-	return time.Minute
-}
-
 // attempt makes one request, from where the part file ends. The error says whether another may help.
 func (t *transfer) attempt(ctx context.Context) error {
 	if t.have > 0 && (t.undone || t.line == nil && t.validator == "") { // nothing says that the rest would fit
@@ -229,13 +223,13 @@ func (t *transfer) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var got atomic.Int64
-	go t.s.watch(ctx, cancel, &got)
+	go watch(ctx, cancel, &got)
 	resp, err := t.ask(ctx)
 	if err != nil {
 		return because(ctx, err)
 	}
 	defer resp.Body.Close()
-	got.Add(leastRate * int64(t.s.patience()/time.Second+1)) // the time until here is not counted
+	got.Add(leastRate * int64(patience/time.Second+1)) // the time until here is not counted
 	if err := t.accept(resp); err != nil {
 		return err
 	}
@@ -257,9 +251,8 @@ func (t *transfer) attempt(ctx context.Context) error {
 }
 
 // watch ends a request whose server sends nothing, or next to nothing.
-func (s *Store) watch(ctx context.Context, cancel context.CancelCauseFunc, got *atomic.Int64) {
-	window := s.patience()
-	tick := time.NewTicker(window)
+func watch(ctx context.Context, cancel context.CancelCauseFunc, got *atomic.Int64) {
+	tick := time.NewTicker(patience)
 	defer tick.Stop()
 	for {
 		select {
@@ -269,10 +262,10 @@ func (s *Store) watch(ctx context.Context, cancel context.CancelCauseFunc, got *
 		}
 		switch n := got.Swap(0); {
 		case n == 0:
-			cancel(fmt.Errorf("nothing received for %v", window))
+			cancel(fmt.Errorf("nothing received for %v", patience))
 			return
-		case float64(n) < leastRate*window.Seconds():
-			cancel(refused("too slow: got %d bytes in %v, want %d a second at least", n, window, leastRate))
+		case float64(n) < leastRate*patience.Seconds():
+			cancel(refused("too slow: got %d bytes in %v, want %d a second at least", n, patience, leastRate))
 			return
 		}
 	}

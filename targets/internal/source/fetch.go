@@ -38,9 +38,6 @@ type Store struct {
 	Meter Meter
 	// Backoff is the wait before the first retry; it doubles with each. Zero is one second.
 	Backoff time.Duration
-	// Patience is how long a server may send nothing, or next to nothing, and the longest wait that it may ask for. Zero is a
-	// minute.
-	Patience time.Duration
 	// Limit is the size, in bytes, up to which a file is taken that the lock does not know. Zero is 1 GiB.
 	Limit int64
 
