@@ -66,7 +66,10 @@ func TestEachOldToolGetsItsOwnLine(t *testing.T) {
 		{"no ssp", "gcc", `case "$*" in *stack-protector*) echo "ld: undefined reference to __stack_chk_fail"; exit 1;; esac; exec /usr/bin/gcc "$@"`, "-fstack-protector", "__stack_chk_fail"},
 		{"ar that does not run", "ar", `exit 1`, "ar", "none"},
 	}
-	for _, c := range cases {
+	for i, c := range cases {
+		if testing.Short() && i >= 3 { // each asks a compiler for all that it can do
+			break
+		}
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			pose(t, dir, c.tool, c.script)

@@ -340,9 +340,11 @@ func (s *Set) addresses(ctx context.Context, o *stack.Origin, note func(at, why 
 			return nil, err
 		}
 		of, release, _ := strings.Cut(o.Module, "@")
-		of, err = module.EscapePath(of)
-		if err == nil {
-			release, err = module.EscapeVersion(release)
+		if of, err = module.EscapePath(of); err != nil {
+			return nil, err
+		}
+		if release, err = module.EscapeVersion(release); err != nil {
+			return nil, err
 		}
 		for _, p := range g.proxies() {
 			urls = append(urls, strings.TrimRight(p, "/")+"/"+of+"/@v/"+release+".zip")
