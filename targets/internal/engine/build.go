@@ -11,9 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"drydock/targets/internal/archive"
@@ -456,30 +454,11 @@ func (e *Engine) discard(dir string) error {
 
 const trashPrefix = ".trash-"
 
-// reap ends what a killed run left running and would write into our trees. Children die with their runner, but for one that
-// was just being made: as the first process of a namespace of its own it is not told. Its HOME says whose it is.
+// reap ends what a killed run left running and would write into our trees.
 func (e *Engine) reap() {
-	home := []byte("\x00HOME=" + e.build("work") + "/")
-	for _, p := range archive.Glob("/proc", "[0-9]*") {
-		if !orphan(p) { // who replays a failed step in a shell does so with the same HOME
-			continue
-		}
-		if env, _ := os.ReadFile(p + "/environ"); !bytes.Contains(append([]byte{0}, env...), home) {
-			continue
-		}
-		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			e.UI.Line("notice    ended process %d, which a killed run had left", pid)
-		}
+	for _, pid := range run.Reap(e.build("work")) {
+		e.UI.Line("notice    ended process %d, which a killed run had left", pid)
 	}
-}
-
-// orphan says that a process, named by its directory in /proc, has been left to the first one, or to a session's systemd.
-func orphan(proc string) bool {
-	status, _ := os.ReadFile(proc + "/status")
-	_, after, _ := bytes.Cut(status, []byte("\nPPid:\t"))
-	parent, _, _ := bytes.Cut(after, []byte("\n"))
-	name, _ := os.ReadFile("/proc/" + string(parent) + "/comm")
-	return string(parent) == "1" || string(name) == "systemd\n"
 }
 
 // sweep removes what a killed run left behind.

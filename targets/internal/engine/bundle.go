@@ -22,12 +22,6 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// repository are the names at the top of the repository that belong to it: a checkout has other things lying about.
-var repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci", "docs", "patches", "targets", "vendor-sources/keys"}
-
-// ofStacks are the endings of the files in vendor-sources/ that belong to the repository.
-var ofStacks = []string{".toml", ".lock", ".digests", ".features"}
-
 // runnerName is where the launcher looks for the runner.
 const runnerName = ".cache/drydock"
 
@@ -120,7 +114,7 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 		return nil, err
 	}
 	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755}, {Name: pack.BundleStack, Data: []byte(e.Stack.Name + "\n"), Mode: 0o644}}
-	for _, n := range repository {
+	for _, n := range pack.Repository {
 		tree, err := archive.Tree(filepath.Join(e.Root, n), n)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -128,14 +122,14 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 		if err != nil {
 			return nil, err
 		}
-		es = append(es, slices.DeleteFunc(tree, func(entry archive.Entry) bool { return isScrap(entry.Name) })...)
+		es = append(es, slices.DeleteFunc(tree, func(entry archive.Entry) bool { return pack.IsScrap(entry.Name) })...)
 	}
 	files, err := os.ReadDir(e.src.Dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, x := range files {
-		if slices.Contains(ofStacks, filepath.Ext(x.Name())) && x.Type().IsRegular() {
+		if pack.OfStacks(x.Name()) && x.Type().IsRegular() {
 			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.src.Dir, x.Name()), Mode: 0o644})
 		}
 	}
@@ -207,16 +201,6 @@ func staticSelf() (string, error) {
 		}
 	}
 	return self, nil
-}
-
-// isScrap says that a file is an editor's or a patch tool's.
-func isScrap(name string) bool {
-	for _, end := range []string{"~", ".swp", ".swo", ".orig", ".rej", ".tmp"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return strings.HasPrefix(filepath.Base(name), ".tmp-")
 }
 
 // bundleText is BUNDLE.txt.
@@ -315,7 +299,7 @@ func checkBundle(root string, u *ui.UI) error {
 	if err != nil {
 		return &source.MissingError{Text: fmt.Sprintf("%s: %v: nothing of this bundle is used", pack.BundleSums, err)}
 	}
-	more, err := unlisted(root, list)
+	more, err := pack.Unlisted(root, list)
 	if err != nil {
 		return err
 	}
@@ -329,7 +313,7 @@ func checkBundle(root string, u *ui.UI) error {
 			pack.BundleSums, strings.Join(problems, "\n  "))}
 	}
 	for _, n := range outdated { // such as a patch that is gone: it would still be applied
-		if strings.HasPrefix(n, "vendor-sources/") && !slices.Contains(ofStacks, filepath.Ext(n)) {
+		if strings.HasPrefix(n, "vendor-sources/") && !pack.OfStacks(n) {
 			continue // an archive of another bundle does no harm
 		}
 		if err := os.Remove(filepath.Join(root, n)); err != nil {
@@ -343,58 +327,6 @@ func checkBundle(root string, u *ui.UI) error {
 		return err
 	}
 	return archive.WriteFile(filepath.Join(root, checkedList), 0o644, func(w io.Writer) error { _, err := w.Write(list); return err })
-}
-
-// unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is none of it.
-func unlisted(root string, list []byte) ([]string, error) {
-	listed, err := pack.Listed(root, list)
-	if err != nil {
-		return nil, err
-	}
-	var more []string
-	add := func(name string) {
-		if !listed[name] && !isScrap(name) {
-			more = append(more, name)
-		}
-	}
-	// Beside what belongs to the repository, what Go and Mage would take of a directory, and the checkouts that were bundled.
-	trees := append(slices.Clone(repository), "vendor", "magefiles", "go.work")
-	tops, err := os.ReadDir(root)
-	if err != nil {
-		return nil, err
-	}
-	for _, x := range tops {
-		if filepath.Ext(x.Name()) == ".go" && !slices.Contains(trees, x.Name()) {
-			trees = append(trees, x.Name())
-		}
-	}
-	for n := range listed {
-		if rest, ok := strings.CutPrefix(n, "vendor-sources/"); ok {
-			dir, _, below := strings.Cut(rest, "/")
-			if d := "vendor-sources/" + dir; below && !slices.Contains(trees, d) {
-				trees = append(trees, d)
-			}
-		}
-	}
-	for _, n := range trees {
-		tree, err := archive.Tree(filepath.Join(root, n), n)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		for _, e := range tree {
-			add(e.Name)
-		}
-	}
-	files, err := os.ReadDir(filepath.Join(root, "vendor-sources"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, x := range files {
-		if slices.Contains(ofStacks, filepath.Ext(x.Name())) {
-			add("vendor-sources/" + x.Name())
-		}
-	}
-	return more, nil
 }
 
 // bundledStack is the stack that the bundle in root was made for; empty where it is none.

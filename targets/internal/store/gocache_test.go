@@ -1,4 +1,4 @@
-package engine
+package store
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func TestACacheOfItsOwnHasWhatIsWholeInTheSharedOne(t *testing.T) {
 	own, shared, out := filepath.Join(t.TempDir(), "own"), filepath.Join(t.TempDir(), "shared"), t.TempDir()
 	lends := func() {
 		t.Helper()
-		if err := lend(own, shared); err != nil {
+		if err := Lend(own, shared); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestACacheOfItsOwnHasWhatIsWholeInTheSharedOne(t *testing.T) {
 	if err := os.Symlink(out, own+"/ef"); err != nil {
 		t.Fatal(err)
 	}
-	err := lend(own, shared)
+	err := Lend(own, shared)
 	if es, _ := os.ReadDir(out); err == nil || len(es) > 0 {
 		t.Errorf("got %v, and %d entries outside; want an error, and none", err, len(es))
 	}
