@@ -27,7 +27,7 @@ func withRaises(t *testing.T, raises ...string) (text string, line int) {
 func TestARaiseNamesAModuleAndARelease(t *testing.T) {
 	t.Parallel()
 	text, _ := withRaises(t, "golang.org/x/net@v0.62.0", "github.com/docker/docker@v28.5.2+incompatible", "go.etcd.io/etcd/client/v3@v3.5.1")
-	s := &Stack{Lock: &Lock{}, Rows: rows}
+	s := &Stack{Lock: &Lock{}, Rows: Shipped}
 	if ps := Parse([]byte(text), "x.toml", s); ps != nil {
 		t.Fatal(ps)
 	}

@@ -18,7 +18,7 @@ func TestShippedStacksLoadAndEveryComponentHasAPinnedOrigin(t *testing.T) {
 		t.Fatalf("got %v %v, want at least two stacks", names, err)
 	}
 	for _, n := range names {
-		s, err := Load(shipped(t), n, rows)
+		s, err := Load(shipped(t), n, Shipped)
 		if err != nil {
 			t.Errorf("%s: %v", n, err)
 			continue
@@ -97,7 +97,7 @@ func TestExtrasArePartsOnlyWhereTheyAreAskedFor(t *testing.T) {
 		}
 	}
 	for extras, want := range map[string]string{
-		"extras = [\"systemd\"]\n": "x.toml:1: extras: got \"systemd\", want some of dbus, iptables",
+		"extras = [\"systemd\"]\n": "x.toml:1: extras: got \"systemd\", want some of buildx, compose, dbus, iptables",
 		"extras = [\"dbus\"]\n":    "x.toml:1: extras: \"dbus\": the stack has no [component.expat]",
 	} {
 		text := extras + strings.ReplaceAll(string(data), "component.expat", "component.other")
@@ -171,7 +171,7 @@ func TestAStackFileThatIsNoFileOrTooLargeIsRefusedAtOnce(t *testing.T) {
 			if err := errors.Join(os.WriteFile(filepath.Join(dir, "x.toml"), good, 0o644), os.RemoveAll(filepath.Join(dir, "x"+ext)), make(filepath.Join(dir, "x"+ext))); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Load(dir, "x", rows); err == nil || !strings.Contains(err.Error(), "x"+ext+": ") || !strings.Contains(err.Error(), want) {
+			if _, err := Load(dir, "x", Shipped); err == nil || !strings.Contains(err.Error(), "x"+ext+": ") || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: got %v, want %q", ext, err, want)
 			}
 		}
@@ -192,7 +192,7 @@ func TestOnlyAnAddressWithoutAPasswordIsAnOrigin(t *testing.T) {
 }
 
 func TestALockComesBackAsItWasWritten(t *testing.T) {
-	s, err := Load(shipped(t), "docker-26.1", rows)
+	s, err := Load(shipped(t), "docker-26.1", Shipped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestALockComesBackAsItWasWritten(t *testing.T) {
 
 func TestAnUnknownStackNamesTheKnownOnes(t *testing.T) {
 	for _, n := range []string{"docker-99", "../x"} {
-		if _, err := Load(shipped(t), n, rows); err == nil || !strings.Contains(err.Error(), "docker-26.1") {
+		if _, err := Load(shipped(t), n, Shipped); err == nil || !strings.Contains(err.Error(), "docker-26.1") {
 			t.Errorf("%s: got %v, want an error that lists docker-26.1", n, err)
 		}
 	}
@@ -255,7 +255,7 @@ func FuzzParseNeverPanics(f *testing.F) {
 
 func TestAStackBringsALibcOnlyWithAllThatItStandsOn(t *testing.T) {
 	load := func() *Stack {
-		s, err := Load(shipped(t), "docker-26.1", rows)
+		s, err := Load(shipped(t), "docker-26.1", Shipped)
 		if err != nil {
 			t.Fatal(err)
 		}
