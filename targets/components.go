@@ -60,3 +60,17 @@ func Iptables(ctx context.Context) error { return engine.Build(ctx, given.Option
 //
 // Example: mage dbus
 func Dbus(ctx context.Context) error { return engine.Build(ctx, given.Options, "dbus") }
+
+// Buildx builds the plugin "docker buildx", whether or not the stack's extras have it.
+//
+// Flags: -k goes on after a failure; -wait waits for another run; -edit builds from open edits; -v shows all output.
+//
+// Example: mage buildx compose
+func Buildx(ctx context.Context) error { return engine.Build(ctx, given.Options, "buildx") }
+
+// Compose builds the plugin "docker compose", whether or not the stack's extras have it.
+//
+// Flags: -k goes on after a failure; -wait waits for another run; -edit builds from open edits; -v shows all output.
+//
+// Example: mage compose
+func Compose(ctx context.Context) error { return engine.Build(ctx, given.Options, "compose") }

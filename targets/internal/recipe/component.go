@@ -69,6 +69,9 @@ type Component struct {
 	Features []Feature
 }
 
+// Plugins is the Install of plugins of the docker command.
+const Plugins = "cli-plugins/"
+
 // Feature is how a feature shows in a Go file of a component: in the table of function names, which stays when symbols are
 // stripped. The pattern's group is its name.
 type Feature struct {
