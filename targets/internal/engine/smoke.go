@@ -119,6 +119,11 @@ func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
 	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
 		c.Versions[part], c.Commits[part] = e.Stack.Component[component].Version, e.Stack.Component[component].Commit
 	}
+	for n, part := range e.Stack.Component {
+		if recipe.Row(n).Install == recipe.Plugins {
+			c.Versions[n], c.Commits[n] = part.Version, part.Commit
+		}
+	}
 	for _, n := range e.Stack.Parts() {
 		for _, o := range e.outputs(n) {
 			if o.Bin {

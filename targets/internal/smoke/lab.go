@@ -31,6 +31,7 @@ type lab struct {
 	log    *os.File      // dockerd's and containerd's
 	read   int64         // how much of it earlier checks have had
 	note   string        // what the running check has to say when it passes
+	more   []string      // environment for the running check's commands, beside the usual
 
 	mounts  []string // before the first daemon
 	bridge  error    // why there can be none
@@ -84,7 +85,7 @@ func (l *lab) command(stdin string, argv ...string) answer {
 	cmd := exec.CommandContext(l.ctx, filepath.Join(binDir, argv[0]), argv[1:]...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader(stdin)
-	cmd.Env, cmd.WaitDelay = environment, time.Second
+	cmd.Env, cmd.WaitDelay = append(slices.Clone(environment), l.more...), time.Second
 	err := cmd.Run()
 	a := answer{strings.TrimRight(out.String(), "\r\n"), strings.TrimRight(errs.String(), "\r\n"), cmd.ProcessState.ExitCode()}
 	if err != nil && cmd.ProcessState == nil {
@@ -115,8 +116,8 @@ func (l *lab) feed(stdin string, args ...string) string {
 	return a.out
 }
 
-// image is the guest's.
-const image = "smoke:latest"
+// Image is the name of the image with the guest in it, which it starts.
+const Image = "smoke:latest"
 
 // run is "docker run --rm" of the guest: flags, then "--", then the guest's arguments.
 func (l *lab) run(args ...string) string { return l.docker(runArgs("--rm", args)...) }
@@ -129,7 +130,7 @@ func (l *lab) detach(name string, args ...string) string {
 func runArgs(how string, args []string) []string {
 	i := slices.Index(args, "--")
 	all := append([]string{"run", how}, args[:i]...)
-	return append(append(all, image), args[i+1:]...)
+	return append(append(all, Image), args[i+1:]...)
 }
 
 // inspect gives one property.
@@ -352,7 +353,7 @@ func (l *lab) one(k check) (r Result, hangs bool) {
 	k.limit = l.slowly(k.limit)
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), k.limit, fmt.Errorf("no end after %s", k.limit))
-	l.ctx, l.note = ctx, ""
+	l.ctx, l.note, l.more = ctx, "", nil
 	defer func() {
 		if ctx.Err() == nil { // whether it ran into its limit is asked afterwards
 			cancel()

@@ -53,6 +53,7 @@ var busChecks = []check{{"dbus: a system bus that answers", 30 * time.Second, fa
 
 // runExtras runs what needs parts that not every stack has.
 func (l *lab) runExtras(each func(Result)) {
+	daemon := l.c.Daemon
 	switch {
 	case l.c.Network != nil:
 		l.c.Daemon = l.c.Network
@@ -65,6 +66,9 @@ func (l *lab) runExtras(each func(Result)) {
 	}
 	if l.c.Share != "" {
 		l.runAll(busChecks, each)
+	}
+	if l.c.Plugins != nil {
+		l.runPlugins(daemon, each)
 	}
 }
 

@@ -35,7 +35,7 @@ type Config struct {
 	Kernel string `json:"kernel,omitempty"`
 	// Files are the names that must be in Bin.
 	Files []string `json:"files"`
-	// Versions are what "docker version" must say: docker, containerd, runc, docker-init. Commits may be unknown: "".
+	// Versions are what "docker version" must say: docker, containerd, runc, docker-init; and plugins of themselves: buildx, compose. Commits may be unknown: "".
 	Versions map[string]string `json:"versions"`
 	Commits  map[string]string `json:"commits,omitempty"`
 	// Network are dockerd's flags for the network part, with an iptables that is in Bin; nil leaves that part out, and NoNetwork
@@ -44,6 +44,8 @@ type Config struct {
 	NoNetwork string   `json:"no_network,omitempty"`
 	// Share is the directory with dbus's configuration, where a dbus is in Bin; empty where there is none.
 	Share string `json:"share,omitempty"`
+	// Plugins are the command line's plugins in Bin's cli-plugins/; nil where there are none. Run sets it.
+	Plugins []string `json:"plugins,omitempty"`
 	// Daemon are dockerd's flags beyond those that every run needs. Nil for the ones that need no iptables.
 	Daemon []string `json:"daemon"`
 	// Only are the names of the checks that are run; nil for all.
@@ -129,6 +131,9 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 		return nil, err
 	}
 	c.Bin, c.Slow = bin, slowness(ctx, filepath.Join(bin, "docker"))
+	for _, file := range archive.Glob(filepath.Join(bin, filepath.Base(PluginDir)), "docker-*") {
+		c.Plugins = append(c.Plugins, filepath.Base(file))
+	}
 	limit := times(longest, c.Slow)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the smoke test did not end in %s", limit))
 	defer cancel()

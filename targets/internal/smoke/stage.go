@@ -141,7 +141,7 @@ func enter(c Config) (all bool, err error) {
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
 		return false, fmt.Errorf("mount a tmpfs: %w", err)
 	}
-	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", "/usr/local/share", "/var/lib/dbus", workDir, dataDir} {
+	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", "/usr/local/share", "/var/lib/dbus", filepath.Dir(PluginDir), workDir, dataDir} {
 		if err := os.MkdirAll(root+d, 0o755); err != nil {
 			return false, err
 		}
@@ -155,6 +155,9 @@ func enter(c Config) (all bool, err error) {
 		}
 	}
 	if err := os.Symlink("../run", root+"/var/run"); err != nil {
+		return false, err
+	}
+	if err := os.Symlink(filepath.Join(binDir, filepath.Base(PluginDir)), root+PluginDir); err != nil {
 		return false, err
 	}
 	binds := [][2]string{{c.Bin, binDir}, {c.Work, workDir}, {filepath.Join(c.Work, "data"), dataDir}}

@@ -46,6 +46,7 @@ var roles = map[string]func(args []string) int{
 	"ask":    ask,
 	"ifaces": ifaces,
 	"count":  count,
+	"append": appendLine,
 }
 
 func main() {
@@ -335,4 +336,17 @@ func count(args []string) int {
 	data, _ := ioutil.ReadFile(args[0])
 	fmt.Println("run", strings.Count(string(data), "\n"))
 	return 1
+}
+
+// appendLine adds a line to a file and prints how many it has.
+func appendLine(args []string) int {
+	f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
+	if err != nil {
+		return failed(err)
+	}
+	fmt.Fprintln(f, strings.Join(args[1:], " "))
+	f.Close()
+	data, err := ioutil.ReadFile(args[0])
+	fmt.Println("lines", strings.Count(string(data), "\n"))
+	return failed(err)
 }
