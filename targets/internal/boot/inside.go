@@ -122,6 +122,7 @@ var steps = map[string]struct {
 	"start":     {"machine: the service starts", (*guest).start},
 	"whole":     {"machine: after a power cut the installed version is whole", (*guest).whole},
 	"container": {"machine: a container", (*guest).container},
+	"plugins":   {"machine: docker compose and buildx, by a user of the group docker", (*guest).plugins},
 	"kept":      {"machine: after a reboot the service and its container run again", (*guest).kept},
 	"version":   {"machine: the version that runs, and its container", (*guest).version},
 	"rollback": {"machine: install.sh --rollback", func(g *guest) (string, error) {
@@ -138,13 +139,17 @@ var steps = map[string]struct {
 }
 
 // run runs a command, and returns the end of what it said.
-func (g *guest) run(argv ...string) (string, error) {
+func (g *guest) run(argv ...string) (string, error) { return g.runAs(func(*exec.Cmd) {}, argv...) }
+
+// runAs is run of a command that is changed before.
+func (g *guest) runAs(change func(*exec.Cmd), argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Minute, errors.New("no end after 10 min"))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	change(cmd)
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) { // a daemon that it started has its output
 		err = nil

@@ -122,7 +122,7 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 		r.What = "-life"
 		err = e.bootLife(ctx, m, each)
 	default:
-		steps := []string{"machine", "install", "start", "container", "stop", "smoke"}
+		steps := []string{"machine", "install", "start", "container", "plugins", "stop", "smoke"}
 		if o.Quick {
 			r.What, c.Only = "-quick", smoke.Brief
 		}

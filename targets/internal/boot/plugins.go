@@ -1,0 +1,67 @@
+package boot
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"drydock/targets/internal/smoke"
+)
+
+// anyone is a user who is nobody but a member of the group docker.
+const anyone = 1234
+
+// plugins has such a user start the smoke test's project, where the package has the plugin for it.
+func (g *guest) plugins() (string, error) {
+	if !isThere(smoke.PluginDir + "/docker-compose") {
+		return "the package has none", nil
+	}
+	groups, err := os.ReadFile("/etc/group")
+	if err != nil {
+		return "", err
+	}
+	id := 0
+	for line := range strings.Lines(string(groups)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[0] == "docker" {
+			id, err = strconv.Atoi(f[2])
+		}
+	}
+	if id == 0 || err != nil {
+		return "", fmt.Errorf("/etc/group: got %q, %v, want a group docker", groups, err)
+	}
+	const home = "/srv/anyone"
+	if said, err := g.run("sh", "-c", "tar -C /srv -cf - guest | docker import -c 'ENTRYPOINT [\"/guest\"]' - "+smoke.Image); err != nil {
+		return said, err
+	}
+	if err := os.MkdirAll(home+"/project", 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(home+"/project/compose.yaml", []byte(smoke.Project), 0o644); err != nil {
+		return "", err
+	}
+	if err := os.Chown(home, anyone, anyone); err != nil {
+		return "", err
+	}
+	member := &syscall.Credential{Uid: anyone, Gid: anyone, Groups: []uint32{uint32(id)}}
+	var said []string
+	for _, args := range []string{"compose version --short", "compose up -d", "compose exec -T store /guest write /data/file kept",
+		"compose exec -T store /guest cat /data/file", "compose ps", "compose down -v", "buildx version"} {
+		out, err := g.runAs(func(cmd *exec.Cmd) {
+			cmd.Dir, cmd.Env = home+"/project", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: member}
+		}, append([]string{"docker"}, strings.Fields(args)...)...)
+		if err != nil {
+			return "", err
+		}
+		if strings.HasSuffix(args, "version --short") || strings.HasSuffix(args, "cat /data/file") {
+			said = append(said, out)
+		}
+	}
+	if got := said[len(said)-1]; got != "kept" {
+		return "", fmt.Errorf("the file in the volume: got %q, want %q", got, "kept")
+	}
+	return "compose " + said[0], nil
+}
