@@ -23,7 +23,6 @@ import (
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
 	"drydock/targets/internal/trace"
 	"drydock/targets/internal/verify"
@@ -151,19 +150,20 @@ func (e *Engine) partsOf(names []string) []string {
 }
 
 // graph makes the nodes that the names stand for.
-func (e *Engine) graph(names []string, found map[string]*source.Source) (*graph.Graph, error) {
+func (e *Engine) graph(names []string, sources map[string]*source.Source) (*graph.Graph, error) {
 	g := e.records()
 	g.Width = e.width()
+	jobs := map[string]*Job{}
 	for _, n := range e.partsOf(names) {
-		node, err := e.node(n, found[n])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n, err)
-		}
-		g.Nodes = append(g.Nodes, node)
+		jobs[n] = e.job(n, sources[n])
+		g.Nodes = append(g.Nodes, e.node(jobs[n]))
 	}
 	if slices.Contains(names, packageNode) {
-		packed := e.partsOf([]string{packageNode})
-		node, err := e.packNode(slices.DeleteFunc(slices.Clone(g.Nodes), func(n *graph.Node) bool { return !slices.Contains(packed, n.Name) }), found)
+		var packed []*Job
+		for _, n := range e.partsOf([]string{packageNode}) {
+			packed = append(packed, jobs[n])
+		}
+		node, err := e.packNode(packed)
 		if err != nil {
 			return nil, err
 		}
@@ -212,88 +212,26 @@ func (e *Engine) fit(parts []string) error {
 	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
 }
 
-// node makes the graph node of a component.
-func (e *Engine) node(name string, in *source.Source) (*graph.Node, error) {
-	c := e.Stack.Component[name]
-	t, g := e.tools(c)
-	if given := e.src.Given[name]; given != nil {
-		t.Library = given.Library()
-	}
-	sym := t
-	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs, sym.Memory = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0, 0
-	if sym.Headers != "" {
-		sym.Headers = "<headers>"
-	}
-	paths := recipe.Symbolic(e.needs(name))
-	paths.Gopath, paths.Libraries = in.Layout, in.Libraries()
-	plan := recipe.Of(e.Stack, name, sym, paths)
-
-	inputs := []graph.Input{{Name: "source", Value: in.SHA256}}
-	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
-	// The source's digest is of the archives alone: the lock's lines of vendor trees are found by it.
-	if o := in.Origin; o != nil && o.Series != "" {
-		add("series", o.SeriesID())
-	}
-	if in.Vendor != "" {
-		add("vendor tree", in.Vendor)
-	}
-	for i, p := range in.Patches {
-		add(fmt.Sprintf("patch %d", i+1), p.Name+" "+p.SHA256)
-	}
-	if g != nil {
-		add("go", g.Version+" "+g.ID)
-	}
-	if recipe.UsesC(c) {
-		add("cc", e.cc().Version+" "+e.cc().ID)
-	}
-	for _, file := range plan.Files {
-		add("file "+file.Path, file.Data+file.Link)
-	}
-	for i, s := range plan.Steps {
-		add(fmt.Sprintf("step %d command", i+1), run.Quote(s.Argv))
-		add(fmt.Sprintf("step %d environment", i+1), strings.Join(s.Env, "\n"))
-	}
-	for _, o := range plan.Outputs {
-		add("output "+o.Name, fmt.Sprintf("%v %q", o.Bin, o.Want))
-		if o.Data || o.Links != nil {
-			add("output "+o.Name+" is published", fmt.Sprintf("%v %q", o.Data, o.Links))
-		}
-	}
-	add("kept", "licence texts and objects")
+// node makes the graph node of a job.
+func (e *Engine) node(j *Job) *graph.Node {
 	return &graph.Node{
-		Name: name, Needs: e.needs(name), Inputs: inputs,
+		Name: j.Name, Needs: j.Needs, Inputs: j.inputs(), From: j.From,
 		Do: func(ctx context.Context, key string) (graph.Made, error) {
-			return e.make(ctx, c, in, key, e.progress.Alone(name) && cached(e.records().Load(name), inputs))
+			return e.make(ctx, j, key, e.progress.Alone(j.Name) && j.cached(e.records().Load(j.Name)))
 		},
 		Restore: func(r *graph.Record) error {
 			if err := e.out.Whole(r); err != nil {
 				return err
 			}
-			return e.out.Publish(name, r.Key, plan.Outputs)
+			return e.out.Publish(j.Name, r.Key, j.Plan.Outputs)
 		},
-	}, nil
-}
-
-// cached says that Go's cache has nearly all of what a component is made from: it was made before, with the same tools by
-// the same commands.
-func cached(r *graph.Record, inputs []graph.Input) bool {
-	if r == nil {
-		return false
 	}
-	of := func(in []graph.Input) (vs []graph.Input) {
-		for _, i := range in {
-			if i.Name == "go" || i.Name == "cc" || strings.HasPrefix(i.Name, "step ") {
-				vs = append(vs, i)
-			}
-		}
-		return vs
-	}
-	return slices.Equal(of(r.Inputs), of(inputs))
 }
 
 // make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
 // would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
-func (e *Engine) make(ctx context.Context, c *stack.Component, in *source.Source, key string, whole bool) (made graph.Made, err error) {
+func (e *Engine) make(ctx context.Context, j *Job, key string, whole bool) (made graph.Made, err error) {
+	c, in := j.Component, j.Source
 	logs, err := e.logDir()
 	if err != nil {
 		return made, err
@@ -308,33 +246,9 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *source.Source
 	if err := e.discard(work); err != nil {
 		return made, err
 	}
-	t, g := e.tools(c)
-	if given := e.src.Given[c.Name]; given != nil {
-		t.Library = given.Library()
-	}
-	p := recipe.Paths{
-		Work: filepath.Join(work, "src"), Shims: filepath.Join(work, "shims"), Stage: filepath.Join(work, "stage"),
-		Home: filepath.Join(work, "home"), Tmp: filepath.Join(work, "tmp"), Cache: e.cache(c, g),
-		Path: e.facts.PathDirs(e.cc()), Deps: map[string]string{}, Gopath: in.Layout, Libraries: in.Libraries(),
-	}
-	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp, p.Cache} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return made, err
-		}
-	}
-	// Without this, every go command would start a child of its own to look after its telemetry.
-	if err := writeFile(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
+	p, err := e.tree(j, work)
+	if err != nil {
 		return made, err
-	}
-	for _, d := range e.needs(c.Name) {
-		rec := e.records().Load(d)
-		if rec == nil {
-			return made, fmt.Errorf("no record of %s", d)
-		}
-		if err := e.out.Whole(rec); err != nil { // the key says that these bytes go in
-			return made, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.restoring(rec, targetOf(d)))
-		}
-		p.Deps[d] = e.out.Path(d, rec.Key)
 	}
 	timed := func(name string, do func(*graph.StepTime) error) error {
 		e.progress.Step(c.Name, name)
@@ -361,17 +275,12 @@ func (e *Engine) make(ctx context.Context, c *stack.Component, in *source.Source
 	if err := timed("patch", patch); err != nil {
 		return made, err
 	}
-	plan := recipe.Of(e.Stack, c.Name, t, p)
+	plan := recipe.Of(e.Stack, c.Name, j.Tools, p)
 	made.Notes = plan.Notes
-	for _, file := range plan.Files {
-		if err := writeFile(file); err != nil {
-			return made, err
-		}
-	}
-	if err := e.lend(c); err != nil {
+	if err := errors.Join(writeFiles(plan.Files), e.lend(c)); err != nil {
 		return made, err
 	}
-	sandbox := e.sandbox(p, g)
+	sandbox := e.sandbox(p, j.Go)
 	if err := sandbox.Give(); err != nil {
 		return made, err
 	}

@@ -364,6 +364,9 @@ func (e *Engine) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	cc := e.cc()
 	t := recipe.Tools{CC: cc.Path, AR: e.facts.AR, Make: e.facts.Make, Shell: e.facts.Shell,
 		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: e.memory}
+	if given := e.src.Given[c.Name]; given != nil {
+		t.Library = given.Library()
+	}
 	if e.Stack.OwnLibc() {
 		t.StaticPIE, t.Quota = cc.Does(host.BarePIE), true
 	}

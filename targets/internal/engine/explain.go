@@ -68,11 +68,7 @@ func (e *Engine) survey(ctx context.Context, names []string) (*graph.Graph, map[
 // sourceOf is the digest of the source of a component's last build; empty without one.
 func (e *Engine) sourceOf(component string) string {
 	if r := e.records().Load(component); r != nil {
-		for _, i := range r.Inputs {
-			if i.Name == "source" {
-				return i.Value
-			}
-		}
+		return r.From.Source
 	}
 	return ""
 }

@@ -29,9 +29,9 @@ func (e *Engine) relinkPackage() string {
 	return strings.TrimSuffix(e.packageFile(), ".tar.gz") + "-relink.tar.gz"
 }
 
-// packNode makes the node of the package from the components' nodes. Whatever the manifest says of a component is an
+// packNode makes the node of the package from the components' jobs. Whatever the manifest says of a component is an
 // input, even where it leaves no trace in its files.
-func (e *Engine) packNode(nodes []*graph.Node, found map[string]*source.Source) (*graph.Node, error) {
+func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 	installer, err := e.installerInputs()
 	if err != nil {
 		return nil, err
@@ -57,16 +57,16 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*source.Source) 
 	if sign != nil {
 		inputs = append(inputs, graph.Input{Name: "signed by", Value: sign.ID()})
 	}
-	for _, n := range nodes {
-		c := e.Stack.Component[n.Name]
-		inputs = append(inputs, e.signatureInputs(n.Name, found[n.Name])...)
-		inputs = append(inputs, graph.Input{Name: "inputs of " + n.Name, Value: graph.Key(n.Inputs)}, graph.Input{Name: "release of " + n.Name, Value: c.Version + " " + c.Commit})
-		if raised := e.Stack.Raised(n.Name); raised != nil { // which the manifest lists
+	for _, j := range jobs {
+		inputs = append(inputs, e.signatureInputs(j)...)
+		inputs = append(inputs, graph.Input{Name: "inputs of " + j.Name, Value: graph.Key(j.inputs())},
+			graph.Input{Name: "release of " + j.Name, Value: j.Version + " " + j.Commit})
+		if raised := e.Stack.Raised(j.Name); raised != nil { // which the manifest lists
 			sum, err := archive.SHA256(strings.NewReader(fmt.Sprint(raised)))
 			if err != nil {
 				return nil, err
 			}
-			inputs = append(inputs, graph.Input{Name: "raised in " + n.Name, Value: sum})
+			inputs = append(inputs, graph.Input{Name: "raised in " + j.Name, Value: sum})
 		}
 	}
 	inputs = append(inputs, installer...)
@@ -81,11 +81,11 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*source.Source) 
 		Name: packageNode, Needs: e.needs(packageNode), Inputs: inputs,
 		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
 			start := time.Now()
-			c, err := e.contents(ctx, nodes, found)
+			c, err := e.contents(ctx, jobs)
 			if err != nil {
 				return made, err
 			}
-			if c.Installer, err = e.installer(ctx, found[recipe.Daemon].Found); err != nil {
+			if c.Installer, err = e.installer(ctx, jobs[slices.IndexFunc(jobs, func(j *Job) bool { return j.Name == recipe.Daemon })].Source.Found); err != nil {
 				return made, err
 			}
 			if c.Statements, err = e.checked(book); err != nil {
@@ -114,15 +114,15 @@ func (e *Engine) packNode(nodes []*graph.Node, found map[string]*source.Source) 
 func (e *Engine) ownLicence() string { return filepath.Join(e.Root, "LICENSE") }
 
 // signatureInputs are upstream's signatures of a component's archives: the manifest says what and whose they are.
-func (e *Engine) signatureInputs(component string, in *source.Source) []graph.Input {
+func (e *Engine) signatureInputs(j *Job) []graph.Input {
 	var all []graph.Input
-	if in.Checkout() {
+	if j.Source.Checkout() {
 		return nil
 	}
-	for _, a := range in.Archives() {
+	for _, a := range j.Source.Archives() {
 		if sig := a.Origin.Signature(); sig != nil {
 			digest := source.Unknown
-			if line := e.Stack.Lock.FileFor(component, sig.Name()); line != nil {
+			if line := e.Stack.Lock.FileFor(j.Name, sig.Name()); line != nil {
 				digest = line.SHA256
 			}
 			all = append(all, graph.Input{Name: "signature " + sig.Name(), Value: a.Origin.SignedBy + " " + digest})
@@ -132,21 +132,25 @@ func (e *Engine) signatureInputs(component string, in *source.Source) []graph.In
 }
 
 // contents says what the package is made from, and of what.
-func (e *Engine) contents(ctx context.Context, nodes []*graph.Node, found map[string]*source.Source) (*pack.Contents, error) {
+func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, error) {
 	s := e.Stack
 	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
-	for _, n := range nodes {
-		rec := e.records().Load(n.Name)
+	for _, j := range jobs {
+		rec := e.records().Load(j.Name)
 		if rec == nil {
-			return nil, fmt.Errorf("no record of %s", n.Name)
+			return nil, fmt.Errorf("no record of %s", j.Name)
 		}
 		// Before anything is read from it, or run, that the manifest is to claim.
 		if err := e.hashed(rec); err != nil {
-			return nil, fmt.Errorf("%s: %w", n.Name, err)
+			return nil, fmt.Errorf("%s: %w", j.Name, err)
 		}
-		p, files, err := e.part(n, rec, found[n.Name])
+		p, err := e.part(j, rec)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n.Name, err)
+			return nil, fmt.Errorf("%s: %w", j.Name, err)
+		}
+		files, err := e.files(j, rec)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", j.Name, err)
 		}
 		c.Components = append(c.Components, p)
 		c.Files = append(c.Files, files...)
@@ -176,98 +180,95 @@ func (e *Engine) hashed(rec *graph.Record) error {
 	return nil
 }
 
-// part is what the manifest says of a component, and its files.
-func (e *Engine) part(n *graph.Node, rec *graph.Record, in *source.Source) (*pack.Part, []*pack.File, error) {
-	c := e.Stack.Component[n.Name]
-	kept := e.out.Path(n.Name, rec.Key)
-	p := &pack.Part{Name: n.Name, Version: c.Version, Commit: c.Commit, Links: n.Needs, Facts: factsOf(recipe.Row(n.Name)),
-		Notices: filepath.Join(kept, store.NoticesFile)}
-	if in.Checkout() {
-		p.Sources = []pack.Digest{{Name: "checkout", SHA256: in.SHA256}}
+// part is what the manifest says of a component.
+func (e *Engine) part(j *Job, rec *graph.Record) (*pack.Part, error) {
+	kept := e.out.Path(j.Name, rec.Key)
+	p := &pack.Part{Name: j.Name, Version: j.Version, Commit: j.Commit, Links: j.Needs, Facts: factsOf(recipe.Row(j.Name)),
+		Notices: filepath.Join(kept, store.NoticesFile), Go: j.From.Tools["go"], CC: j.From.Tools["cc"]}
+	if err := e.sourcesOf(j, p); err != nil {
+		return nil, err
+	}
+	for _, s := range j.From.Steps { // with symbolic paths
+		p.Steps = append(p.Steps, pack.Step{Command: s.Command, Environment: s.Env})
+	}
+	if len(j.Plan.Relink) > 0 {
+		p.Relink = filepath.Join(kept, store.RelinkFile)
+	}
+	for _, pattern := range recipe.Row(j.Name).Libs {
+		dir, name := filepath.Split(pattern)
+		p.Libs = append(p.Libs, archive.Glob(filepath.Join(kept, dir), name)...)
+	}
+	return p, nil
+}
+
+// sourcesOf says in a part what it was made from: archives with their signatures, or a checkout; a vendor tree; patches.
+func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
+	if j.Source.Checkout() {
+		p.Sources = []pack.Digest{{Name: "checkout", SHA256: j.Source.SHA256}}
 	} else {
-		for _, a := range in.Archives() {
+		for _, a := range j.Source.Archives() {
 			sum, err := a.Hashed()
 			if err != nil {
-				return nil, nil, err
+				return err
 			}
 			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
 			sig, err := e.src.CheckSignature(a)
 			if err != nil {
-				return nil, nil, err
+				return err
 			}
 			if sig != nil {
 				if sum, err = e.src.Digests.Of(sig.Path); err != nil {
-					return nil, nil, err
+					return err
 				}
 				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path), SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
 			}
 		}
 	}
-	if in.Vendor != "" {
-		p.Vendor = &pack.Digest{SHA256: in.Vendor}
-		if line := e.Stack.Lock.VendorFor(c, in.SHA256); line != nil {
+	if j.Source.Vendor != "" {
+		p.Vendor = &pack.Digest{SHA256: j.Source.Vendor}
+		if line := e.Stack.Lock.VendorFor(j.Component, j.Source.SHA256); line != nil {
 			p.Vendor.Name, p.Raised = line.Name, line.Raised
 		}
 	}
-	own, err := e.src.SeriesOf(in.Found)
+	own, err := e.src.SeriesOf(j.Source.Found)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	for _, x := range own {
 		p.Series = append(p.Series, pack.Digest{Name: x.Name, SHA256: x.SHA256})
 	}
-	for _, x := range in.Patches {
+	for _, x := range j.Source.Patches {
 		p.Patches = append(p.Patches, pack.Digest{Name: x.Name, SHA256: x.SHA256})
 		p.PatchFiles = append(p.PatchFiles, x.File)
 	}
-	for _, i := range n.Inputs { // the recipe's, with symbolic paths
-		switch {
-		case i.Name == "go":
-			p.Go = i.Value
-		case i.Name == "cc":
-			p.CC = i.Value
-		case strings.HasPrefix(i.Name, "step ") && strings.HasSuffix(i.Name, " command"):
-			p.Steps = append(p.Steps, pack.Step{Command: i.Value})
-		case strings.HasPrefix(i.Name, "step ") && strings.HasSuffix(i.Name, " environment"):
-			p.Steps[len(p.Steps)-1].Environment = strings.Split(i.Value, "\n")
-		}
-	}
-	t, _ := e.tools(c)
-	paths := recipe.Symbolic(n.Needs)
-	paths.Gopath, paths.Libraries = in.Layout, in.Libraries()
-	plan := recipe.Of(e.Stack, n.Name, t, paths)
-	linked := map[string]bool{}
-	for _, r := range plan.Relink {
-		linked[r] = true
-		p.Relink = filepath.Join(kept, store.RelinkFile)
-	}
+	return nil
+}
+
+// files are those that the package has of a component.
+func (e *Engine) files(j *Job, rec *graph.Record) ([]*pack.File, error) {
 	var files []*pack.File
-	for _, o := range plan.Outputs {
-		switch {
-		case o.Bin || o.Data:
-			es := e.packed(n.Name, o)
-			x := &pack.File{Component: n.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.rel(es[0].Path)).SHA256}}
-			if o.Bin {
-				var err error
-				if x.Kernel, err = verify.OldestKernel(x.Entry.Path); err != nil {
-					return nil, nil, err
-				}
-				if x.Linked, err = verify.Linked(x.Entry.Path); err != nil {
-					return nil, nil, err
-				}
-				x.C = linked[o.Name] || !recipe.Row(n.Name).Go
+	for _, o := range j.Plan.Outputs {
+		if !o.Bin && !o.Data {
+			continue
+		}
+		es := e.packed(j.Name, o)
+		x := &pack.File{Component: j.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.rel(es[0].Path)).SHA256}}
+		if o.Bin {
+			var err error
+			if x.Kernel, err = verify.OldestKernel(x.Entry.Path); err != nil {
+				return nil, err
 			}
-			files = append(files, x)
-			for _, l := range es[1:] {
-				files = append(files, &pack.File{Component: n.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
+			if x.Linked, err = verify.Linked(x.Entry.Path); err != nil {
+				return nil, err
 			}
+			x.C = slices.Contains(j.Plan.Relink, o.Name) || !recipe.Row(j.Name).Go
+		}
+		files = append(files, x)
+		for _, l := range es[1:] {
+			files = append(files, &pack.File{Component: j.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
 		}
 	}
-	for _, pattern := range recipe.Row(n.Name).Libs {
-		dir, name := filepath.Split(pattern)
-		p.Libs = append(p.Libs, archive.Glob(filepath.Join(kept, dir), name)...)
-	}
-	return p, files, nil
+	return files, nil
 }
 
 // factsOf are what the package says of a component, whatever its version.

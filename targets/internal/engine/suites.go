@@ -14,7 +14,6 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/host"
-	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/suites"
@@ -109,34 +108,22 @@ func (e *Engine) suite(ctx context.Context, s *suites.Suite, in *source.Source) 
 }
 
 // testTree prepares a component's source as for a build.
-func (e *Engine) testTree(name, base string, in *source.Source) (*suites.Tree, error) {
-	c := e.Stack.Component[name]
-	tools, g := e.tools(c)
-	p := recipe.Paths{Work: base + "/src", Shims: base + "/shims", Stage: base + "/stage", Home: base + "/home", Tmp: base + "/tmp",
-		Cache: e.cache(c, g), Path: e.facts.PathDirs(e.cc()), Deps: map[string]string{}}
-	for _, d := range []string{p.Work, p.Shims, p.Stage, p.Home, p.Tmp} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, err
-		}
-	}
-	for _, d := range e.needs(name) {
-		p.Deps[d] = e.out.Path(d, e.records().Load(d).Key)
-	}
-	if _, err := e.src.Prepare(c, in.Found, p.Work); err != nil {
+func (e *Engine) testTree(name, base string, src *source.Source) (*suites.Tree, error) {
+	j := e.job(name, src)
+	p, err := e.tree(j, base)
+	if err != nil {
 		return nil, err
 	}
-	if _, err := patch.Apply(p.Work, in.Patches); err != nil {
+	if _, err := e.src.Tree(j.Component, src.Found, src.Patches, p.Work); err != nil {
 		return nil, err
 	}
-	t := &suites.Tree{Paths: p, Plan: recipe.Of(e.Stack, name, tools, p), Make: e.facts.Make, Jobs: jobs(), Arch: e.Stack.Target.Arch,
-		Musl: e.Stack.OwnLibc(), Built: e.out.Path(name, e.records().Load(name).Key), Box: e.sandbox(p, g)}
-	if g != nil {
-		t.Go = g.Path
+	t := &suites.Tree{Paths: p, Plan: recipe.Of(e.Stack, name, j.Tools, p), Make: e.facts.Make, Jobs: jobs(), Arch: e.Stack.Target.Arch,
+		Musl: e.Stack.OwnLibc(), Built: e.out.Path(name, e.records().Load(name).Key), Box: e.sandbox(p, j.Go)}
+	if j.Go != nil {
+		t.Go = j.Go.Path
 	}
-	for _, file := range t.Plan.Files {
-		if err := writeFile(file); err != nil {
-			return nil, err
-		}
+	if err := writeFiles(t.Plan.Files); err != nil {
+		return nil, err
 	}
 	return t, t.Box.Give()
 }

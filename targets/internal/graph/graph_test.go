@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -373,5 +374,21 @@ func TestALockWhoseFileWasRemovedIsTakenAgainByItsName(t *testing.T) {
 	}
 	if inPlace(f) {
 		t.Error("a file of another: got in place")
+	}
+}
+
+func TestARecordOfAnOlderDrydockIsReadAndItsStepsAreUnknown(t *testing.T) {
+	t.Parallel()
+	g := &Graph{Records: t.TempDir()}
+	old := `{"name": "a", "key": "k", "inputs": [{"name": "source", "value": "s"}, {"name": "go", "value": "1.19.13 d"}, {"name": "step 1 command", "value": "x"}]}`
+	if err := os.WriteFile(g.recordFile("a"), []byte(old), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := g.Load("a")
+	if r == nil || r.Key != "k" || len(r.Inputs) != 3 {
+		t.Fatalf("got %+v, want the record with its key and inputs", r)
+	}
+	if want := (From{Source: "s", Tools: map[string]string{"go": "1.19.13 d"}}); !reflect.DeepEqual(r.From, want) {
+		t.Errorf("got %+v, want %+v", r.From, want)
 	}
 }

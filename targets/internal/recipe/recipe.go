@@ -46,6 +46,11 @@ type Paths struct {
 	Deps map[string]string
 }
 
+// Below are the paths of a component that is built below a directory. What lies elsewhere is missing.
+func Below(dir string) Paths {
+	return Paths{Work: dir + "/src", Shims: dir + "/shims", Stage: dir + "/stage", Home: dir + "/home", Tmp: dir + "/tmp", Deps: map[string]string{}}
+}
+
 // Symbolic are paths for a key: the same on every machine and in every checkout.
 func Symbolic(deps []string) Paths {
 	p := Paths{Work: "<work>", Shims: "<shims>", Stage: "<stage>", Home: "<home>", Tmp: "<tmp>", Cache: "<cache>", Path: "<path>", Deps: map[string]string{}}
