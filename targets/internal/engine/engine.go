@@ -131,47 +131,47 @@ func open() (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.UseLibc(os.Getenv("LIBC")); err != nil {
+	extras := strings.Fields(strings.ReplaceAll(os.Getenv("EXTRAS"), ",", " "))
+	if s, err = s.With(stack.Settings{Libc: os.Getenv("LIBC"), Extras: extras}); err != nil {
 		return nil, err
-	}
-	if more := strings.Fields(strings.ReplaceAll(os.Getenv("EXTRAS"), ",", " ")); len(more) > 0 {
-		if err := s.CheckExtras(more); err != nil {
-			return nil, fmt.Errorf("EXTRAS: %w", err)
-		}
-		s.Extras = append(s.Extras, more...)
 	}
 	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
 	e.out = &store.Store{Root: root, Dir: e.build("store"), Output: e.output()}
 	e.compile, e.load = graph.NewSemaphore(1), graph.NewSemaphore(1)
 	e.memory = host.FreeMemory()
 	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
-	e.src = &source.Set{Store: &source.Store{
-		Dir: filepath.Join(root, "vendor-sources"), Digests: source.OpenDigests(filepath.Join(root, ".cache/digests.json")), Meter: u,
-	}, Stack: s, UI: u, Root: root, Editing: isSet("EDIT"), Given: map[string]*source.Found{},
-		Online: e.online, Pick: e.pick, VersionIn: func(component string) *stack.VersionFile { return recipe.Row(component).VersionIn }}
+	e.logDir = sync.OnceValues(e.newLogDir)
+	e.confined = sync.OnceValue(e.confine)
+	return e, e.sources()
+}
+
+// sources sets up what the stack is made from, and takes the versions and commits of what is the user's own.
+func (e *Engine) sources() (err error) {
+	e.src = &source.Set{Stack: e.Stack, UI: e.UI, Root: e.Root, Editing: isSet("EDIT"), Given: map[string]*source.Found{},
+		Online: e.online, Pick: e.pick, VersionIn: func(component string) *stack.VersionFile { return recipe.Row(component).VersionIn },
+		Store: &source.Store{Dir: filepath.Join(e.Root, "vendor-sources"), Meter: e.UI,
+			Digests: source.OpenDigests(filepath.Join(e.Root, ".cache/digests.json"))}}
 	if !isSet("OFFLINE") {
 		if e.src.Mirrors, err = mirrors(); err != nil {
-			return nil, err
+			return err
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
 		e.src.Client = &http.Client{Transport: t}
 	}
-	e.logDir = sync.OnceValues(e.newLogDir)
-	e.confined = sync.OnceValue(e.confine)
+	own := stack.Settings{Versions: map[string]string{}, Commits: e.src.Commits()}
 	for _, r := range recipe.Components() {
-		dir, c := os.Getenv(r.Prefix), s.Component[r.Name]
-		if r.Prefix == "" || dir == "" || c == nil {
+		dir := os.Getenv(r.Prefix)
+		if r.Prefix == "" || dir == "" || e.Stack.Component[r.Name] == nil {
 			continue
 		}
-		if e.src.Given[r.Name], c.Version, err = e.src.Installed(dir); err != nil {
-			return nil, err
+		if e.src.Given[r.Name], own.Versions[r.Name], err = e.src.Installed(dir); err != nil {
+			return err
 		}
 	}
-	for n, commit := range e.src.Commits() {
-		s.Component[n].Commit = commit
-	}
-	return e, nil
+	e.Stack, err = e.Stack.With(own)
+	e.src.Stack = e.Stack
+	return err
 }
 
 // mirrors are the Debian archives that DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name, or those of this machine's apt.

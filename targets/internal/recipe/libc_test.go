@@ -11,8 +11,8 @@ import (
 // withLibc is a shipped stack with a C library of choice.
 func withLibc(t *testing.T, name, libc string) *stack.Stack {
 	t.Helper()
-	s := load(t, name)
-	if err := s.UseLibc(libc); err != nil {
+	s, err := load(t, name).With(stack.Settings{Libc: libc})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -100,8 +100,6 @@ func (s *Set) gather(ctx context.Context, f *Found, name string) (sum string, er
 		return "", err
 	}
 	for _, p := range found {
-		none := 0
-		p.Origin.Strip = &none
 		if err := unpack(p, libs, ofLibrary); err != nil {
 			return "", fmt.Errorf("unpack %s: %w", p.Path, err)
 		}

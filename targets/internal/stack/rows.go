@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,16 +73,31 @@ func (s *Stack) Ground() []string {
 // OwnLibc reports whether the stack brings its C library and kernel headers.
 func (s *Stack) OwnLibc() bool { return s.Libc != "" && s.Libc != LibcHost }
 
-// UseLibc takes another C library than the file's; empty leaves it.
-func (s *Stack) UseLibc(libc string) error {
-	if libc == "" {
-		return nil
+// Settings are what one run wants otherwise than a stack's file says.
+type Settings struct {
+	Libc   string   // in place of the file's; empty leaves it
+	Extras []string // beside the file's
+	// Versions and Commits are those of components whose sources are the user's own, by name.
+	Versions, Commits map[string]string
+}
+
+// With returns the stack as settings have it. The stack itself stays as it is, and the lock is the same one. An error names
+// the setting that cannot be.
+func (s *Stack) With(set Settings) (*Stack, error) {
+	if why := s.libcProblem(set.Libc); why != "" {
+		return nil, fmt.Errorf("LIBC: %s", why)
 	}
-	if why := s.libcProblem(libc); why != "" {
-		return fmt.Errorf("LIBC: %s", why)
+	if err := s.checkExtras(set.Extras); err != nil {
+		return nil, fmt.Errorf("EXTRAS: %w", err)
 	}
-	s.Libc = libc
-	return nil
+	now := *s
+	now.Libc, now.Extras, now.Component = cmp.Or(set.Libc, s.Libc), slices.Concat(s.Extras, set.Extras), map[string]*Component{}
+	for n, c := range s.Component {
+		own := *c
+		own.Version, own.Commit = cmp.Or(set.Versions[n], c.Version), cmp.Or(set.Commits[n], c.Commit)
+		now.Component[n] = &own
+	}
+	return &now, nil
 }
 
 // libcProblem says why the stack cannot have a C library; empty when it can.
@@ -110,8 +126,8 @@ func (s *Stack) Parts() []string {
 	})
 }
 
-// CheckExtras says what is wrong with names of extras: nil when each is one that the stack has components for.
-func (s *Stack) CheckExtras(words []string) error {
+// checkExtras says what is wrong with names of extras: nil when each is one that the stack has components for.
+func (s *Stack) checkExtras(words []string) error {
 	for _, e := range words {
 		parts := s.Rows.where(func(r Row) bool { return r.Extra == e && e != "" })
 		if parts == nil {

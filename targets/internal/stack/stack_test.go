@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -262,22 +263,28 @@ func TestAStackBringsALibcOnlyWithAllThatItStandsOn(t *testing.T) {
 		return s
 	}
 	s := load()
+	parts := s.Parts()
 	for _, libc := range []string{"musl", LibcHost, "musl"} {
-		if err := s.UseLibc(libc); err != nil {
+		was := s
+		s, err := s.With(Settings{Libc: libc})
+		if err != nil {
 			t.Fatal(err)
+		}
+		if !slices.Equal(was.Parts(), parts) {
+			t.Errorf("%s: the stack that was read has other parts now: %v", libc, was.Parts())
 		}
 		if got := s.Parts()[0] == "linux-headers" && s.Parts()[1] == "musl"; got != (libc == "musl") {
 			t.Errorf("%s: got the parts %v", libc, s.Parts())
 		}
-		if err := s.UseLibc(""); err != nil || s.Libc != libc {
-			t.Errorf("an empty setting: got %v and %q, want nothing changed", err, s.Libc)
+		if same, err := s.With(Settings{}); err != nil || same.Libc != libc {
+			t.Errorf("no setting: got %v and %q, want nothing changed", err, same.Libc)
 		}
 	}
-	if err := s.UseLibc("glibc"); err == nil || !strings.Contains(err.Error(), `LIBC: got "glibc", want "musl" or "host"`) {
+	if _, err := s.With(Settings{Libc: "glibc"}); err == nil || !strings.Contains(err.Error(), `LIBC: got "glibc", want "musl" or "host"`) {
 		t.Errorf("got %v", err)
 	}
-	s.Component["linux-headers"] = nil
-	if err := s.UseLibc("musl"); err == nil || !strings.Contains(err.Error(), "no component.linux-headers") {
+	delete(s.Component, "linux-headers")
+	if _, err := s.With(Settings{Libc: "musl"}); err == nil || !strings.Contains(err.Error(), "no component.linux-headers") {
 		t.Errorf("got %v", err)
 	}
 	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-26.1.toml"))

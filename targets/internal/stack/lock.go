@@ -1,0 +1,194 @@
+package stack
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Lock holds the digests of a stack's inputs.
+type Lock struct {
+	File     []*LockedFile     `toml:"file"`
+	Vendor   []*LockedVendor   `toml:"vendor"`
+	Go       []*LockedGo       `toml:"toolchain"`
+	Checkout []*LockedCheckout `toml:"checkout"`
+}
+
+// LockedCheckout notes what a checkout was when it was first built. It may go on from there.
+type LockedCheckout struct {
+	Component string `toml:"component"`
+	Name      string `toml:"name"`
+	// SHA256 is the digest of the tree: names, modes and contents.
+	SHA256 string `toml:"sha256"`
+}
+
+// CheckoutFor gives the lock's line for a component's checkout, or nil.
+func (l *Lock) CheckoutFor(component string) *LockedCheckout {
+	for _, c := range l.Checkout {
+		if c.Component == component {
+			return c
+		}
+	}
+	return nil
+}
+
+// LockedFile pins one source file of one component.
+type LockedFile struct {
+	Component string `toml:"component"`
+	Name      string `toml:"name"`
+	SHA256    string `toml:"sha256"`
+	// Size is in bytes; it lets a download show its progress and stop early.
+	Size int64 `toml:"size"`
+}
+
+// LockedVendor pins one restored vendor tree, made from the archive whose digest is Source.
+type LockedVendor struct {
+	Component string `toml:"component"`
+	Name      string `toml:"name"`
+	// Source is the SHA-256 of the archive that the vendor tree was restored for.
+	Source string `toml:"source"`
+	// TarSHA256 is the digest of the uncompressed tar: gzip's bytes depend on the Go that wrote them.
+	TarSHA256 string `toml:"tar_sha256"`
+	// Raise is what the stack asked to be raised in it, Raised what came of that.
+	Raise  []string `toml:"raise"`
+	Raised []Raised `toml:"raised"`
+}
+
+// of reports whether a vendor tree is one that c asks for.
+func (v *LockedVendor) of(c *Component) bool {
+	return v.Component == c.Name && slices.Equal(v.Raise, c.Raises())
+}
+
+// LockedGo pins one Go toolchain by its module sum.
+type LockedGo struct {
+	Version string `toml:"version"`
+	Sum     string `toml:"h1"`
+}
+
+// GoFor gives the lock's line for a Go release, or nil.
+func (l *Lock) GoFor(release string) *LockedGo {
+	for _, g := range l.Go {
+		if g.Version == release {
+			return g
+		}
+	}
+	return nil
+}
+
+// FileFor gives the lock's line for a file of a component, or nil.
+func (l *Lock) FileFor(component, name string) *LockedFile {
+	for _, f := range l.File {
+		if f.Component == component && f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// VendorFor gives the lock's line for the vendor tree of a component's archive, or nil.
+func (l *Lock) VendorFor(c *Component, sourceSHA string) *LockedVendor {
+	for _, v := range l.Vendor {
+		if v.of(c) && v.Source == sourceSHA {
+			return v
+		}
+	}
+	return nil
+}
+
+// ParseLock reads a lock's bytes into l and gives all problems that they have.
+func ParseLock(data []byte, file string, l *Lock) Problems {
+	lines, ps := decode(data, file, l)
+	bad := func(table string, i int, key, format string, a ...any) {
+		k := fmt.Sprintf("%s[%d]", table, i)
+		line := lines[k]
+		if n, ok := lines[k+"."+key]; ok {
+			line = n
+		}
+		ps = append(ps, Problem{file, line, fmt.Sprintf(format, a...)})
+	}
+	digest := func(table string, i int, key, name, got string) {
+		if got == "" {
+			bad(table, i, key, "%s %s: %s: missing, want 64 hex digits; run \"mage fetch -record\" to record it", table, name, key)
+		} else if !hexDigest.MatchString(got) {
+			bad(table, i, key, "%s %s: %s: got %q, want 64 hex digits", table, name, key, got)
+		}
+	}
+	plain := func(table string, i int, name string) {
+		if !fileName.MatchString(name) {
+			bad(table, i, "name", "%s: name: got %q, want a plain file name", table, name)
+		}
+	}
+	said := map[string]saying{}
+	once := func(table string, i int, key, subject, value string) {
+		line := lines[fmt.Sprintf("%s[%d].%s", table, i, key)]
+		if was, ok := said[subject]; !ok {
+			said[subject] = saying{line, value}
+		} else if was.value != value {
+			bad(table, i, key, "%s: got %s here and %s in line %d: one of them is wrong", subject, value, was.value, was.line)
+		}
+	}
+	for i, f := range l.File {
+		plain("file", i, f.Name)
+		digest("file", i, "sha256", f.Name, f.SHA256)
+		if f.Size <= 0 {
+			bad("file", i, "size", "file %s: size: got %d, want its bytes", f.Name, f.Size)
+		}
+		once("file", i, "sha256", "file "+f.Name, f.SHA256)
+		once("file", i, "size", "size of file "+f.Name, fmt.Sprint(f.Size))
+	}
+	for i, v := range l.Vendor {
+		plain("vendor", i, v.Name)
+		digest("vendor", i, "tar_sha256", v.Name, v.TarSHA256)
+		digest("vendor", i, "source", v.Name, v.Source)
+		once("vendor", i, "tar_sha256", "vendor "+v.Name, v.TarSHA256)
+		once("vendor", i, "name", "vendor tree of "+v.Component+" for "+v.Source, v.Name)
+	}
+	for i, c := range l.Checkout {
+		plain("checkout", i, c.Name)
+		digest("checkout", i, "sha256", c.Name, c.SHA256)
+		once("checkout", i, "sha256", "checkout of "+c.Component, c.SHA256)
+	}
+	for i, g := range l.Go {
+		if g.Version == "" || !strings.HasPrefix(g.Sum, "h1:") {
+			bad("toolchain", i, "h1", "toolchain %q: h1: got %q, want the module's h1: sum", g.Version, g.Sum)
+		}
+		once("toolchain", i, "h1", "toolchain "+g.Version, g.Sum)
+	}
+	return ps
+}
+
+// saying is what a lock says of something, and where.
+type saying struct {
+	line  int
+	value string
+}
+
+// Encode gives the lock's file content, sorted, so that two recordings of the same facts are the same bytes.
+func (l *Lock) Encode() []byte {
+	byName := func(a, b string) int { return cmp.Compare(a, b) }
+	slices.SortFunc(l.File, func(a, b *LockedFile) int {
+		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
+	})
+	slices.SortFunc(l.Vendor, func(a, b *LockedVendor) int {
+		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
+	})
+	slices.SortFunc(l.Go, func(a, b *LockedGo) int { return byName(a.Version, b.Version) })
+	slices.SortFunc(l.Checkout, func(a, b *LockedCheckout) int { return byName(a.Component, b.Component) })
+	var b strings.Builder
+	b.WriteString("# Every byte that enters this stack, by digest. Written by \"mage fetch -record\"; do not edit.\n")
+	for _, f := range l.File {
+		fmt.Fprintf(&b, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\nsize = %d\n", f.Component, f.Name, f.SHA256, f.Size)
+	}
+	for _, v := range l.Vendor {
+		fmt.Fprintf(&b, "\n[[vendor]]\ncomponent = %q\nname = %q\nsource = %q\ntar_sha256 = %q\n", v.Component, v.Name, v.Source, v.TarSHA256)
+		v.encodeRaises(&b)
+	}
+	for _, c := range l.Checkout {
+		fmt.Fprintf(&b, "\n[[checkout]]\ncomponent = %q\nname = %q\nsha256 = %q\n", c.Component, c.Name, c.SHA256)
+	}
+	for _, g := range l.Go {
+		fmt.Fprintf(&b, "\n[[toolchain]]\nversion = %q\nh1 = %q\n", g.Version, g.Sum)
+	}
+	return []byte(b.String())
+}
