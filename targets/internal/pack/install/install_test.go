@@ -348,19 +348,23 @@ func quick() map[string][]string {
 	return two
 }
 
+// One life is enough where everybody runs the tests: in the strictest of the shells and with its commands, or, where no busybox
+// is, in this machine's with old ones.
 func TestInstallUpgradeRollBackUninstall(t *testing.T) {
-	for name, shell := range quick() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := newKit(t, shell...)
-			if name == "busybox" {
-				k.path = applets(t, shell[0])
-			} else {
-				k.path = oldTools(t)
-			}
-			life(t, k)
-		})
+	name, shell := "busybox", shells()["busybox"]
+	if shell == nil {
+		name, shell = "sh", []string{"sh"}
 	}
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		k := newKit(t, shell...)
+		if name == "busybox" {
+			k.path = applets(t, shell[0])
+		} else {
+			k.path = oldTools(t)
+		}
+		life(t, k)
+	})
 }
 
 func TestLongInstallUpgradeRollBackUninstallInEveryShell(t *testing.T) {
