@@ -3,7 +3,6 @@ package boot
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +36,7 @@ func (r *Report) Keep(dir string) error {
 		return err
 	}
 	file := filepath.Join(dir, r.Kernel+"-"+r.Cgroup+r.What+".json")
-	return archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+	return archive.WriteBytes(file, 0o644, data)
 }
 
 // Kept reads the reports in a directory. The error names the file that is none.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,7 +115,7 @@ func (e *Engine) auditLine() {
 		if err = errors.Join(err, aerr); err == nil {
 			last.Open, last.Line = r.Open, r.Line()
 			data, _ := json.Marshal(last)
-			err = archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+			err = archive.WriteBytes(file, 0o644, data)
 		}
 	}
 	switch {

@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -101,10 +100,7 @@ func signSum(key *pack.Signer, file, what string) error {
 	if err != nil {
 		return err
 	}
-	return archive.WriteFile(file+".minisig", 0o644, func(w io.Writer) error {
-		_, err := w.Write(key.Sign(filepath.Base(file), data, what))
-		return err
-	})
+	return archive.WriteBytes(file+".minisig", 0o644, key.Sign(filepath.Base(file), data, what))
 }
 
 // bundled lists what goes into a bundle.
@@ -326,7 +322,7 @@ func checkBundle(root string, u *ui.UI) error {
 	if err := os.MkdirAll(filepath.Join(root, ".cache"), 0o755); err != nil {
 		return err
 	}
-	return archive.WriteFile(filepath.Join(root, checkedList), 0o644, func(w io.Writer) error { _, err := w.Write(list); return err })
+	return archive.WriteBytes(filepath.Join(root, checkedList), 0o644, list)
 }
 
 // bundledStack is the stack that the bundle in root was made for; empty where it is none.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -53,7 +52,7 @@ func Features(ctx context.Context, record bool) error {
 				text += "- " + l + "\n"
 			}
 			text += strings.Join(have, "\n") + "\n"
-			if err := archive.WriteFile(e.featuresFile(), 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+			if err := archive.WriteBytes(e.featuresFile(), 0o644, []byte(text)); err != nil {
 				return err
 			}
 			e.UI.Line("recorded  %d features in %s", len(have), e.rel(e.featuresFile()))

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,7 +103,7 @@ func Times(ctx context.Context, format string) error {
 // writeDoc writes a page of docs/ that is made of results.
 func (e *Engine) writeDoc(name, text string) error {
 	file := filepath.Join(e.Root, "docs", name)
-	if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+	if err := archive.WriteBytes(file, 0o644, []byte(text)); err != nil {
 		return err
 	}
 	e.UI.Line("wrote %s", e.rel(file))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -278,5 +277,5 @@ func (e *Engine) recordDigests(root string, components []string) error {
 	}
 	data := all.Encode()
 	e.UI.Line("recorded  digests in %s", e.rel(e.digestsFile()))
-	return archive.WriteFile(e.digestsFile(), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+	return archive.WriteBytes(e.digestsFile(), 0o644, data)
 }

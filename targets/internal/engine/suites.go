@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +68,7 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 	e.UI.Text("\n" + text)
 	if write {
 		file := filepath.Join(e.Root, "docs/proof.md")
-		if err := archive.WriteFile(file, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		if err := archive.WriteBytes(file, 0o644, []byte(text)); err != nil {
 			return err
 		}
 	}

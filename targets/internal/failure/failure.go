@@ -144,7 +144,7 @@ func (f *Failure) writeReplay() error {
 		text += "  " + run.Quote([]string{kv}) + " \\\n"
 	}
 	text += "  " + run.Quote(s.Argv) + "\n"
-	return archive.WriteFile(f.Replay, 0o755, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	return archive.WriteBytes(f.Replay, 0o755, []byte(text))
 }
 
 var errorLine = regexp.MustCompile(`(?i)\b(error|undefined|fatal|cannot find|no such file|not found|permission denied|no space left|killed)\b|^\S+\.go:\d+(:\d+)?: |^go: `)

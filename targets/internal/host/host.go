@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,7 +92,7 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	}
 	if !f.unsure && os.MkdirAll(filepath.Dir(cache), 0o755) == nil {
 		// A cache that cannot be written is no reason to stop: the facts are right.
-		_ = archive.WriteFile(cache, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+		_ = archive.WriteBytes(cache, 0o644, data)
 	}
 	return f, nil
 }

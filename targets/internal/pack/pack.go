@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -291,10 +290,7 @@ func writeSum(file string) error {
 	if err != nil {
 		return err
 	}
-	return archive.WriteFile(file+".sha256", 0o644, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s  %s\n", sum, filepath.Base(file))
-		return err
-	})
+	return archive.WriteBytes(file+".sha256", 0o644, fmt.Appendf(nil, "%s  %s\n", sum, filepath.Base(file)))
 }
 
 // partNamed gives a component.

@@ -1,11 +1,10 @@
 package pack
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"drydock/targets/internal/archive"
 
@@ -92,14 +91,9 @@ func NewKey(file string) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	write := func(data []byte) func(io.Writer) error {
-		return func(w io.Writer) error {
-			_, err := io.WriteString(w, strings.TrimRight(string(data), "\n")+"\n")
-			return err
-		}
-	}
-	if err := archive.WriteFile(file, 0o600, write(data)); err != nil {
+	line := func(data []byte) []byte { return append(bytes.TrimRight(data, "\n"), '\n') }
+	if err := archive.WriteBytes(file, 0o600, line(data)); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%016X", public.ID()), archive.WriteFile(file+".pub", 0o644, write(pub))
+	return fmt.Sprintf("%016X", public.ID()), archive.WriteBytes(file+".pub", 0o644, line(pub))
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -194,7 +193,7 @@ func (r *Release) Note() error {
 	if err != nil {
 		return err
 	}
-	return archive.WriteFile(filepath.Join(r.root, r.dir, noteFile), 0o644, func(w io.Writer) error { _, err := w.Write(append(data, '\n')); return err })
+	return archive.WriteBytes(filepath.Join(r.root, r.dir, noteFile), 0o644, append(data, '\n'))
 }
 
 // Check hashes the package and what goes with it: an error, which is a *Changed where a file has another content, says that

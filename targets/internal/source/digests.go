@@ -2,7 +2,6 @@ package source
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -116,5 +115,5 @@ func (d *Digests) Save() error {
 	if err := os.MkdirAll(filepath.Dir(d.file), 0o755); err != nil { // of a fresh clone
 		return err
 	}
-	return archive.WriteFile(d.file, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+	return archive.WriteBytes(d.file, 0o644, data)
 }

@@ -3,7 +3,6 @@ package trace
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -50,7 +49,7 @@ func (r *Run) Write(logs string) error {
 	if err != nil {
 		return err
 	}
-	return archive.WriteFile(filepath.Join(logs, file), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err })
+	return archive.WriteBytes(filepath.Join(logs, file), 0o644, data)
 }
 
 // Load reads the runs that are kept in a directory of logs, oldest first. What cannot be read is left out.
