@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -34,8 +35,12 @@ var (
 	releaseRE    = regexp.MustCompile(`^(\d+)\.(\d+)`)
 )
 
-// level is one open "if": whether its current branch runs, and whether one ran or cannot be told.
-type level struct{ on, done bool }
+// level is one open "if": whether its current branch runs, whether one ran or cannot be told, and the conditions in it that
+// were not understood.
+type level struct {
+	on, done bool
+	unknown  string
+}
 
 // Options gives the options that the script checks on a kernel of that release with that configuration, in its order.
 // It interprets the part of the shell language that the script uses for this; a check_flags below a condition that it
@@ -45,123 +50,145 @@ func Options(script, release string, config Config) ([]Option, error) {
 	if m == nil {
 		return nil, fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64", release)
 	}
-	vars := map[string]string{"kernelMajor": m[1], "kernelMinor": m[2]}
-	var (
-		options  []Option
-		levels   []level
-		unknown  []string // conditions that were not understood, of the open levels; empty for the others
-		section  string
-		group    string
-		function bool
-		array    string // the variable that a list of bash's is being read into
-	)
-	lines := strings.Split(strings.ReplaceAll(script, "\\\n", " "), "\n")
-	for i, line := range lines {
+	r := &reading{config: config, vars: map[string]string{"kernelMajor": m[1], "kernelMinor": m[2]}}
+	function := false
+	for i, line := range strings.Split(strings.ReplaceAll(script, "\\\n", " "), "\n") {
 		if function || functionHead.MatchString(line) {
 			function = line != "}"
 			continue
 		}
-		s := strings.TrimSpace(line)
-		if array != "" {
-			if s == ")" {
-				array = ""
-			} else if !strings.HasPrefix(s, "#") {
-				vars[array] += " " + s
-			}
-			continue
-		}
-		runs, why := true, ""
-		for j, l := range levels {
-			runs = runs && l.on
-			if unknown[j] != "" {
-				why = unknown[j]
-			}
-		}
-		open := func(cond string) (bool, string) {
-			c := condition{words: words(cond), vars: vars, config: config}
-			v, err := c.eval()
-			if err != nil {
-				return false, cond
-			}
-			return v, ""
-		}
-		switch word, _, _ := strings.Cut(s, " "); word {
-		case "if":
-			on, what := open(strings.TrimSuffix(strings.TrimPrefix(s, "if "), "; then"))
-			levels, unknown = append(levels, level{on, on}), append(unknown, what)
-			continue
-		case "elif", "else", "fi":
-			if len(levels) == 0 {
-				return nil, fmt.Errorf("check-config.sh:%d: %s without an if", i+1, word)
-			}
-			l := &levels[len(levels)-1]
-			switch word {
-			case "elif":
-				on, what := open(strings.TrimSuffix(strings.TrimPrefix(s, "elif "), "; then"))
-				l.on = on && !l.done
-				l.done = l.done || on
-				unknown[len(unknown)-1] += what
-			case "else":
-				l.on = !l.done && unknown[len(unknown)-1] == ""
-			case "fi":
-				levels, unknown = levels[:len(levels)-1], unknown[:len(unknown)-1]
-			}
-			continue
-		case "check_flags":
-			if section == "" {
-				continue
-			}
-			if why != "" {
-				return nil, fmt.Errorf("check-config.sh:%d: options below a condition that is not understood: %s", i+1, why)
-			}
-			if !runs {
-				continue
-			}
-			args, _, _ := strings.Cut(strings.TrimPrefix(s, "check_flags"), "|")
-			if v := arrayValue.FindStringSubmatch(strings.TrimSpace(args)); v != nil {
-				args = vars[v[1]]
-			}
-			for _, a := range expand(strings.Fields(args)) {
-				if v, ok := strings.CutPrefix(a, "$"); ok {
-					a = vars[v]
-				}
-				if a == "" {
-					return nil, fmt.Errorf("check-config.sh:%d: got an option without a name in %q", i+1, s)
-				}
-				options = append(options, Option{Name: a, For: what(section, group), State: config[a]})
-			}
-			continue
-		}
-		if !runs {
-			continue
-		}
-		if a := arrayHead.FindStringSubmatch(s); a != nil {
-			array, vars[a[1]] = a[1], ""
-		} else if a := assignment.FindStringSubmatch(s); a != nil {
-			vars[a[1]] = a[2]
-		} else if n := named.FindStringSubmatch(s); n != nil && why == "" {
-			options = append(options, Option{Name: n[1], For: what(section, "vsyscall of old C libraries"), State: config[n[1]]})
-		} else if h := heading.FindStringSubmatch(s); h != nil {
-			switch {
-			case strings.HasPrefix(h[1], "Generally"):
-				section, group = Required, ""
-			case h[1] == "Optional Features":
-				section, group = "optional", ""
-			case strings.HasPrefix(s, "echo '- "): // Network Drivers, Storage Drivers
-				section, group = strings.ToLower(strings.TrimSuffix(h[1], "s")), ""
-			case h[1] == "Limits":
-				section = ""
-			case strings.HasPrefix(h[1], "Optional ("):
-				group += " " + strings.TrimPrefix(h[1], "Optional ")
-			default:
-				group = h[1]
-			}
+		if err := r.line(strings.TrimSpace(line)); err != nil {
+			return nil, fmt.Errorf("check-config.sh:%d: %w", i+1, err)
 		}
 	}
-	if len(levels) > 0 || len(options) < 40 {
-		return nil, fmt.Errorf("check-config.sh: got %d options and %d open conditions, want 40 or more and none: its form is another than drydock knows", len(options), len(levels))
+	if len(r.levels) > 0 || len(r.options) < 40 {
+		return nil, fmt.Errorf("check-config.sh: got %d options and %d open conditions, want 40 or more and none: its form is another than drydock knows", len(r.options), len(r.levels))
 	}
-	return options, nil
+	return r.options, nil
+}
+
+// reading is how far a script was read.
+type reading struct {
+	config         Config
+	vars           map[string]string
+	options        []Option
+	levels         []level // that are open
+	section, group string
+	array          string // the variable that a list of bash's is being read into
+}
+
+// line reads one line, outside of functions.
+func (r *reading) line(s string) error {
+	if r.array != "" {
+		if s == ")" {
+			r.array = ""
+		} else if !strings.HasPrefix(s, "#") {
+			r.vars[r.array] += " " + s
+		}
+		return nil
+	}
+	runs, why := true, ""
+	for _, l := range r.levels {
+		runs = runs && l.on
+		why = cmp.Or(l.unknown, why)
+	}
+	switch word, _, _ := strings.Cut(s, " "); word {
+	case "if", "elif", "else", "fi":
+		return r.branch(word, s)
+	case "check_flags":
+		switch {
+		case r.section == "":
+			return nil
+		case why != "":
+			return fmt.Errorf("options below a condition that is not understood: %s", why)
+		case runs:
+			return r.flags(s)
+		}
+		return nil
+	}
+	if runs {
+		r.statement(s, why == "")
+	}
+	return nil
+}
+
+// branch reads a line of an if.
+func (r *reading) branch(word, s string) error {
+	cond := strings.TrimSuffix(strings.TrimPrefix(s, word+" "), "; then")
+	eval := func() (on bool, unknown string) {
+		c := condition{words: words(cond), vars: r.vars, config: r.config}
+		on, err := c.eval()
+		if err != nil {
+			return false, cond
+		}
+		return on, ""
+	}
+	if word == "if" {
+		on, unknown := eval()
+		r.levels = append(r.levels, level{on, on, unknown})
+		return nil
+	}
+	if len(r.levels) == 0 {
+		return fmt.Errorf("%s without an if", word)
+	}
+	l := &r.levels[len(r.levels)-1]
+	switch word {
+	case "elif":
+		on, unknown := eval()
+		l.on = on && !l.done
+		l.done = l.done || on
+		l.unknown += unknown
+	case "else":
+		l.on = !l.done && l.unknown == ""
+	case "fi":
+		r.levels = r.levels[:len(r.levels)-1]
+	}
+	return nil
+}
+
+// flags reads a line that names options.
+func (r *reading) flags(s string) error {
+	args, _, _ := strings.Cut(strings.TrimPrefix(s, "check_flags"), "|")
+	if v := arrayValue.FindStringSubmatch(strings.TrimSpace(args)); v != nil {
+		args = r.vars[v[1]]
+	}
+	for _, a := range expand(strings.Fields(args)) {
+		if v, ok := strings.CutPrefix(a, "$"); ok {
+			a = r.vars[v]
+		}
+		if a == "" {
+			return fmt.Errorf("got an option without a name in %q", s)
+		}
+		r.options = append(r.options, Option{Name: a, For: what(r.section, r.group), State: r.config[a]})
+	}
+	return nil
+}
+
+// statement reads what else is done where the script gets to: an assignment, an option by itself, or a heading. understood
+// says that all conditions around it are.
+func (r *reading) statement(s string, understood bool) {
+	if a := arrayHead.FindStringSubmatch(s); a != nil {
+		r.array, r.vars[a[1]] = a[1], ""
+	} else if a := assignment.FindStringSubmatch(s); a != nil {
+		r.vars[a[1]] = a[2]
+	} else if n := named.FindStringSubmatch(s); n != nil && understood {
+		r.options = append(r.options, Option{Name: n[1], For: what(r.section, "vsyscall of old C libraries"), State: r.config[n[1]]})
+	} else if h := heading.FindStringSubmatch(s); h != nil {
+		switch {
+		case strings.HasPrefix(h[1], "Generally"):
+			r.section, r.group = Required, ""
+		case h[1] == "Optional Features":
+			r.section, r.group = "optional", ""
+		case strings.HasPrefix(s, "echo '- "): // Network Drivers, Storage Drivers
+			r.section, r.group = strings.ToLower(strings.TrimSuffix(h[1], "s")), ""
+		case h[1] == "Limits":
+			r.section = ""
+		case strings.HasPrefix(h[1], "Optional ("):
+			r.group += " " + strings.TrimPrefix(h[1], "Optional ")
+		default:
+			r.group = h[1]
+		}
+	}
 }
 
 // expand does what bash does with braces: A_{B,C} are A_B and A_C.
