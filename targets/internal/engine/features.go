@@ -11,6 +11,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
 )
@@ -80,14 +81,16 @@ func Features(ctx context.Context, record bool) error {
 // features lists what is built into the stack's own files: others that lie in bin say nothing of it.
 func (e *Engine) features(ctx context.Context) ([]string, error) {
 	var files []string
+	var tells []verify.Tells
 	for _, n := range e.Stack.Parts() {
+		tells = append(tells, recipe.Row(n).Features)
 		for _, o := range e.outputs(n) {
 			if o.Bin {
 				files = append(files, o.Name)
 			}
 		}
 	}
-	return verify.Features(ctx, e.output("bin"), files)
+	return verify.Features(ctx, e.output("bin"), files, tells)
 }
 
 // parity says which features the files have lost, and prints which they have gained.

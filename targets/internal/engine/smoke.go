@@ -48,14 +48,13 @@ func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 
 // writeSmoke makes docs/smoke.md of two runs.
 func (e *Engine) writeSmoke(native, old *smoke.Report) error {
-	extras := ""
-	for _, n := range []string{"iptables", "dbus"} {
-		if e.Stack.Component[n] != nil && e.records().Load(n) != nil {
-			extras += ", " + n + " " + e.versionOf(n)
+	parts := ""
+	for _, r := range recipe.Components() {
+		if (r.Shown != "" || r.Extra != "" && !r.Library) && e.Stack.Component[r.Name] != nil && e.records().Load(r.Name) != nil {
+			parts += ", " + cmp.Or(r.Shown, r.Name) + " " + e.versionOf(r.Name)
 		}
 	}
-	title := fmt.Sprintf("%s (docker %s, containerd %s, runc %s%s), %s, Linux %s.", e.Stack.Name, e.Stack.Version, e.versionOf("containerd"),
-		e.versionOf("runc"), extras, e.start.UTC().Format(time.DateOnly), host.Release())
+	title := fmt.Sprintf("%s (docker %s%s), %s, Linux %s.", e.Stack.Name, e.Stack.Version, parts, e.start.UTC().Format(time.DateOnly), host.Release())
 	return e.writeDoc("smoke.md", smoke.Page(title, native, old))
 }
 
@@ -116,15 +115,15 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
 	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: e.daemonFlags(),
 		Versions: map[string]string{"docker": e.Stack.Component[recipe.Daemon].Version}, Commits: map[string]string{}}
-	for part, component := range map[string]string{"containerd": "containerd", "runc": "runc", "docker-init": "tini"} {
-		c.Versions[part], c.Commits[part] = e.Stack.Component[component].Version, e.Stack.Component[component].Commit
-	}
 	for n, part := range e.Stack.Component {
 		if recipe.Row(n).Install == recipe.Plugins {
 			c.Versions[n], c.Commits[n] = part.Version, part.Commit
 		}
 	}
 	for _, n := range e.Stack.Parts() {
+		if part := recipe.Row(n).Shown; part != "" {
+			c.Versions[part], c.Commits[part] = e.Stack.Component[n].Version, e.Stack.Component[n].Commit
+		}
 		for _, o := range e.outputs(n) {
 			if o.Bin {
 				c.Files = append(c.Files, o.Name)
@@ -164,7 +163,7 @@ func (e *Engine) daemonFlags() []string {
 
 // extras says what the parts that not every stack has are tried with, where they are built.
 func (e *Engine) extras(c *smoke.Config) {
-	if _, err := os.Stat(filepath.Join(c.Bin, "iptables")); err != nil {
+	if _, err := os.Stat(filepath.Join(c.Bin, smoke.Firewall)); err != nil {
 		c.NoNetwork = "iptables is not built: \"mage iptables\""
 	} else {
 		c.Network = e.networkFlags()

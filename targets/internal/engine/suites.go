@@ -29,7 +29,12 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 	if err := e.look(ctx); err != nil {
 		return err
 	}
-	parts := []string{"libseccomp", "runc"}
+	var parts []string
+	for _, s := range suites.All() {
+		if s.Why == "" {
+			parts = append(parts, s.Component)
+		}
+	}
 	if component != "" {
 		if !slices.Contains(parts, component) {
 			return fmt.Errorf("suites: got component %q, want one of %s", component, strings.Join(parts, ", "))

@@ -258,7 +258,14 @@ func Stacks(ctx context.Context) error {
 	if err != nil {
 		return failure.With(failure.Other, err)
 	}
-	rows := [][]string{{"STACK", "DOCKER", "CONTAINERD", "RUNC", "LIBSECCOMP", "TINI", "LIBC", "GO", "KERNEL", ""}}
+	var parts []string // those that every stack has, but for docker's own
+	head := []string{"STACK", "DOCKER"}
+	for _, r := range slices.Backward(recipe.Components()) {
+		if !r.Optional && r.Target == r.Name {
+			parts, head = append(parts, r.Name), append(head, strings.ToUpper(r.Name))
+		}
+	}
+	rows := [][]string{append(head, "LIBC", "GO", "KERNEL", "")}
 	var errs []error
 	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
 	for _, n := range names {
@@ -267,16 +274,19 @@ func Stacks(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		v := func(c string) string { return s.Component[c].Version }
 		mark := ""
 		if n == selected {
 			mark = "← selected"
 		}
 		libc := stack.LibcHost
 		if s.OwnLibc() {
-			libc = s.Libc + " " + v(s.Libc)
+			libc = s.Libc + " " + s.Component[s.Libc].Version
 		}
-		rows = append(rows, []string{n, s.Version, v("containerd"), v("runc"), v("libseccomp"), v("tini"), libc, s.Go, ">= " + s.Target.Kernel, mark})
+		row := []string{n, s.Version}
+		for _, p := range parts {
+			row = append(row, s.Component[p].Version)
+		}
+		rows = append(rows, append(row, libc, s.Go, ">= "+s.Target.Kernel, mark))
 	}
 	ui.New(os.Stdout).Text(ui.Table(rows))
 	return failure.With(failure.Other, errors.Join(errs...))

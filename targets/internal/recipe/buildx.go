@@ -1,6 +1,10 @@
 package recipe
 
-import "regexp"
+import (
+	"regexp"
+
+	"drydock/targets/internal/verify"
+)
 
 var _ = register(Component{
 	Name: "buildx", After: "dbus", Extra: "buildx", Install: Plugins,
@@ -10,5 +14,5 @@ var _ = register(Component{
 	Build: &GoBuild{Module: "github.com/docker/buildx", Package: "./cmd/buildx", File: "docker-buildx",
 		X:   []string{"version.Version=v{version}", "version.Revision={commit}"},
 		Ask: []string{"version"}, Want: []string{"github.com/docker/buildx v{version}", "{commit}"}},
-	Features: []Feature{{Kind: "driver", Name: regexp.MustCompile(`^github\.com/docker/buildx/driver/([a-z-]+)\.init`)}},
+	Features: verify.Tells{File: Plugins + "docker-buildx", Names: []verify.Name{{Kind: "driver", Pattern: regexp.MustCompile(`/buildx/driver/([a-z-]+)\.init`)}}},
 })

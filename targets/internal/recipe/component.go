@@ -3,10 +3,10 @@ package recipe
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/verify"
 )
 
 // Component is one row: all that is known of a component, but for its versions and origins, which stand in stack files. A
@@ -65,19 +65,12 @@ type Component struct {
 	VersionIn *stack.VersionFile
 	// Shown is the name by which "docker version" has its version; empty where it does not.
 	Shown string
-	// Features are how what is built in shows in its files.
-	Features []Feature
+	// Features are how one of its files says what is built in.
+	Features verify.Tells
 }
 
 // Plugins is the Install of plugins of the docker command.
 const Plugins = "cli-plugins/"
-
-// Feature is how a feature shows in a Go file of a component: in the table of function names, which stays when symbols are
-// stripped. The pattern's group is its name.
-type Feature struct {
-	Kind string
-	Name *regexp.Regexp
-}
 
 // registered are the rows by name. They are complete when the program begins.
 var registered = map[string]Component{}

@@ -4,6 +4,7 @@ import (
 	"regexp"
 
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/verify"
 )
 
 var _ = register(Component{
@@ -13,6 +14,7 @@ var _ = register(Component{
 	Go:       true, Plan: containerd,
 	VersionIn: &stack.VersionFile{Path: "version/version.go", Pattern: regexp.MustCompile(`(?m)^\s*Version\s*=\s*"v?([^"+]+)`)},
 	Shown:     "containerd",
+	Features:  verify.Tells{File: "containerd", Ask: []string{"config", "default"}, Read: containerdPlugins},
 })
 
 func containerd(r request) Plan {
@@ -49,4 +51,14 @@ func containerd(r request) Plan {
 	p.Steps = r.goBuild(goCommand{name: "containerd", tags: "netgo osusergo static_build no_btrfs no_cri urfave_cli_no_docs", ldflags: ld,
 		packages: r.packages(module, dirs...)})
 	return p
+}
+
+var pluginLine = regexp.MustCompile(`(?m)^\s*\[plugins\.["']([^"']+)["']\]`)
+
+// containerdPlugins takes "containerd config default" apart.
+func containerdPlugins(answer string) (all []string, err error) {
+	for _, m := range pluginLine.FindAllStringSubmatch(answer, -1) {
+		all = append(all, "plugin "+m[1])
+	}
+	return all, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/verify"
 )
 
 // Daemon is the component whose version says what a daemon.json may hold, and whose sources what the kernel must have.
@@ -24,16 +25,16 @@ var _ = register(Component{
 	},
 	Go: true, Quota: true, Plan: dockerd,
 	VersionIn: &stack.VersionFile{Path: "VERSION", Pattern: regexp.MustCompile(`^\s*(\S+)`)}, // docker-ce; moby from 20.10 on has tags only
-	Features: []Feature{
-		{"graph driver", regexp.MustCompile(`/daemon/graphdriver/([a-z0-9-]+)\.Init\x00`)},
-		{"log driver", regexp.MustCompile(`/daemon/logger/([a-z0-9-]+)\.New\x00`)},
-		{"network driver", regexp.MustCompile(`libnetwork/drivers/([a-z0-9-]+)\.(?:Register|Init)\x00`)},
-		{"security profile", regexp.MustCompile(`/profiles/(seccomp|apparmor)\.(?:GetDefaultProfile|InstallDefault|DefaultProfile)\x00`)},
-		{"labels of", regexp.MustCompile(`opencontainers/(selinux)/go-selinux\.getEnabled\x00`)},
-		{"project", regexp.MustCompile(`/(quota)\.setProjectQuota\x00`)},
-		{"builder", regexp.MustCompile(`/builder/(builder-next|dockerfile)\.(?:New|NewBuildManager)\x00`)},
-		{"swarm", regexp.MustCompile(`/daemon/(cluster)\.New\x00`)},
-	},
+	Features: verify.Tells{File: "dockerd", Names: []verify.Name{
+		{Kind: "graph driver", Pattern: regexp.MustCompile(`/daemon/graphdriver/([a-z0-9-]+)\.Init\x00`)},
+		{Kind: "log driver", Pattern: regexp.MustCompile(`/daemon/logger/([a-z0-9-]+)\.New\x00`)},
+		{Kind: "network driver", Pattern: regexp.MustCompile(`libnetwork/drivers/([a-z0-9-]+)\.(?:Register|Init)\x00`)},
+		{Kind: "security profile", Pattern: regexp.MustCompile(`/profiles/(seccomp|apparmor)\.(?:GetDefaultProfile|InstallDefault|DefaultProfile)\x00`)},
+		{Kind: "labels of", Pattern: regexp.MustCompile(`opencontainers/(selinux)/go-selinux\.getEnabled\x00`)},
+		{Kind: "project", Pattern: regexp.MustCompile(`/(quota)\.setProjectQuota\x00`)},
+		{Kind: "builder", Pattern: regexp.MustCompile(`/builder/(builder-next|dockerfile)\.(?:New|NewBuildManager)\x00`)},
+		{Kind: "swarm", Pattern: regexp.MustCompile(`/daemon/(cluster)\.New\x00`)},
+	}},
 })
 
 const engine = "github.com/docker/docker"

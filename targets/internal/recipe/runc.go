@@ -1,9 +1,12 @@
 package recipe
 
 import (
+	"encoding/json"
 	"regexp"
+	"strings"
 
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/verify"
 
 	version "github.com/hashicorp/go-version"
 )
@@ -15,6 +18,7 @@ var _ = register(Component{
 	Needs:    []string{"libseccomp"}, Go: true, C: true, Setns: true, Plan: runc,
 	VersionIn: &stack.VersionFile{Path: "VERSION", Pattern: regexp.MustCompile(`^\s*(\S+)`)},
 	Shown:     "runc",
+	Features:  verify.Tells{File: "runc", Ask: []string{"features"}, Read: runcFeatures},
 })
 
 // runc cannot do without cgo: its first stage (nsexec) is C, and libseccomp is linked into it.
@@ -56,4 +60,48 @@ func runc(r request) Plan {
 func (r request) leaksKernelMemory() bool {
 	v, kernel := version.Must(version.NewVersion(r.c.Version)), version.Must(version.NewVersion(r.s.Target.Kernel))
 	return v.LessThanOrEqual(version.Must(version.NewVersion("1.0.0-rc93"))) && kernel.LessThan(version.Must(version.NewVersion("4.0")))
+}
+
+// runcFeatures takes "runc features" apart, which runc has from 1.1 on.
+func runcFeatures(answer string) (all []string, err error) {
+	if !strings.HasPrefix(answer, "{") {
+		return nil, nil
+	}
+	var f struct {
+		Hooks []string `json:"hooks"`
+		Linux struct {
+			Namespaces []string        `json:"namespaces"`
+			Cgroup     map[string]bool `json:"cgroup"`
+			Seccomp    struct {
+				Enabled bool     `json:"enabled"`
+				Actions []string `json:"actions"`
+				Archs   []string `json:"archs"`
+			} `json:"seccomp"`
+			Apparmor, Selinux struct {
+				Enabled bool `json:"enabled"`
+			}
+		} `json:"linux"`
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal([]byte(answer), &f); err != nil {
+		return nil, err
+	}
+	for kind, names := range map[string][]string{"hook": f.Hooks, "namespace": f.Linux.Namespaces,
+		"seccomp action": f.Linux.Seccomp.Actions, "seccomp architecture": f.Linux.Seccomp.Archs} {
+		for _, n := range names {
+			all = append(all, kind+" "+n)
+		}
+	}
+	for name, on := range f.Linux.Cgroup {
+		if on {
+			all = append(all, "cgroup "+name)
+		}
+	}
+	for name, on := range map[string]bool{"seccomp": f.Linux.Seccomp.Enabled, "apparmor": f.Linux.Apparmor.Enabled, "selinux": f.Linux.Selinux.Enabled,
+		"checkpoint": f.Annotations["org.opencontainers.runc.checkpoint.enabled"] == "true"} {
+		if on {
+			all = append(all, name)
+		}
+	}
+	return all, nil
 }

@@ -38,16 +38,22 @@ const (
 // Brief are the checks that show the most in a short time: where a slow machine has minutes only.
 var Brief = []string{"info: storage driver", "info: cgroups", "run", "memory limit", "bridge and -p through docker-proxy", "a bridge gets its address when it is there", lastCheck}
 
+// Programs of the stack that checks ask for by name.
+const (
+	Firewall = "iptables"
+	proxy    = "docker-proxy"
+)
+
 // checks are run in this order.
 var checks = []check{
 	{"files are there", 10 * time.Second, false, false, filesThere},
 	{"files are executable", 10 * time.Second, false, false, filesExecutable},
 	{"files are static", 10 * time.Second, false, false, filesStatic},
-	{startCheck, 90 * time.Second, false, true, func(l *lab) { l.hide("iptables", "ip6tables"); l.start() }},
-	{"version: docker", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "docker") }},
-	{"version: containerd", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "containerd") }},
-	{"version: runc", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "runc") }},
-	{"version: docker-init", 20 * time.Second, true, false, func(l *lab) { versionOf(l, "docker-init") }},
+	{startCheck, 90 * time.Second, false, true, func(l *lab) { l.hide(Firewall, "ip6tables"); l.start() }},
+	versionCheck("version: docker"),
+	versionCheck("version: containerd"),
+	versionCheck("version: runc"),
+	versionCheck("version: docker-init"),
 	{"info: runtime", 20 * time.Second, true, false, infoRuntime},
 	{"info: storage driver", 20 * time.Second, true, false, infoStorage},
 	{"info: seccomp", 20 * time.Second, true, false, infoSeccomp},
@@ -135,6 +141,12 @@ func filesStatic(l *lab) {
 	}
 }
 
+// versionCheck is of a part of the stack by the name that "docker version" has for it, which ends its own.
+func versionCheck(name string) check {
+	part := strings.TrimPrefix(name, "version: ")
+	return check{name, 20 * time.Second, true, false, func(l *lab) { versionOf(l, part) }}
+}
+
 func versionOf(l *lab, part string) {
 	var v struct {
 		Client struct{ Version, GitCommit string }
@@ -150,7 +162,7 @@ func versionOf(l *lab, part string) {
 	want := l.c.Versions[part]
 	if part == "docker" {
 		l.is("docker", v.Client.Version, want)
-		l.is("dockerd", v.Server.Version, want)
+		l.is("the daemon", v.Server.Version, want)
 		l.note = "docker " + v.Client.GitCommit + ", dockerd " + v.Server.GitCommit
 		return
 	}
@@ -504,7 +516,7 @@ func published(l *lab) {
 	l.bridged()
 	l.detach("server", "-p", "127.0.0.1:8080:7000", "--", "listen", "7000")
 	l.logged("server", "ready")
-	l.is("docker-proxy processes", named("docker-proxy"), 1)
+	l.is(proxy+" processes", named(proxy), 1)
 	l.is("docker port", l.docker("port", "server", "7000"), "127.0.0.1:8080")
 	c, err := net.DialTimeout("tcp", "127.0.0.1:8080", 5*time.Second)
 	l.ok("connect", err)
@@ -515,7 +527,7 @@ func published(l *lab) {
 	l.ok("read", err)
 	l.is("answer", line, "heard ahoy\n")
 	l.docker("rm", "-f", "server")
-	l.until("docker-proxy has ended", 10*time.Second, func() bool { return named("docker-proxy") == 0 })
+	l.until(proxy+" has ended", 10*time.Second, func() bool { return named(proxy) == 0 })
 }
 
 func reach(l *lab) {

@@ -93,7 +93,7 @@ func world(l *lab) {
 	}
 	l.hidden = nil
 	for _, table := range []string{"filter", "nat"} {
-		if a := l.command("", "iptables", "-t", table, "-S"); a.code != 0 {
+		if a := l.command("", Firewall, "-t", table, "-S"); a.code != 0 {
 			l.noTables = fmt.Errorf("this kernel has no table %s for iptables: %s", table, strings.ReplaceAll(a.err, "\n", " "))
 			l.skipf("%v", l.noTables)
 		}
@@ -111,7 +111,7 @@ func world(l *lab) {
 			l.failf("%v", err)
 		}
 	}
-	l.note = l.command("", "iptables", "--version").out
+	l.note = l.command("", Firewall, "--version").out
 }
 
 // tabled skips where this kernel has no tables, and reached where there is no world outside.
@@ -178,7 +178,7 @@ func extensions(l *lab) {
 	n := 0
 	var lacks []string
 	for program, family := range map[string]func(i int) bool{
-		"iptables":  func(i int) bool { return rules[i].v4 },
+		Firewall:    func(i int) bool { return rules[i].v4 },
 		"ip6tables": func(i int) bool { return rules[i].v6 },
 	} {
 		if a := l.command("", program, "-t", "filter", "-S"); a.code != 0 {
@@ -327,12 +327,12 @@ func translated(l *lab) {
 func proxied(l *lab) {
 	l.tabled()
 	l.peer("peer", "-p", "127.0.0.1:8082:7000/tcp", "-p", "127.0.0.1:8082:7000/udp")
-	l.is("docker-proxy processes", named("docker-proxy"), 2)
+	l.is(proxy+" processes", named(proxy), 2)
 	l.both("the host itself to a container", strings.TrimSpace(l.gateway("bridge")), func(protocol string) (string, error) {
 		return speak(protocol, "127.0.0.1:8082", "ahoy")
 	})
 	l.docker("rm", "-f", "peer")
-	l.until("docker-proxy has ended", 10*time.Second, func() bool { return named("docker-proxy") == 0 })
+	l.until(proxy+" has ended", 10*time.Second, func() bool { return named(proxy) == 0 })
 }
 
 // closed asks from outside for what nobody published there. (A port that is published on 127.0.0.1 alone is open at the
