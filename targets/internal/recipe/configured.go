@@ -21,36 +21,42 @@ func (r request) hardened() string {
 	return strings.Join(flags, " ")
 }
 
-// configured is the plan of a part with GNU's configure and make: generated are the files that autotools made, in the
-// order in which they depend on each other, flags are configure's, targets are directories with what make makes in them,
-// and take are directories of Stage with the files that go there.
-func (r request) configured(generated, flags, env []string, targets, take [][]string, outputs []Output) Plan {
+// configure is a part with GNU's configure and make.
+type configure struct {
+	generated  []string   // the files that autotools made, in the order in which they depend on each other
+	flags, env []string   // of configure
+	targets    [][]string // directories, each with what make makes in it
+	take       [][]string // directories of Stage, each with the files that go there
+}
+
+// configured is its plan.
+func (r request) configured(c configure, outputs []Output) Plan {
 	// Without pkg-config: what it would be asked for is either said in the environment or not wanted.
 	pkgConfig := r.p.Shims + "/pkg-config"
-	env = append(append(r.configureEnv(), "CFLAGS="+r.hardened(), "CONFIG_SHELL="+r.t.Shell, "PKG_CONFIG="+pkgConfig), env...)
+	env := append(append(r.configureEnv(), "CFLAGS="+r.hardened(), "CONFIG_SHELL="+r.t.Shell, "PKG_CONFIG="+pkgConfig), c.env...)
 	object := r.p.Work + "/drydock-names.o"
 	cc := append([]string{r.cc(), "-std=gnu99"}, strings.Fields(r.hardened())...)
 	p := Plan{
 		Files: []File{{Path: pkgConfig, Data: "#!/bin/sh\nexit 1\n", Exec: true}, {Path: r.p.Work + "/drydock-names.c", Data: names}},
 		Steps: []Step{
 			// Archives and patches leave times as they like: nothing may look older than what automake made it from.
-			{Name: "mark generated files", Dir: r.p.Work, Env: env, Argv: append([]string{"touch", "-c"}, generated...)},
+			{Name: "mark generated files", Dir: r.p.Work, Env: env, Argv: append([]string{"touch", "-c"}, c.generated...)},
 			{Name: "compile name lookups", Dir: r.p.Work, Env: env, Argv: append(cc, "-c", "-o", object, "drydock-names.c")},
-			{Name: "configure", Dir: r.p.Work, Env: env, Argv: append([]string{r.t.Shell, "./configure", "--disable-shared", "--enable-static", "--disable-dependency-tracking"}, flags...)},
+			{Name: "configure", Dir: r.p.Work, Env: env, Argv: append([]string{r.t.Shell, "./configure", "--disable-shared", "--enable-static", "--disable-dependency-tracking"}, c.flags...)},
 		},
 		Outputs: outputs,
 	}
-	for _, t := range targets {
+	for _, t := range c.targets {
 		// libtool knows -all-static; configure's own tests must not see it.
 		argv := []string{r.t.Make, fmt.Sprintf("-j%d", max(1, r.t.Jobs)), "V=1", "LDFLAGS=-all-static -s -Wl,-z,relro -Wl,--build-id=none -Wl," + object}
 		p.Steps = append(p.Steps, Step{Name: "make " + t[0], Dir: r.p.Work + "/" + t[0], Env: env, Compiles: true, Argv: append(argv, t[1:]...)})
 	}
 	dirs := []string{"mkdir", "-p"}
-	for _, t := range take {
+	for _, t := range c.take {
 		dirs = append(dirs, r.p.Stage+"/"+t[0])
 	}
 	p.Steps = append(p.Steps, Step{Name: "make directories", Dir: r.p.Work, Env: env, Argv: dirs})
-	for _, t := range take {
+	for _, t := range c.take {
 		p.Steps = append(p.Steps, Step{Name: "take " + t[1], Dir: r.p.Work, Env: env, Argv: append(append([]string{"cp"}, t[1:]...), r.p.Stage+"/"+t[0])})
 	}
 	return p
