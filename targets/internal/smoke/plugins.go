@@ -14,6 +14,9 @@ import (
 // PluginDir is where the docker command finds plugins for all users.
 const PluginDir = "/usr/local/libexec/docker/cli-plugins"
 
+// The plugins, as docker's commands.
+const buildx, compose = "buildx", "compose"
+
 const (
 	pluginStartCheck = "plugins: dockerd starts"
 	lastPluginCheck  = "plugins: dockerd stops, nothing left"
@@ -24,13 +27,13 @@ func pluginChecks(plugins []string) []check {
 	all := []check{{pluginStartCheck, 90 * time.Second, false, true, func(l *lab) { l.start() }}}
 	if slices.Contains(plugins, "docker-buildx") {
 		all = append(all,
-			check{"buildx: version", 20 * time.Second, true, false, func(l *lab) { l.pluginVersion("buildx", l.c.Commits["buildx"]) }},
+			check{"buildx: version", 20 * time.Second, true, false, func(l *lab) { l.pluginVersion(buildx, l.c.Commits[buildx]) }},
 			check{"buildx: stages, arguments, a secret, a cache mount", 2 * time.Minute, true, false, buildxBuilds},
 			check{"buildx: docker build", time.Minute, true, false, buildKit})
 	}
 	if slices.Contains(plugins, "docker-compose") {
 		all = append(all,
-			check{"compose: version", 20 * time.Second, true, false, func(l *lab) { l.pluginVersion("compose", "") }},
+			check{"compose: version", 20 * time.Second, true, false, func(l *lab) { l.pluginVersion(compose, "") }},
 			check{"compose: up, healthy, ps, logs, exec, down", 2 * time.Minute, true, false, composes})
 	}
 	return append(all, check{lastPluginCheck, time.Minute, true, false, nothingLeft})
@@ -81,7 +84,7 @@ func buildxBuilds(l *lab) {
 	l.ok("secret", os.WriteFile(key, []byte("whispered\n"), 0o600))
 	for turn := range 2 {
 		l.context(dir, map[string]string{"words": "by a file\n", "Dockerfile": strings.ReplaceAll(stages, "$TURN", fmt.Sprint(turn))})
-		a := l.try("buildx", "build", "--progress=plain", "--network=none", "--load", "--build-arg=WORD=given", "--secret=id=key,src="+key,
+		a := l.try(buildx, "build", "--progress=plain", "--network=none", "--load", "--build-arg=WORD=given", "--secret=id=key,src="+key,
 			"-t", "stages:1", dir)
 		if a.code != 0 {
 			l.failf("docker buildx build: exit code %d: %s", a.code, a.err)
@@ -95,10 +98,10 @@ func buildxBuilds(l *lab) {
 	if out := l.try("run", "--rm", "stages:1", "cat", "/run/secrets/key"); out.code == 0 {
 		l.failf("the secret is in the image: %q", out.out)
 	}
-	l.docker("buildx", "build", "--network=none", "--target=made", "--build-arg=WORD=given", "--secret=id=key,src="+key, "-t", "stages:made", dir)
+	l.docker(buildx, "build", "--network=none", "--target=made", "--build-arg=WORD=given", "--secret=id=key,src="+key, "-t", "stages:made", dir)
 	l.is("the argument", l.docker("run", "--rm", "stages:made", "env", "WORD"), "given")
 	l.docker("rmi", "stages:1", "stages:made")
-	l.docker("buildx", "prune", "-af")
+	l.docker(buildx, "prune", "-af")
 }
 
 // buildKit is the plain command, which the plugin does.
@@ -109,7 +112,7 @@ func buildKit(l *lab) {
 	l.docker("build", "--network=none", "-t", "plain:1", dir)
 	l.is("what a step made", l.docker("run", "--rm", "plain:1", "cat", "/made"), "plainly")
 	l.docker("rmi", "plain:1")
-	l.docker("buildx", "prune", "-af")
+	l.docker(buildx, "prune", "-af")
 }
 
 // Project is a file of Compose with two services of Image: one that others wait for, and one that waits.
@@ -134,7 +137,7 @@ func composes(l *lab) {
 	const dir = "/tmp/project"
 	l.context(dir, map[string]string{"compose.yaml": Project})
 	compose := func(args ...string) string {
-		return l.docker(append([]string{"compose", "--ansi=never", "--project-directory=" + dir}, args...)...)
+		return l.docker(append([]string{compose, "--ansi=never", "--project-directory=" + dir}, args...)...)
 	}
 	compose("up", "-d")
 	l.is("the service that others wait for", l.inspect("project-store-1", ".State.Health.Status"), "healthy")
