@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,14 +16,11 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
-	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/store"
 	"drydock/targets/internal/trace"
-	"drydock/targets/internal/verify"
 )
 
 // packageNode is the name of the last node.
@@ -54,20 +49,8 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 			return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack)
 		}
 	}
-	if _, err := e.keepCount(); err != nil {
-		return err
-	}
 	parts := e.partsOf(names)
-	if err := e.look(ctx); err != nil {
-		return err
-	}
-	if err := e.bringGo(ctx, parts); err != nil {
-		return failure.With(failure.Sources, err)
-	}
-	if err := e.fit(parts); err != nil {
-		return err
-	}
-	if err := e.lock(ctx, opt.Wait); err != nil {
+	if err := e.begin(ctx, opt.Wait, parts); err != nil {
 		return err
 	}
 	defer e.src.Digests.Save()
@@ -120,19 +103,41 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	}
 	e.summary(results) // the last line of a run
 	failure.Print(os.Stderr, results)
-	// Whatever failed besides, or was being examined, it was stopped.
+	return e.end(ctx, err, unfit)
+}
+
+// begin stops what cannot be done here, before any source is touched, and takes the stack's lock.
+func (e *Engine) begin(ctx context.Context, wait bool, parts []string) error {
+	if _, err := e.keepCount(); err != nil {
+		return err
+	}
+	if err := e.look(ctx); err != nil {
+		return err
+	}
+	if err := e.bringGo(ctx, parts); err != nil {
+		return failure.With(failure.Sources, err)
+	}
+	if err := e.fit(parts); err != nil {
+		return err
+	}
+	return e.lock(ctx, wait)
+}
+
+// end is the error of a run: of what failed, or of a package that may not be the latest. Whatever failed besides, or was being
+// examined, a run that was stopped says that.
+func (e *Engine) end(ctx context.Context, failed, unfit error) error {
 	if ctx.Err() != nil {
 		kept := "nothing was finished in this run"
 		if k := e.progress.Kept(); len(k) > 0 {
 			kept = strings.Join(k, ", ") + " finished and kept"
 		}
 		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
-		return failure.With(failure.Stopped, errors.Join(stopped, err))
+		return failure.With(failure.Stopped, errors.Join(stopped, failed))
 	}
 	if unfit != nil {
 		return unfit
 	}
-	return failure.With(failure.Failed, err)
+	return failure.With(failure.Failed, failed)
 }
 
 // verbose is mage's -v.
@@ -228,125 +233,6 @@ func (e *Engine) node(j *Job) *graph.Node {
 	}
 }
 
-// make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
-// would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
-func (e *Engine) make(ctx context.Context, j *Job, key string, whole bool) (made graph.Made, err error) {
-	c, in := j.Component, j.Source
-	logs, err := e.logDir()
-	if err != nil {
-		return made, err
-	}
-	log, err := os.Create(filepath.Join(logs, c.Name+".log"))
-	if err != nil {
-		return made, err
-	}
-	defer log.Close()
-
-	work := e.build("work", c.Name)
-	if err := e.discard(work); err != nil {
-		return made, err
-	}
-	p, err := e.tree(j, work)
-	if err != nil {
-		return made, err
-	}
-	timed := func(name string, do func(*graph.StepTime) error) error {
-		e.progress.Step(c.Name, name)
-		st := graph.StepTime{Name: name, Start: time.Now().UTC()}
-		start := time.Now()
-		err := do(&st)
-		st.Seconds = time.Since(start).Seconds()
-		made.Steps = append(made.Steps, st)
-		return err
-	}
-	unpack := func(*graph.StepTime) error {
-		return unlessStopped(ctx, func() error {
-			told, err := e.src.Prepare(c, in.Found, p.Work)
-			return errors.Join(noted(log, told, err), e.src.Unchanged(in.Found))
-		})
-	}
-	if err := timed("unpack", unpack); err != nil {
-		return made, err
-	}
-	patch := func(*graph.StepTime) error {
-		told, err := patch.Apply(p.Work, in.Patches)
-		return noted(log, told, err)
-	}
-	if err := timed("patch", patch); err != nil {
-		return made, err
-	}
-	plan := recipe.Of(e.Stack, c.Name, j.Tools, p)
-	made.Notes = plan.Notes
-	if err := errors.Join(writeFiles(plan.Files), e.lend(c)); err != nil {
-		return made, err
-	}
-	sandbox := e.sandbox(p, j.Go)
-	if err := sandbox.Give(); err != nil {
-		return made, err
-	}
-	for _, s := range plan.Steps {
-		if whole && s.Loads {
-			continue
-		}
-		times, err := e.step(ctx, c.Name, s, sandbox, log)
-		made.Steps = append(made.Steps, times...)
-		if ctx.Err() != nil {
-			return made, context.Cause(ctx)
-		}
-		if err != nil {
-			f := failure.Failure{Component: c.Name, Version: c.Version, Step: s, Err: err, Log: log.Name(), Replay: e.build("repro-" + c.Name + ".sh")}
-			if r := e.records().Load(c.Name); r != nil {
-				f.Kept = r.Built
-			}
-			return made, failure.Of(f)
-		}
-	}
-	if err := take(plan, p.Stage); err != nil {
-		return made, err
-	}
-	check := func(*graph.StepTime) error { return e.verifyOutputs(ctx, plan.Outputs, p.Stage) }
-	if err := timed("verify", check); err != nil {
-		return made, err
-	}
-	var extras []recipe.Output
-	err = timed("publish", func(*graph.StepTime) (err error) {
-		if extras, err = store.Collect(plan, p); err != nil {
-			return err
-		}
-		if err := e.out.Keep(c.Name, key, p.Stage, append(extras, plan.Outputs...)); err != nil {
-			return err
-		}
-		return e.out.Publish(c.Name, key, plan.Outputs)
-	})
-	if err != nil {
-		return made, err
-	}
-	made.Outputs = e.out.Paths(c.Name, key, append(plan.Outputs, extras...))
-	e.out.DropOld(c.Name, key)
-	return made, e.discard(work)
-}
-
-// noted writes what is told of patches into a log.
-func noted(log io.Writer, told []string, err error) error {
-	for _, t := range told {
-		fmt.Fprintf(log, "# %s\n", t)
-	}
-	return err
-}
-
-// unlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process
-// until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
-func unlessStopped(ctx context.Context, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // discard gets a tree out of the way at once and removes it in the background: ten thousand files take a while. Where
 // it cannot be moved (a full disk, a mount of its own) it is removed on the spot.
 func (e *Engine) discard(dir string) error {
@@ -427,101 +313,6 @@ func writeFile(file recipe.File) error {
 		return err
 	}
 	return os.Chmod(file.Path, mode)
-}
-
-// step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and links,
-// which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
-// compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
-func (e *Engine) step(ctx context.Context, name string, s recipe.Step, sandbox *run.Sandbox, log io.Writer) (times []graph.StepTime, err error) {
-	rank := slices.Index(e.Stack.Rows.Names(), name) // what others need, and what links for long, goes first
-	wait := func(ctx context.Context, q *graph.Semaphore, what string) error {
-		if q.Try() {
-			return nil
-		}
-		e.progress.Step(name, "wait to "+what)
-		return q.Acquire(ctx, rank)
-	}
-	first := e.link
-	label := s.Name
-	switch {
-	case s.Loads:
-		first, label = e.load, "load"+strings.TrimPrefix(s.Name, "compile")
-	case s.Compiles:
-		first = e.compile
-	}
-	if err := wait(ctx, first, label); err != nil {
-		return nil, err
-	}
-	held := first
-	defer func() { held.Release() }()
-
-	var used run.Usage
-	var before time.Duration // CPU time of what is in times already
-	start := time.Now()
-	begin := func(step string) {
-		e.progress.Step(name, step)
-		start = time.Now()
-		label = step
-	}
-	end := func(cpu time.Duration) *graph.StepTime {
-		times = append(times, graph.StepTime{Name: label, Start: start.UTC(), Seconds: time.Since(start).Seconds(), CPU: max(0, cpu-before).Seconds()})
-		before = cpu
-		return &times[len(times)-1]
-	}
-	begin(label)
-	fmt.Fprintf(log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
-	out, count := e.progress.Output(name, log)
-	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Sandbox: sandbox, Out: out, Usage: &used}
-	if s.Loads {
-		cmd.At = namesPackage // an error is not held back
-		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {
-			end(cpu)
-			if err := wait(ctx, e.compile, s.Name); err != nil {
-				return err
-			}
-			held = e.compile
-			e.load.Release()
-			begin(s.Name)
-			return e.lend(e.Stack.Component[name]) // others compiled meanwhile
-		}
-	}
-	err = cmd.Run(ctx)
-	st := end(used.CPU)
-	st.Peak = used.Peak
-	if n := count(); s.Compiles && label == s.Name {
-		st.Units, st.Exclusive = n, true
-	}
-	return times, err
-}
-
-// namesPackage says that Go printed a line that is an import path: it loaded all, and begins to compile.
-func namesPackage(printed []byte) bool {
-	for line := range bytes.Lines(printed) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && !bytes.ContainsAny(line, " \t:#") {
-			return true
-		}
-	}
-	return false
-}
-
-// verifyOutputs compares every output in dir with what it must be.
-func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir string) error {
-	var errs []error
-	for _, o := range outputs {
-		p := filepath.Join(dir, o.Name)
-		if !o.Bin {
-			if _, err := os.Stat(p); err != nil {
-				errs = append(errs, fmt.Errorf("the steps did not make %s: %w", o.Name, err))
-			}
-			continue
-		}
-		errs = append(errs, verify.File(ctx, p, e.want(o)).Err())
-	}
-	return errors.Join(errs...)
-}
-
-func (e *Engine) want(o recipe.Output) verify.Want {
-	return verify.Want{Kernel: e.Stack.Target.Kernel, Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
 }
 
 // needs gives what a node needs.

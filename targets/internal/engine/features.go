@@ -74,7 +74,7 @@ func Features(ctx context.Context, record bool) error {
 			rows = append(rows, []string{l, e.UI.Bad("LOST")})
 		}
 		e.UI.Text(ui.Table(rows))
-		return failure.With(failure.Failed, e.parity(ctx))
+		return failure.With(failure.Failed, e.parity(ctx, e.UI))
 	})
 }
 
@@ -94,10 +94,10 @@ func (e *Engine) features(ctx context.Context) ([]string, error) {
 }
 
 // parity says which features the files have lost, and prints which they have gained.
-func (e *Engine) parity(ctx context.Context) error {
+func (e *Engine) parity(ctx context.Context, u *ui.UI) error {
 	recorded, err := os.ReadFile(e.featuresFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		e.UI.Line("notice    the features of %s are not recorded: \"mage features -record\" does it", e.Stack.Name)
+		u.Line("notice    the features of %s are not recorded: \"mage features -record\" does it", e.Stack.Name)
 		return nil
 	}
 	if err != nil {
@@ -110,16 +110,16 @@ func (e *Engine) parity(ctx context.Context) error {
 	lost, gained, _ := verify.Parity(string(recorded), have)
 	if slices.Contains(have, noQuota) {
 		lost = slices.DeleteFunc(lost, func(l string) bool { return l == "dockerd: project quota" })
-		e.UI.Line("notice    dockerd is built without project quotas: this host has no headers for them, or the stack file says so")
+		u.Line("notice    dockerd is built without project quotas: this host has no headers for them, or the stack file says so")
 	}
 	if len(gained) > 0 {
-		e.UI.Line("notice    features that are not recorded: %s", strings.Join(gained, ", "))
+		u.Line("notice    features that are not recorded: %s", strings.Join(gained, ", "))
 	}
 	if len(lost) > 0 {
 		return fmt.Errorf("features that the record of %s has and these files have not: %s; if that is meant, \"mage features -record\"", e.Stack.Name, strings.Join(lost, ", "))
 	}
 	if len(recorded) > 0 {
-		e.UI.Line("features  all %d recorded features are there (\"mage features\" lists them)", len(have)-len(gained))
+		u.Line("features  all %d recorded features are there (\"mage features\" lists them)", len(have)-len(gained))
 	}
 	return nil
 }

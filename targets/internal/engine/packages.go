@@ -114,10 +114,7 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 		return &failure.Exit{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(e.kept().Latest(), "unset"), err)}
 	}
 	// The table of "mage verify" is not what somebody wants to read every night.
-	loud := e.UI
-	e.UI = ui.To(io.Discard)
-	err := e.verify(ctx, true)
-	e.UI = loud
+	err := e.verify(ctx, ui.To(io.Discard), true)
 	err = errors.Join(err, unlessStopped(ctx, func() error {
 		p, err := r.Read()
 		if err != nil {

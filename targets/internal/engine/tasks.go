@@ -127,7 +127,7 @@ func findingsTable(u *ui.UI, fs []host.Finding) string {
 // is hashed, too.
 func Verify(ctx context.Context, full bool) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error {
-		err := errors.Join(e.verify(ctx, full), e.verifyPackage(), e.verifyKept())
+		err := errors.Join(e.verify(ctx, e.UI, full), e.verifyPackage(), e.verifyKept())
 		if full {
 			err = errors.Join(err, e.verifySources())
 		}
@@ -139,8 +139,8 @@ func Verify(ctx context.Context, full bool) error {
 const unread = "unchanged since it was built"
 
 // verify examines every published file. Only with hash are they compared with what was built, byte for byte, and with the
-// recorded build; else sizes, modes, times and inodes are.
-func (e *Engine) verify(ctx context.Context, hash bool) error {
+// recorded build; else sizes, modes, times and inodes are. What there is to say goes to u.
+func (e *Engine) verify(ctx context.Context, u *ui.UI, hash bool) error {
 	if err := e.confined(); err != nil { // files are asked for their versions
 		return err
 	}
@@ -178,9 +178,9 @@ func (e *Engine) verify(ctx context.Context, hash bool) error {
 				continue
 			}
 			r := verify.File(ctx, e.output("bin", o.Name), e.want(o))
-			verdict := e.UI.Good("ok")
+			verdict := u.Good("ok")
 			if err := r.Err(); err != nil {
-				verdict = e.UI.Bad("FAILED")
+				verdict = u.Bad("FAILED")
 				errs = append(errs, err)
 			}
 			abi := r.ABI
@@ -195,12 +195,12 @@ func (e *Engine) verify(ctx context.Context, hash bool) error {
 			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi, r.Says, verdict, again})
 		}
 	}
-	e.UI.Text(ui.Table(rows))
+	u.Text(ui.Table(rows))
 	if !hash {
-		e.UI.Line("notice    \"unchanged\" is by size, mode, time and inode: \"mage verify -full\" reads what is in the files")
+		u.Line("notice    \"unchanged\" is by size, mode, time and inode: \"mage verify -full\" reads what is in the files")
 	}
 	if !slices.ContainsFunc(e.Stack.Parts(), func(n string) bool { return g.Load(n) == nil }) {
-		errs = append(errs, e.parity(ctx))
+		errs = append(errs, e.parity(ctx, u))
 	}
 	return errors.Join(errs...)
 }
