@@ -45,32 +45,33 @@ func Features(ctx context.Context, record bool) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		lost, gained, left := verify.Parity(string(recorded), have)
+		p := verify.ParityOf(string(recorded), have, e.commandFiles())
 		if record {
 			text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a \"-\" are written by hand:\n" +
 				"# what upstream's own build has and this one leaves out on purpose.\n"
-			for _, l := range left {
+			for _, l := range p.Left {
 				text += "- " + l + "\n"
 			}
-			text += strings.Join(have, "\n") + "\n"
+			all := slices.Sorted(slices.Values(slices.Concat(have, p.Others)))
+			text += strings.Join(all, "\n") + "\n"
 			if err := archive.WriteBytes(e.featuresFile(), 0o644, []byte(text)); err != nil {
 				return err
 			}
-			e.UI.Line("recorded  %d features in %s", len(have), e.rel(e.featuresFile()))
+			e.UI.Line("recorded  %d features in %s", len(all), e.rel(e.featuresFile()))
 			return nil
 		}
 		rows := [][]string{{"FEATURE", ""}}
 		for _, h := range have {
 			word := e.UI.Good("there")
-			if slices.Contains(gained, h) {
+			if slices.Contains(p.Gained, h) {
 				word = "there, not recorded"
 			}
 			rows = append(rows, []string{h, word})
 		}
-		for _, l := range left {
+		for _, l := range p.Left {
 			rows = append(rows, []string{l, "left out on purpose"})
 		}
-		for _, l := range lost {
+		for _, l := range p.Lost {
 			rows = append(rows, []string{l, e.UI.Bad("LOST")})
 		}
 		e.UI.Text(ui.Table(rows))
@@ -78,19 +79,25 @@ func Features(ctx context.Context, record bool) error {
 	})
 }
 
-// features lists what is built into the stack's own files: others that lie in bin say nothing of it.
-func (e *Engine) features(ctx context.Context) ([]string, error) {
-	var files []string
-	var tells []verify.Tells
+// commandFiles are the stack's own programs below bin: others that lie there say nothing of it.
+func (e *Engine) commandFiles() (files []string) {
 	for _, n := range e.Stack.Parts() {
-		tells = append(tells, recipe.Row(n).Features)
 		for _, o := range e.outputs(n) {
 			if o.Bin {
 				files = append(files, o.Name)
 			}
 		}
 	}
-	return verify.Features(ctx, e.output("bin"), files, tells)
+	return files
+}
+
+// features lists what is built into them.
+func (e *Engine) features(ctx context.Context) ([]string, error) {
+	var tells []verify.Tells
+	for _, n := range e.Stack.Parts() {
+		tells = append(tells, recipe.Row(n).Features)
+	}
+	return verify.Features(ctx, e.output("bin"), e.commandFiles(), tells)
 }
 
 // parity says which features the files have lost, and prints which they have gained.
@@ -107,7 +114,8 @@ func (e *Engine) parity(ctx context.Context, u *ui.UI) error {
 	if err != nil {
 		return err
 	}
-	lost, gained, _ := verify.Parity(string(recorded), have)
+	p := verify.ParityOf(string(recorded), have, e.commandFiles())
+	lost, gained := p.Lost, p.Gained
 	if slices.Contains(have, noQuota) {
 		lost = slices.DeleteFunc(lost, func(l string) bool { return l == "dockerd: project quota" })
 		u.Line("notice    dockerd is built without project quotas: this host has no headers for them, or the stack file says so")

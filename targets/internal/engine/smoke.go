@@ -113,7 +113,7 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 
 // smokeConfig is what the stack's own files must be and say.
 func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
-	c := smoke.Config{Bin: bin, Kernel: kernel, Daemon: e.daemonFlags(),
+	c := smoke.Config{Bin: bin, Kernel: kernel, Files: e.commandFiles(), Daemon: e.daemonFlags(),
 		Versions: map[string]string{"docker": e.Stack.Component[recipe.Daemon].Version}, Commits: map[string]string{}}
 	for n, part := range e.Stack.Component {
 		if recipe.Row(n).Install == recipe.Plugins {
@@ -123,11 +123,6 @@ func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
 	for _, n := range e.Stack.Parts() {
 		if part := recipe.Row(n).Shown; part != "" {
 			c.Versions[part], c.Commits[part] = e.Stack.Component[n].Version, e.Stack.Component[n].Commit
-		}
-		for _, o := range e.outputs(n) {
-			if o.Bin {
-				c.Files = append(c.Files, o.Name)
-			}
 		}
 	}
 	return c

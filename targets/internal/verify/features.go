@@ -84,27 +84,38 @@ func Features(ctx context.Context, dir string, files []string, tells []Tells) ([
 	return slices.Compact(all), nil
 }
 
-// Parity holds the features that are there against the recorded ones. A recorded line that begins with "-" names what
-// upstream's build has and this one leaves out on purpose.
-func Parity(recorded string, have []string) (lost, gained, left []string) {
+// Parity is how the features of files compare with the recorded ones.
+type Parity struct {
+	Lost, Gained []string
+	// Left is what upstream's build has and this one leaves out on purpose: recorded lines that begin with "-".
+	Left []string
+	// Others are recorded of other files, such as those of extras that are not made.
+	Others []string
+}
+
+// ParityOf compares the features that files have with a record.
+func ParityOf(recorded string, have, files []string) (p Parity) {
 	known := map[string]bool{}
 	for line := range strings.Lines(recorded) {
 		line = strings.TrimSpace(line)
+		file, _, _ := strings.Cut(line, ": ")
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
+			continue
 		case strings.HasPrefix(line, "-"):
-			left = append(left, strings.TrimSpace(line[1:]))
-		default:
-			known[line] = true
-			if !slices.Contains(have, line) {
-				lost = append(lost, line)
-			}
+			p.Left = append(p.Left, strings.TrimSpace(line[1:]))
+			continue
+		case !slices.Contains(files, file):
+			p.Others = append(p.Others, line)
+		case !slices.Contains(have, line):
+			p.Lost = append(p.Lost, line)
 		}
+		known[line] = true
 	}
 	for _, h := range have {
 		if !known[h] {
-			gained = append(gained, h)
+			p.Gained = append(p.Gained, h)
 		}
 	}
-	return lost, gained, left
+	return p
 }

@@ -10,10 +10,12 @@ import (
 )
 
 func TestALostFeatureShows(t *testing.T) {
-	recorded := "# made by hand\n- dockerd: graph driver btrfs: no headers\ndockerd: graph driver overlay2\nrunc: seccomp\n"
-	lost, gained, left := Parity(recorded, []string{"dockerd: graph driver overlay2", "dockerd: graph driver zfs"})
-	if !reflect.DeepEqual([][]string{lost, gained, left}, [][]string{{"runc: seccomp"}, {"dockerd: graph driver zfs"}, {"dockerd: graph driver btrfs: no headers"}}) {
-		t.Errorf("got lost %q, gained %q, left out %q", lost, gained, left)
+	recorded := "# made by hand\n- dockerd: graph driver btrfs: no headers\ndockerd: graph driver overlay2\nrunc: seccomp\ncli-plugins/x: build tag netgo\n"
+	got := ParityOf(recorded, []string{"dockerd: graph driver overlay2", "dockerd: graph driver zfs"}, []string{"dockerd", "runc"})
+	want := Parity{Lost: []string{"runc: seccomp"}, Gained: []string{"dockerd: graph driver zfs"},
+		Left: []string{"dockerd: graph driver btrfs: no headers"}, Others: []string{"cli-plugins/x: build tag netgo"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
