@@ -45,23 +45,23 @@ func (g *guest) plugins() (string, error) {
 	if err := os.Chown(home, anyone, anyone); err != nil {
 		return "", err
 	}
-	member := &syscall.Credential{Uid: anyone, Gid: anyone, Groups: []uint32{uint32(id)}}
-	var said []string
-	for _, args := range []string{"compose version --short", "compose up -d", "compose exec -T store /guest write /data/file kept",
-		"compose exec -T store /guest cat /data/file", "compose ps", "compose down -v", "buildx version"} {
-		out, err := g.runAs(func(cmd *exec.Cmd) {
+	docker := func(args string) (string, error) {
+		return g.runAs(func(cmd *exec.Cmd) {
 			cmd.Dir, cmd.Env = home+"/project", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: member}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: anyone, Gid: anyone, Groups: []uint32{uint32(id)}}}
 		}, append([]string{"docker"}, strings.Fields(args)...)...)
-		if err != nil {
-			return "", err
-		}
-		if strings.HasSuffix(args, "version --short") || strings.HasSuffix(args, "cat /data/file") {
-			said = append(said, out)
+	}
+	for _, args := range []string{"buildx version", "compose up -d", "compose exec -T store /guest write /data/file kept", "compose ps"} {
+		if said, err := docker(args); err != nil {
+			return said, err
 		}
 	}
-	if got := said[len(said)-1]; got != "kept" {
-		return "", fmt.Errorf("the file in the volume: got %q, want %q", got, "kept")
+	if got, err := docker("compose exec -T store /guest cat /data/file"); err != nil || got != "kept" {
+		return "", fmt.Errorf("the file in the volume: got %q, %v, want kept", got, err)
 	}
-	return "compose " + said[0], nil
+	if said, err := docker("compose down -v"); err != nil {
+		return said, err
+	}
+	said, err := docker("compose version --short")
+	return "compose " + said, err
 }
