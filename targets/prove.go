@@ -70,7 +70,7 @@ func Smoke(ctx context.Context,
 
 // Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
 //
-// The machine has nothing but busybox and a SysV init. It needs qemu-system-x86_64, but not root, and takes some ten minutes
+// The machine has nothing but busybox and a SysV init, or the root of -root. It needs qemu-system-x86_64, but not root, and takes some ten minutes
 // without KVM. The kernel is one of Debian's (6.1, 5.10), or that of the host that the package is for, copied from its /boot
 // and /lib/modules. The exit code is 7 when it cannot be run here.
 //
@@ -85,12 +85,14 @@ func Boot(ctx context.Context,
 	to *string, // a later package: upgrade, rollback and uninstall are tried, with reboots
 	quick *bool, // a few checks of the smoke test
 	initramfs *bool, // under a root that is no mount: the smoke test alone
-	cuts *int, // cut the power so many times while install.sh runs, instead
+	root *string, // a tar archive of another root: a distribution's, with its own init
+	run *string, // a shell command that is run there instead
+	cuts *int, // cut the power so many times while install.sh, that of -to, or the command of -run runs, instead
 	json *bool, // for machines
 	write *bool, // make docs/kernels.md of this run and those before
 ) error {
 	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
-		Package: in(pkg), To: in(to), Cuts: in(cuts), Quick: on(quick),
+		Package: in(pkg), To: in(to), Root: in(root), Run: in(run), Cuts: in(cuts), Quick: on(quick),
 		Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"drydock/targets/internal/archive"
@@ -180,7 +181,7 @@ func TestTheMachinesRootHasWhatItIsGiven(t *testing.T) {
 
 func TestResultsAreToldFromWhatQemuSays(t *testing.T) {
 	var rows []string
-	r := &reports{each: func(x smoke.Result) { rows = append(rows, x.Name+" "+x.Verdict) }, done: func() {}, begins: func(step string) { rows = append(rows, "begins "+step) }}
+	r := &reports{each: func(x smoke.Result) { rows = append(rows, x.Name+" "+x.Verdict) }, done: func() {}, works: func() {}, begins: func(step string) { rows = append(rows, "begins "+step) }}
 	text := "qemu: a warning\r\n" + `{"begins":"run"}` + "\n" + `{"row":{"name":"run","verdict":"passed","seconds":1}}` + "\r\n" + `{"row":{"name":"exec","verdict":"failed","seconds":1}}` + "\n" + `{"done":true}` + "\n"
 	for _, b := range []byte(text) {
 		r.Write([]byte{b})
@@ -292,5 +293,57 @@ func TestAPowerCutEndsTheMachineAtOnceAndNothingElse(t *testing.T) {
 	try(t, cmd.Start(), os.WriteFile(m.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644), m.kill())
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != -1 {
 		t.Errorf("got %v, want it killed", err)
+	}
+}
+
+func TestADisksCopyHasItsDataAndItsHoles(t *testing.T) {
+	t.Parallel()
+	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	f, err := os.Create(from)
+	try(t, err)
+	const size = 64 << 20
+	for _, at := range []int64{0, 8 << 20, size / 2} {
+		_, err := f.WriteAt(bytes.Repeat([]byte{1, byte(at >> 20)}, 3000), at)
+		try(t, err)
+	}
+	try(t, f.Truncate(size), f.Close(), os.WriteFile(to, bytes.Repeat([]byte("older"), 100), 0o644), CopyDisk(to, from))
+	want, err := os.ReadFile(from)
+	try(t, err)
+	got, err := os.ReadFile(to)
+	try(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes that differ, want the %d of the disk", len(got), len(want))
+	}
+	var st syscall.Stat_t
+	if try(t, syscall.Stat(to, &st)); st.Blocks*512 > size/4 {
+		t.Errorf("got %d bytes on the file system, want the holes kept", st.Blocks*512)
+	}
+}
+
+func TestARootIsATarArchive(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		data []byte
+		ok   bool
+	}{
+		"root.tar":    {append(make([]byte, 257), "ustar\x0000"...), true},
+		"root.tar.gz": {append([]byte("\x1f\x8b"), make([]byte, 300)...), true},
+		"root.tar.xz": {append([]byte("\xfd7zXZ"), make([]byte, 300)...), false},
+		"empty":       {nil, false},
+	} {
+		file := filepath.Join(dir, name)
+		try(t, os.WriteFile(file, c.data, 0o644))
+		r, err := RootIn(file)
+		if c.ok != (err == nil) || !c.ok && !strings.Contains(err.Error(), file) || c.ok && r.Size != int64(len(c.data)) {
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+	m := Machine{Cgroup: "v1", Work: dir, Disk: "/w/disk", Root: Root{Path: "/w/root.tar", Size: 10240}}
+	line := strings.Join(m.argv("/w/initrd"), " ")
+	for _, want := range []string{"drydock.tar=10240", "systemd.unified_cgroup_hierarchy=0", "readonly=on,file=/w/root.tar"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("got %q, want %q in it", line, want)
+		}
 	}
 }

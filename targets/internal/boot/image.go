@@ -48,6 +48,7 @@ func image(k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
 	}
 	add("modules/order", 0o644, []byte(inOrder.String()))
 	for name, at := range map[string]string{"init": "init", "boot": "tree/etc/boot", "rc": "tree/etc/rc",
+		"cgroups":     "tree/srv/cgroups",
 		"update-rc.d": "tree/usr/sbin/update-rc.d", "inittab": "tree/etc/inittab"} {
 		data, err := files.ReadFile("files/" + name)
 		if err != nil {

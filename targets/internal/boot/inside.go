@@ -21,6 +21,7 @@ import (
 // Order is what is done in the machine.
 type Order struct {
 	Steps []string     `json:"steps"` // names of steps
+	Run   string       `json:"run"`   // the shell command of the step of that name
 	Smoke smoke.Config `json:"smoke"` // of the smoke test, without what the machine knows itself
 }
 
@@ -31,6 +32,7 @@ type message struct {
 	Begins string `json:"begins,omitempty"`
 	Fatal  string `json:"fatal,omitempty"`
 	Done   bool   `json:"done,omitempty"`
+	Works  bool   `json:"works,omitempty"` // a long step goes on
 }
 
 // insideName is the name by which the program is called in the machine.
@@ -117,6 +119,7 @@ var steps = map[string]struct {
 	do   func(g *guest) (string, error)
 }{
 	"machine":   {"machine: boots", (*guest).machine},
+	"unpack":    {"machine: the packages are unpacked", (*guest).unpack},
 	"install":   {"machine: install.sh", func(g *guest) (string, error) { return g.install("package") }},
 	"upgrade":   {"machine: install.sh of the later package", func(g *guest) (string, error) { return g.install("to", "--restart") }},
 	"start":     {"machine: the service starts", (*guest).start},
@@ -128,7 +131,8 @@ var steps = map[string]struct {
 	"rollback": {"machine: install.sh --rollback", func(g *guest) (string, error) {
 		return g.run("sh", "/usr/local/libexec/drydock/current/install.sh", "--rollback", "--restart")
 	}},
-	"stop": {"machine: the service stops", func(g *guest) (string, error) { return g.run("/etc/init.d/docker", "stop") }},
+	"run":  {"machine: the command", (*guest).command},
+	"stop": {"machine: the service stops", func(g *guest) (string, error) { return g.service("stop") }},
 	"uninstall": {"machine: install.sh --uninstall", func(g *guest) (string, error) {
 		said, err := g.run("sh", "/usr/local/libexec/drydock/current/install.sh", "--uninstall")
 		if _, there := os.Lstat("/usr/local/bin/docker"); err == nil && there == nil {
@@ -145,6 +149,11 @@ func (g *guest) run(argv ...string) (string, error) { return g.runAs(func(*exec.
 func (g *guest) runAs(change func(*exec.Cmd), argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Minute, errors.New("no end after 10 min"))
 	defer cancel()
+	return runIn(ctx, change, argv...)
+}
+
+// runIn is runAs until a context ends.
+func runIn(ctx context.Context, change func(*exec.Cmd), argv ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
@@ -169,28 +178,67 @@ func (g *guest) machine() (string, error) {
 	}
 	up, _ := os.ReadFile("/proc/uptime")
 	seconds, _, _ := strings.Cut(string(up), " ")
-	return fmt.Sprintf("Linux %s, %s s", unix.ByteSliceToString(u.Release[:]), seconds), nil
+	init, _ := os.ReadFile("/proc/1/comm")
+	return fmt.Sprintf("Linux %s, %s, %s s", unix.ByteSliceToString(u.Release[:]), strings.TrimSpace(string(init)), seconds), nil
+}
+
+// unpack unpacks the packages that are there, each whole or not at all.
+func (g *guest) unpack() (string, error) {
+	for _, name := range []string{"package", "to"} {
+		dir := filepath.Join("/srv", name)
+		if isThere(dir) || !isThere(dir+".tar.gz") {
+			continue
+		}
+		line := fmt.Sprintf("rm -rf %[1]s.new && mkdir %[1]s.new && tar -xzf %[1]s.tar.gz -C %[1]s.new && sync && mv %[1]s.new %[1]s && sync", dir)
+		if said, err := g.run("sh", "-c", line); err != nil {
+			return said, err
+		}
+	}
+	return "", nil
 }
 
 func (g *guest) install(name string, flags ...string) (string, error) {
-	dir := filepath.Join("/srv", name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if said, err := g.run("tar", "-xzf", dir+".tar.gz", "-C", dir); err != nil {
+	if said, err := g.unpack(); err != nil {
 		return said, err
 	}
-	flags = append([]string{"sh", dir + "/install.sh", "--init=sysv"}, flags...)
+	dir := filepath.Join("/srv", name)
+	flags = append([]string{"sh", dir + "/install.sh"}, flags...)
+	if isThere("/etc/boot") { // busybox's init is none that the installer would know
+		flags = append(flags, "--init=sysv")
+	}
 	if isThere(dir + "/iptables") {
 		flags = append(flags, "--with-iptables")
 	}
 	return g.run(flags...)
 }
 
+// service asks the machine's own init for it.
+func (g *guest) service(verb string) (string, error) {
+	switch {
+	case isThere("/run/systemd/system"):
+		return g.run("systemctl", verb, "docker")
+	case isThere("/run/openrc"):
+		return g.run("rc-service", "docker", verb)
+	}
+	return g.run("/etc/init.d/docker", verb)
+}
+
+// command is the user's own, which may take hours.
+func (g *guest) command() (string, error) {
+	alive := time.NewTicker(time.Minute)
+	defer alive.Stop()
+	go func() {
+		for range alive.C {
+			g.say(message{Works: true})
+		}
+	}()
+	return runIn(context.Background(), func(*exec.Cmd) {}, "sh", "-c", g.order.Run)
+}
+
 // start starts the service. dockerd gives its containerd 15 s, which a slow machine may not make the first time.
 func (g *guest) start() (said string, err error) {
 	for i := 1; i <= 3; i++ {
-		if said, err = g.run("/etc/init.d/docker", "start"); err == nil || !strings.Contains(said, slowStart) {
+		if said, err = g.service("start"); err == nil || !strings.Contains(said, slowStart) {
 			if i > 1 {
 				said = fmt.Sprintf("at the try number %d: %s", i, said)
 			}

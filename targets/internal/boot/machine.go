@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,8 @@ import (
 
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/smoke"
+
+	"golang.org/x/sys/unix"
 )
 
 // Machine is one that is started.
@@ -26,6 +29,7 @@ type Machine struct {
 	Memory    int    // MB
 	Initramfs bool   // the first root is the only one
 	Disk      string // an image with a file system for the root; empty for a root in memory
+	Root      Root   // another root than busybox's, for a machine with a disk
 	// Accelerator is qemu's: see the function of that name.
 	Accelerator string
 	// CutIn is the step in which the machine loses its power, CutAfter after its beginning; empty for none.
@@ -82,12 +86,24 @@ func (m Machine) argv(initrd string) []string {
 	if m.Initramfs {
 		line += " drydock.root=initramfs"
 	}
+	if m.Root.Path != "" {
+		line += fmt.Sprintf(" drydock.tar=%d", m.Root.Size)
+		if m.Cgroup != "v2" { // how systemd is told
+			line += " systemd.unified_cgroup_hierarchy=0"
+		}
+		if m.Cgroup == "v1" {
+			line += " systemd.legacy_systemd_cgroup_controller=1"
+		}
+	}
 	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", "pc", "-accel", m.Accelerator, "-cpu", cpu,
 		"-smp", "2", "-m", strconv.Itoa(m.Memory), "-kernel", m.Kernel.Image, "-initrd", initrd, "-append", line,
 		"-serial", "file:" + m.console(), "-serial", "stdio", "-device", "virtio-rng-pci", "-pidfile", m.pidFile()}
 	if m.Disk != "" {
 		argv = append(argv, "-drive", "if=virtio,format=raw,file="+m.Disk)
+	}
+	if m.Root.Path != "" {
+		argv = append(argv, "-drive", "if=virtio,format=raw,readonly=on,file="+m.Root.Path)
 	}
 	return argv
 }
@@ -105,6 +121,66 @@ func NewDisk(ctx context.Context, file string, mb int) error {
 		return fmt.Errorf("a disk for the machine (mke2fs is e2fsprogs'): %w: %s", err, out)
 	}
 	return nil
+}
+
+// Root is a root file system in a tar archive, plain or compressed by gzip.
+type Root struct {
+	Path string
+	Size int64 // bytes
+}
+
+// RootIn is the root in that archive.
+func RootIn(file string) (Root, error) {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return Root{}, err
+	}
+	head, err := os.Open(path)
+	if err != nil {
+		return Root{}, err
+	}
+	defer head.Close()
+	fi, err := head.Stat()
+	if err != nil {
+		return Root{}, err
+	}
+	b := make([]byte, 262)
+	if _, err := io.ReadFull(head, b); err != nil || string(b[257:]) != "ustar" && string(b[:2]) != "\x1f\x8b" {
+		return Root{}, fmt.Errorf("%s: want a tar archive of a root file system, plain or compressed by gzip", file)
+	}
+	return Root{Path: path, Size: fi.Size()}, nil
+}
+
+// CopyDisk makes a copy of an image, holes and all.
+func CopyDisk(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	end, err := in.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	for at := int64(0); ; {
+		data, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // a hole to the end
+			return errors.Join(out.Truncate(end), out.Close())
+		} else if err != nil {
+			return err
+		}
+		if at, err = unix.Seek(int(in.Fd()), data, unix.SEEK_HOLE); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, data), io.NewSectionReader(in, data, at-data)); err != nil {
+			return err
+		}
+	}
 }
 
 // Start boots the machine with an order, and calls each with the rows that it reports. It returns when the machine is off.
@@ -128,10 +204,10 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 	defer alive.Stop()
 	var cut atomic.Bool
 	in := &reports{
-		each: func(r smoke.Result) { alive.Reset(silence); each(r) },
-		done: func() { time.AfterFunc(offGrace, func() { cancel(nil) }) },
+		each:  each,
+		done:  func() { time.AfterFunc(offGrace, func() { cancel(nil) }) },
+		works: func() { alive.Reset(silence) },
 		begins: func(step string) {
-			alive.Reset(silence)
 			if step == m.CutIn {
 				time.AfterFunc(m.CutAfter, func() { cut.Store(m.kill() == nil) })
 			}
@@ -179,6 +255,7 @@ type reports struct {
 	each    func(smoke.Result)
 	done    func()
 	begins  func(step string)
+	works   func() // a message came
 	rest    []byte
 	said    []byte
 	ended   bool
@@ -194,9 +271,12 @@ func (r *reports) Write(p []byte) (int, error) {
 		}
 		r.rest = rest
 		var m message
-		switch err := json.Unmarshal(line, &m); {
-		case err != nil:
+		if err := json.Unmarshal(line, &m); err != nil {
 			r.said = append(append(r.said, line...), '\n')
+			continue
+		}
+		r.works()
+		switch {
 		case m.Row != nil:
 			r.each(*m.Row)
 		case m.Begins != "":

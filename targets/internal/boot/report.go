@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -19,6 +20,7 @@ type Report struct {
 	Kernel      string         `json:"kernel"` // its release
 	Cgroup      string         `json:"cgroup"`
 	What        string         `json:"what,omitempty"` // "-life", "-cuts"; empty for the smoke test
+	Root        string         `json:"root,omitempty"` // the name of another root than busybox's
 	Accelerator string         `json:"accelerator"`
 	Date        string         `json:"date"`
 	Seconds     float64        `json:"seconds"`
@@ -35,7 +37,7 @@ func (r *Report) Keep(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	file := filepath.Join(dir, r.Kernel+"-"+r.Cgroup+r.What+".json")
+	file := filepath.Join(dir, r.Kernel+"-"+r.Cgroup+r.What+strings.TrimRight("-"+r.Root, "-")+".json")
 	return archive.WriteBytes(file, 0o644, data)
 }
 
@@ -58,10 +60,10 @@ func Kept(dir string) ([]*Report, error) {
 
 // Page makes docs/kernels.md of reports.
 func Page(reports []*Report) string {
-	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine with busybox and a SysV init;\n" +
-		"the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
+	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine, with busybox and a SysV init\n" +
+		"where no other root is named; the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
 		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
-		"| kernel | control groups | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+		"| kernel | control groups | root | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
 	var why []string
 	for _, r := range reports {
 		n, _ := smoke.Count(r.Checks)
@@ -71,8 +73,8 @@ func Page(reports []*Report) string {
 				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup+r.What, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
 			}
 		}
-		text += fmt.Sprintf("| %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "), r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped],
-			n[smoke.Failed], took, r.Accelerator, r.Date)
+		text += fmt.Sprintf("| %s | %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "),
+			cmp.Or(r.Root, "busybox"), r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped], n[smoke.Failed], took, r.Accelerator, r.Date)
 	}
 	if why != nil {
 		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "\n") + "\n"
@@ -82,9 +84,13 @@ func Page(reports []*Report) string {
 
 Copy it from the host that the package is for, with its modules and its configuration, and boot it here:
 
-    ./mage boot -kernel-image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
+    ./mage boot -image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
 
 Modules may be plain or compressed by gzip or xz. The configuration is what the installer checks. ` + "`-cgroup=v1`, `v2`, `hybrid` or `none`" + ` says what is
 mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" + ` names a later package: then upgrade, rollback and uninstall are tried, with reboots.
+
+` + "`-root=FILE`" + ` is a tar archive (plain, or compressed by gzip) of the host's own root, or of a distribution's smallest one: its init, systemd or one
+with an inittab, starts the service. ` + "`-run=COMMAND`" + ` runs a shell command there in place of the tests. ` + "`-cuts=N`" + ` cuts the power N times while
+install.sh runs, while that of ` + "`-to`" + ` does, or while the command does.
 `
 }

@@ -29,7 +29,9 @@ type BootOptions struct {
 	Image, Modules, Config string // a kernel from files in its place
 	Cgroup                 string // see boot.Cgroups
 	Package, To            string // files; empty for the stack's latest, and none
-	Cuts                   int    // how often the power is cut while install.sh runs
+	Root                   string // a tar archive with another root than busybox's
+	Run                    string // a shell command that is run in place of the tests
+	Cuts                   int    // how often the power is cut while install.sh runs, that of To, or Run
 	Quick                  bool   // the few checks of smoke.Brief
 	Initramfs              bool   // the root is the kernel's first, where no container of the service's can run
 	JSON, Write            bool
@@ -92,6 +94,12 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
 		return r, err
 	}
+	if o.Root != "" {
+		if m.Root, err = boot.RootIn(o.Root); err != nil {
+			return r, err
+		}
+		r.Root, _, _ = strings.Cut(filepath.Base(o.Root), ".")
+	}
 	if m.Accelerator, err = boot.Accelerator(ctx, m.Work); err != nil {
 		return r, err
 	}
@@ -114,33 +122,45 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 	if !o.JSON {
 		e.UI.Line("boot      Linux %s, control groups %s, %s", r.Kernel, r.Cgroup, r.Accelerator)
 	}
-	switch {
-	case o.Cuts > 0:
-		r.What = "-cuts"
-		err = e.bootCuts(ctx, m, o.Cuts, each)
-	case o.To != "":
-		r.What = "-life"
-		err = e.bootLife(ctx, m, each)
-	default:
-		steps := []string{"machine", "install", "start", "container", "plugins", "stop", "smoke"}
-		if o.Quick {
-			r.What, c.Only = "-quick", smoke.Brief
-		}
-		if m.Initramfs = o.Initramfs; m.Initramfs {
-			r.What, steps = "-initramfs"+r.What, []string{"machine", "install", "smoke"}
-		}
-		err = m.Start(ctx, boot.Order{Steps: steps, Smoke: c}, each)
-	}
+	r.What, err = e.bootWhat(ctx, o, m, c, each)
 	r.Seconds = time.Since(e.start).Seconds()
 	return r, err
 }
 
-// diskMB is the size of a machine's disk.
-const diskMB = 4096
+// bootWhat does in the machine what was asked for, and returns the name of it; empty for the smoke test.
+func (e *Engine) bootWhat(ctx context.Context, o BootOptions, m boot.Machine, c smoke.Config, each func(smoke.Result)) (string, error) {
+	steps, what := []string{"machine", "install", "start", "container", "plugins", "stop", "smoke"}, ""
+	switch {
+	case o.Cuts > 0:
+		return "-cuts", e.bootCuts(ctx, m, o, each)
+	case o.To != "":
+		return "-life", e.bootLife(ctx, m, each)
+	case o.Run != "":
+		steps, what = []string{"machine", "run"}, "-run"
+	case o.Initramfs:
+		m.Initramfs = true
+		steps, what = []string{"machine", "install", "smoke"}, "-initramfs"
+	}
+	if o.Quick {
+		what, c.Only = what+"-quick", smoke.Brief
+	}
+	if m.Root.Path != "" {
+		m.Disk = filepath.Join(m.Work, "disk")
+		defer os.Remove(m.Disk)
+		if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
+			return what, err
+		}
+	}
+	return what, m.Start(ctx, boot.Order{Steps: steps, Smoke: c, Run: o.Run}, each)
+}
+
+// diskMB is the size of a machine's disk, which takes no more space than is written to it.
+const diskMB = 16384
 
 // bootLife is a package's life on a machine with a disk: each list of steps is one start.
 func (e *Engine) bootLife(ctx context.Context, m boot.Machine, each func(smoke.Result)) error {
 	m.Disk = filepath.Join(m.Work, "disk")
+	defer os.Remove(m.Disk)
 	if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
 		return err
 	}
@@ -151,39 +171,59 @@ func (e *Engine) bootLife(ctx context.Context, m boot.Machine, each func(smoke.R
 			return err
 		}
 	}
-	return os.Remove(m.Disk)
+	return nil
 }
 
-// bootCuts cuts the power while install.sh runs, at a moment of its usual time that is drawn, and wants the machine to have
-// the old version or the new one whole, and the same command to finish.
-func (e *Engine) bootCuts(ctx context.Context, m boot.Machine, cuts int, each func(smoke.Result)) error {
+// bootCuts cuts the power while something is done, at a moment of its usual time that is drawn. Started again, the machine must
+// have the old version or the new one whole, and the same must come to its end. Every cut begins with a copy of one disk.
+func (e *Engine) bootCuts(ctx context.Context, m boot.Machine, o BootOptions, each func(smoke.Result)) error {
+	before, what, after := "machine unpack", "install", "whole install whole"
+	switch {
+	case o.Run != "":
+		before, what, after = "machine", "run", "run"
+	case o.To != "":
+		before, what, after = "machine install start container unpack", "upgrade", "whole upgrade kept whole"
+	}
+	first, usual := filepath.Join(m.Work, "first"), 0.0
 	m.Disk = filepath.Join(m.Work, "disk")
-	usual := 0.0
-	for i := range cuts + 1 {
-		if err := errors.Join(os.RemoveAll(m.Disk), boot.NewDisk(ctx, m.Disk, diskMB)); err != nil {
+	defer func() { os.Remove(first); os.Remove(m.Disk) }()
+	start := func(m boot.Machine, steps string, each func(smoke.Result)) error {
+		return m.Start(ctx, boot.Order{Steps: strings.Fields(steps), Run: o.Run}, each)
+	}
+	made := m
+	made.Disk = first
+	if err := boot.NewDisk(ctx, first, diskMB); err != nil {
+		return err
+	}
+	ok := true
+	if err := start(made, before, func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }); err != nil || !ok {
+		return err
+	}
+	for i := range o.Cuts + 1 {
+		if err := boot.CopyDisk(m.Disk, first); err != nil {
 			return err
 		}
 		if i == 0 { // how long it takes
-			err := m.Start(ctx, boot.Order{Steps: []string{"machine", "install"}}, func(r smoke.Result) { usual = r.Seconds; each(r) })
+			err := start(m, what, func(r smoke.Result) { usual = r.Seconds; each(r) })
 			if err != nil {
 				return err
 			}
 			continue
 		}
 		cut := m
-		cut.CutIn, cut.CutAfter = "install", time.Duration(rand.Float64()*usual*float64(time.Second))
-		if err := cut.Start(ctx, boot.Order{Steps: []string{"install"}}, func(smoke.Result) {}); err != nil {
+		cut.CutIn, cut.CutAfter = what, time.Duration(rand.Float64()*usual*float64(time.Second))
+		if err := start(cut, what, func(smoke.Result) {}); err != nil {
 			return err
 		}
 		named := func(r smoke.Result) {
-			r.Name = fmt.Sprintf("cut %d, %s into install.sh: %s", i, cut.CutAfter.Round(time.Second), r.Name)
+			r.Name = fmt.Sprintf("cut %d, %s into it: %s", i, cut.CutAfter.Round(100*time.Millisecond), r.Name)
 			each(r)
 		}
-		if err := m.Start(ctx, boot.Order{Steps: []string{"whole", "install", "whole"}}, named); err != nil {
+		if err := start(m, after, named); err != nil {
 			return err
 		}
 	}
-	return os.Remove(m.Disk)
+	return nil
 }
 
 // bootKernel is the user's kernel, or one of Debian's.
@@ -260,6 +300,9 @@ func (e *Engine) bootContents(ctx context.Context, o BootOptions, work string) (
 func (e *Engine) bootVerdict(r *boot.Report, asJSON bool) error {
 	n, failed := smoke.Count(r.Checks)
 	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
+	if r.Root != "" {
+		on += ", " + r.Root
+	}
 	if failed != nil {
 		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
 			strings.Join(failed, ", "), e.rel(e.build("boot", "machine"))))
