@@ -69,6 +69,9 @@ func inside(file string) int {
 	if err != nil {
 		g.say(message{Fatal: err.Error()})
 	}
+	if err := smoke.Loopback(); err != nil { // a smallest root has nothing that brings it up
+		g.say(message{Fatal: err.Error()})
+	}
 	os.Setenv("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	os.Setenv("HOME", "/root")
 	for _, name := range g.order.Steps {

@@ -4,6 +4,7 @@ package boot
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 )
 
@@ -48,6 +50,40 @@ func (s Source) Component() (*stack.Component, *stack.Lock) {
 	o := &stack.Origin{Kind: stack.KindDebian, Path: s.Path}
 	return &stack.Component{Name: s.Name, Origin: []*stack.Origin{o}},
 		&stack.Lock{File: []*stack.LockedFile{{Component: s.Name, Name: o.Name(), SHA256: s.SHA256, Size: s.Size}}}
+}
+
+// Sources are where packages of Debian come from.
+type Sources struct {
+	Store  *source.Store
+	Online func(context.Context) (source.Go, error)
+	Dir    string // where they are unpacked
+}
+
+// Get gets a package and unpacks it, where that was not done yet. It returns the directory.
+func (from Sources) Get(ctx context.Context, s Source) (string, error) {
+	c, l := s.Component()
+	set := source.Set{Store: from.Store, Stack: &stack.Stack{Lock: l}, Online: from.Online}
+	found, err := set.Get(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s.Name, err)
+	}
+	dir := filepath.Join(from.Dir, s.Name+"-"+found.SHA256[:12])
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	r, err := archive.Open(found.Path, "deb")
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	tmp := dir + ".tmp"
+	if err := errors.Join(source.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
+		return "", err
+	}
+	if err := archive.ExtractOnly(r, tmp, 0, nil); err != nil {
+		return "", fmt.Errorf("%s: %w", found.Path, err)
+	}
+	return dir, os.Rename(tmp, dir)
 }
 
 // Find returns the kernel of that series.

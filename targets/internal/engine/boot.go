@@ -6,20 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"drydock/targets/internal/archive"
 	"drydock/targets/internal/boot"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 )
 
@@ -90,7 +87,7 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 		return r, err
 	}
 	defer unlock()
-	m := boot.Machine{Cgroup: o.Cgroup, Memory: 1800, Work: e.build("boot", "machine")}
+	m := boot.Machine{Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.build("boot", "machine")}
 	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
 		return r, err
 	}
@@ -122,108 +119,10 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 	if !o.JSON {
 		e.UI.Line("boot      Linux %s, control groups %s, %s", r.Kernel, r.Cgroup, r.Accelerator)
 	}
-	r.What, err = e.bootWhat(ctx, o, m, c, each)
+	t := boot.Trial{Machine: m, Smoke: c, Cuts: o.Cuts, Upgrade: o.To != "", Run: o.Run, Quick: o.Quick}
+	r.What, err = t.Do(ctx, each)
 	r.Seconds = time.Since(e.start).Seconds()
 	return r, err
-}
-
-// bootWhat does in the machine what was asked for, and returns the name of it; empty for the smoke test.
-func (e *Engine) bootWhat(ctx context.Context, o BootOptions, m boot.Machine, c smoke.Config, each func(smoke.Result)) (string, error) {
-	steps, what := []string{"machine", "install", "start", "container", "plugins", "stop", "smoke"}, ""
-	switch {
-	case o.Cuts > 0:
-		return "-cuts", e.bootCuts(ctx, m, o, each)
-	case o.To != "":
-		return "-life", e.bootLife(ctx, m, each)
-	case o.Run != "":
-		steps, what = []string{"machine", "run"}, "-run"
-	case o.Initramfs:
-		m.Initramfs = true
-		steps, what = []string{"machine", "install", "smoke"}, "-initramfs"
-	}
-	if o.Quick {
-		what, c.Only = what+"-quick", smoke.Brief
-	}
-	if m.Root.Path != "" {
-		m.Disk = filepath.Join(m.Work, "disk")
-		defer os.Remove(m.Disk)
-		if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
-			return what, err
-		}
-	}
-	return what, m.Start(ctx, boot.Order{Steps: steps, Smoke: c, Run: o.Run}, each)
-}
-
-// diskMB is the size of a machine's disk, which takes no more space than is written to it.
-const diskMB = 16384
-
-// bootLife is a package's life on a machine with a disk: each list of steps is one start.
-func (e *Engine) bootLife(ctx context.Context, m boot.Machine, each func(smoke.Result)) error {
-	m.Disk = filepath.Join(m.Work, "disk")
-	defer os.Remove(m.Disk)
-	if err := boot.NewDisk(ctx, m.Disk, diskMB); err != nil {
-		return err
-	}
-	ok := true
-	passed := func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }
-	for _, steps := range []string{"machine install start container", "kept upgrade version rollback version", "kept stop uninstall"} {
-		if err := m.Start(ctx, boot.Order{Steps: strings.Fields(steps)}, passed); err != nil || !ok {
-			return err
-		}
-	}
-	return nil
-}
-
-// bootCuts cuts the power while something is done, at a moment of its usual time that is drawn. Started again, the machine must
-// have the old version or the new one whole, and the same must come to its end. Every cut begins with a copy of one disk.
-func (e *Engine) bootCuts(ctx context.Context, m boot.Machine, o BootOptions, each func(smoke.Result)) error {
-	before, what, after := "machine unpack", "install", "whole install whole"
-	switch {
-	case o.Run != "":
-		before, what, after = "machine", "run", "run"
-	case o.To != "":
-		before, what, after = "machine install start container unpack", "upgrade", "whole upgrade kept whole"
-	}
-	first, usual := filepath.Join(m.Work, "first"), 0.0
-	m.Disk = filepath.Join(m.Work, "disk")
-	defer func() { os.Remove(first); os.Remove(m.Disk) }()
-	start := func(m boot.Machine, steps string, each func(smoke.Result)) error {
-		return m.Start(ctx, boot.Order{Steps: strings.Fields(steps), Run: o.Run}, each)
-	}
-	made := m
-	made.Disk = first
-	if err := boot.NewDisk(ctx, first, diskMB); err != nil {
-		return err
-	}
-	ok := true
-	if err := start(made, before, func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }); err != nil || !ok {
-		return err
-	}
-	for i := range o.Cuts + 1 {
-		if err := boot.CopyDisk(m.Disk, first); err != nil {
-			return err
-		}
-		if i == 0 { // how long it takes
-			err := start(m, what, func(r smoke.Result) { usual = r.Seconds; each(r) })
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		cut := m
-		cut.CutIn, cut.CutAfter = what, time.Duration(rand.Float64()*usual*float64(time.Second))
-		if err := start(cut, what, func(smoke.Result) {}); err != nil {
-			return err
-		}
-		named := func(r smoke.Result) {
-			r.Name = fmt.Sprintf("cut %d, %s into it: %s", i, cut.CutAfter.Round(100*time.Millisecond), r.Name)
-			each(r)
-		}
-		if err := start(m, after, named); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // bootKernel is the user's kernel, or one of Debian's.
@@ -235,38 +134,15 @@ func (e *Engine) bootKernel(ctx context.Context, o BootOptions) (boot.Kernel, er
 	if err != nil {
 		return boot.Kernel{}, err
 	}
-	dir, err := e.bootSource(ctx, s)
+	dir, err := e.bootSources().Get(ctx, s)
 	if err != nil {
 		return boot.Kernel{}, err
 	}
 	return boot.Unpacked(dir)
 }
 
-// bootSource gets a package of Debian and unpacks it.
-func (e *Engine) bootSource(ctx context.Context, s boot.Source) (string, error) {
-	c, l := s.Component()
-	set := source.Set{Store: e.src.Store, Stack: &stack.Stack{Lock: l}, Online: e.online}
-	found, err := set.Get(ctx, c)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", s.Name, err)
-	}
-	dir := e.build("boot", s.Name+"-"+found.SHA256[:12])
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	r, err := archive.Open(found.Path, "deb")
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	tmp := dir + ".tmp"
-	if err := errors.Join(source.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
-		return "", err
-	}
-	if err := archive.ExtractOnly(r, tmp, 0, nil); err != nil {
-		return "", fmt.Errorf("%s: %w", found.Path, err)
-	}
-	return dir, os.Rename(tmp, dir)
+func (e *Engine) bootSources() boot.Sources {
+	return boot.Sources{Store: e.src.Store, Online: e.online, Dir: e.build("boot")}
 }
 
 // bootContents are the files that go into the machine.
@@ -286,7 +162,7 @@ func (e *Engine) bootContents(ctx context.Context, o BootOptions, work string) (
 	if c.Runner, err = os.Executable(); err != nil {
 		return c, err
 	}
-	dir, err := e.bootSource(ctx, boot.Busybox)
+	dir, err := e.bootSources().Get(ctx, boot.Busybox)
 	if err != nil {
 		return c, err
 	}

@@ -19,7 +19,7 @@ func apartFrom(t *testing.T, f func() error) {
 		runtime.LockOSThread() // the thread ends with this function
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
-			err = loopback()
+			err = Loopback()
 		}
 		if err == nil {
 			err = f()

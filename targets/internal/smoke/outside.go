@@ -74,7 +74,7 @@ func openOutside() (*outside, error) {
 	}
 	if err == nil {
 		err = o.run(func() error {
-			if err := errors.Join(loopback(), plug(thereLink, there...)); err != nil {
+			if err := errors.Join(Loopback(), plug(thereLink, there...)); err != nil {
 				return err
 			}
 			for _, via := range here {

@@ -201,7 +201,7 @@ func enter(c Config) (all bool, err error) {
 	if err := unix.Sethostname([]byte("smoke")); err != nil {
 		return false, err
 	}
-	return all, loopback()
+	return all, Loopback()
 }
 
 // surface leaves a chroot: a thread that enters its own mount namespace gets that namespace's root. Whoever enters it later,
@@ -280,8 +280,8 @@ func turn(root string) (all bool, err error) {
 	return before.Dev == after.Dev && before.Ino == after.Ino, nil
 }
 
-// loopback brings the namespace's own lo up.
-func loopback() error { return up("lo") }
+// Loopback brings the namespace's own lo up.
+func Loopback() error { return up("lo") }
 
 // up brings an interface up.
 func up(name string) error {
