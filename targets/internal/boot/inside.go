@@ -125,7 +125,7 @@ var steps = map[string]struct {
 	"unpack":    {"machine: the packages are unpacked", (*guest).unpack},
 	"install":   {"machine: install.sh", func(g *guest) (string, error) { return g.install("package") }},
 	"upgrade":   {"machine: install.sh of the later package", func(g *guest) (string, error) { return g.install("to", "--restart") }},
-	"start":     {"machine: the service starts", (*guest).start},
+	"start":     {"machine: the service starts", func(g *guest) (string, error) { return g.service("start") }},
 	"whole":     {"machine: after a power cut the installed version is whole", (*guest).whole},
 	"container": {"machine: a container", (*guest).container},
 	"plugins":   {"machine: docker compose and buildx, by a user of the group docker", (*guest).plugins},
@@ -237,22 +237,6 @@ func (g *guest) command() (string, error) {
 	}()
 	return runIn(context.Background(), func(*exec.Cmd) {}, "sh", "-c", g.order.Run)
 }
-
-// start starts the service. dockerd gives its containerd 15 s, which a slow machine may not make the first time.
-func (g *guest) start() (said string, err error) {
-	for i := 1; i <= 3; i++ {
-		if said, err = g.service("start"); err == nil || !strings.Contains(said, slowStart) {
-			if i > 1 {
-				said = fmt.Sprintf("at the try number %d: %s", i, said)
-			}
-			return said, err
-		}
-	}
-	return said, err
-}
-
-// slowStart is what dockerd says where its containerd took longer.
-const slowStart = "timeout waiting for containerd to start"
 
 // whole holds the version that "current" points to against its own list of digests. Where nothing is linked, nothing may be
 // there to be called.

@@ -196,6 +196,24 @@ case $out in *"will not start"*) echo "$out"; exit 1 ;; esac
 `)
 }
 
+func TestASlowContainerdIsGivenOtherTriesAndAnythingElseIsNot(t *testing.T) {
+	t.Parallel()
+	onHost(t, []string{"sh"}, wants+`
+wants 0 "is installed" $I --init=sysv
+D=/etc/init.d/docker
+printf ss >/run/slow
+wants 0 "its containerd took too long to start: try 3" sh $D start
+wants 0 "stopped" sh $D stop
+printf sssss >/run/slow
+wants 1 "the daemon ended while it started" sh $D start
+[ "$(cat /run/slow)" = ss ] || { echo "tries that are left: $(cat /run/slow), want 2"; exit 1; }
+rm /run/slow
+echo 'DOCKER_OPTS="--pidfile /nowhere/pid"' >/etc/default/docker
+wants 1 "the daemon ended while it started" sh $D start
+case $out in *"took too long"*) echo "an older line of the log was taken for one of now: $out"; exit 1 ;; esac
+`)
+}
+
 func TestALockThatCannotBeTakenIsSaid(t *testing.T) {
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`

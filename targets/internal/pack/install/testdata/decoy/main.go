@@ -21,6 +21,11 @@ func main() {
 			file = a
 		}
 	}
+	if n, err := os.ReadFile("/var/run/slow"); err == nil && len(n) > 0 { // as often as it has bytes
+		os.WriteFile("/var/run/slow", n[1:], 0o644)
+		fmt.Println("failed to start containerd: timeout waiting for containerd to start")
+		os.Exit(1)
+	}
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM, syscall.SIGHUP)
 	if err := os.WriteFile(file, []byte(fmt.Sprint(os.Getpid())), 0o644); err != nil {
