@@ -363,8 +363,8 @@ func (t *transfer) accept(resp *http.Response) error {
 // limit is how many bytes are taken.
 func (t *transfer) limit() int64 {
 	switch {
-	case t.line != nil:
-		return t.line.Size
+	case t.size() > 0:
+		return t.size()
 	case strings.HasSuffix(t.name, ".asc"):
 		return maxOpenPGP
 	case t.s.Limit > 0:
@@ -423,7 +423,7 @@ func (t *transfer) write(ctx context.Context, body io.Reader, length int64) erro
 		return fmt.Errorf("ended after %d of %d bytes", t.have, was+length)
 	case err != nil:
 		return because(ctx, err)
-	case t.line != nil && t.have < limit:
+	case t.size() > 0 && t.have < limit:
 		return fmt.Errorf("ended after %d of %d bytes", t.have, limit)
 	}
 	return nil

@@ -385,9 +385,15 @@ func (s *Set) record(owner string, o *stack.Origin, p, sha string) (*Found, erro
 	if err != nil {
 		return nil, err
 	}
+	line := &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()}
+	if o.Kind == stack.KindDebian {
+		if line.SHA1, err = sha1File(p); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Stack.Lock.File = append(s.Stack.Lock.File, &stack.LockedFile{Component: owner, Name: o.Name(), SHA256: sha, Size: fi.Size()})
+	s.Stack.Lock.File = append(s.Stack.Lock.File, line)
 	return &Found{Origin: o, Path: p, SHA256: sha, sum: sha}, nil
 }
 

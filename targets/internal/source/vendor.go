@@ -87,7 +87,7 @@ func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g
 	for _, n := range []string{"go.mod", "go.sum"} {
 		es = append(es, archive.Entry{Name: n, Path: filepath.Join(tree, n), Mode: 0o644})
 	}
-	name := vendorName(c, f)
+	name := s.vendorName(c, f)
 	staged := filepath.Join(tmp, name)
 	sum, err := archive.WriteTarGz(staged, es, time.Unix(0, 0))
 	if err != nil {
@@ -95,6 +95,9 @@ func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g
 	}
 	line := &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256, TarSHA256: sum,
 		Raise: c.Raises(), Raised: raised}
+	if s.Record && s.shareVendor(c, f, sum) { // which is here already
+		return nil
+	}
 	if err := s.noteVendor(c, f, line); err != nil {
 		return err
 	}
@@ -104,8 +107,14 @@ func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g
 	return archive.SyncDir(s.Dir)
 }
 
-// vendorName is the file name of a vendor tree: it follows from the source, and from what is raised in it.
-func vendorName(c *stack.Component, f *Found) string {
+// vendorName is the file name of a vendor tree: the lock's, or one that follows from the source, and from what is raised in it.
+func (s *Set) vendorName(c *stack.Component, f *Found) string {
+	s.mu.Lock()
+	line := s.Stack.Lock.VendorFor(c, f.SHA256)
+	s.mu.Unlock()
+	if line != nil {
+		return line.Name
+	}
 	of := f.SHA256
 	if r := c.Raises(); r != nil {
 		of, _ = archive.SHA256(strings.NewReader(of + "\n" + strings.Join(r, "\n")))
@@ -130,7 +139,10 @@ func (s *Set) noteVendor(c *stack.Component, f *Found, made *stack.LockedVendor)
 		return fmt.Errorf("restored vendor tree: its raised modules are %s, where the lock has %s: the tree is the recorded one, "+
 			"the list is not: \"mage fetch -record\" records it", differing(made.Raised, line.Raised), differing(line.Raised, made.Raised))
 	case line != nil && s.Record:
-		*line = *made
+		if line.TarSHA256 != made.TarSHA256 { // not of the other archives, whose tree this no longer is
+			line.Source, line.Also = made.Source, nil
+		}
+		line.Name, line.TarSHA256, line.Raised = made.Name, made.TarSHA256, made.Raised
 	case line != nil: // and says the same
 	default: // what was raised otherwise is not asked for any more
 		of := func(v *stack.LockedVendor) bool { return v.Component == c.Name && v.Source == f.SHA256 }

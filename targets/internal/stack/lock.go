@@ -38,9 +38,17 @@ type LockedFile struct {
 	Component string `toml:"component"`
 	Name      string `toml:"name"`
 	SHA256    string `toml:"sha256"`
-	// Size is in bytes; it lets a download show its progress and stop early.
+	// Size is in bytes; it lets a download show its progress and stop early. It is 0 where only the digest is known.
 	Size int64 `toml:"size"`
+	// SHA1 is what Debian's snapshot service calls a file that came from Debian. It proves nothing: SHA256 does.
+	SHA1 string `toml:"sha1"`
+	// Publishers is how many independent packagers publish the same digest of upstream's file; 0 where it was computed from
+	// upstream's git alone, nil where it is that of a file that was downloaded.
+	Publishers *int `toml:"publishers"`
 }
+
+// OnlyComputed reports whether nobody is known to have published the digest: it was computed from upstream's git.
+func (f *LockedFile) OnlyComputed() bool { return f.Publishers != nil && *f.Publishers == 0 }
 
 // LockedVendor pins one restored vendor tree, made from the archive whose digest is Source.
 type LockedVendor struct {
@@ -48,6 +56,8 @@ type LockedVendor struct {
 	Name      string `toml:"name"`
 	// Source is the SHA-256 of the archive that the vendor tree was restored for.
 	Source string `toml:"source"`
+	// Also are the digests of further archives, of the same tree but for vendor/, that the vendor tree is for.
+	Also []string `toml:"also"`
 	// TarSHA256 is the digest of the uncompressed tar: gzip's bytes depend on the Go that wrote them.
 	TarSHA256 string `toml:"tar_sha256"`
 	// Raise is what the stack asked to be raised in it, Raised what came of that.
@@ -58,6 +68,11 @@ type LockedVendor struct {
 // of reports whether a vendor tree is one that c asks for.
 func (v *LockedVendor) of(c *Component) bool {
 	return v.Component == c.Name && slices.Equal(v.Raise, c.Raises())
+}
+
+// For reports whether the vendor tree belongs to the source with that digest.
+func (v *LockedVendor) For(sourceSHA string) bool {
+	return v.Source == sourceSHA || slices.Contains(v.Also, sourceSHA)
 }
 
 // LockedGo pins one Go toolchain by its module sum.
@@ -89,7 +104,17 @@ func (l *Lock) FileFor(component, name string) *LockedFile {
 // VendorFor gives the lock's line for the vendor tree of a component's archive, or nil.
 func (l *Lock) VendorFor(c *Component, sourceSHA string) *LockedVendor {
 	for _, v := range l.Vendor {
-		if v.of(c) && v.Source == sourceSHA {
+		if v.of(c) && v.For(sourceSHA) {
+			return v
+		}
+	}
+	return nil
+}
+
+// VendorOf gives the lock's line for a vendor tree of a component, by the digest of its tar, or nil.
+func (l *Lock) VendorOf(c *Component, tarSHA string) *LockedVendor {
+	for _, v := range l.Vendor {
+		if v.of(c) && v.TarSHA256 == tarSHA {
 			return v
 		}
 	}
@@ -131,8 +156,14 @@ func ParseLock(data []byte, file string, l *Lock) Problems {
 	for i, f := range l.File {
 		plain("file", i, f.Name)
 		digest("file", i, "sha256", f.Name, f.SHA256)
-		if f.Size <= 0 {
-			bad("file", i, "size", "file %s: size: got %d, want its bytes", f.Name, f.Size)
+		if _, known := lines[fmt.Sprintf("file[%d].size", i)]; known && f.Size <= 0 {
+			bad("file", i, "size", "file %s: size: got %d, want its bytes, or no such line", f.Name, f.Size)
+		}
+		if f.SHA1 != "" && !hexSHA1.MatchString(f.SHA1) {
+			bad("file", i, "sha1", "file %s: sha1: got %q, want 40 hex digits", f.Name, f.SHA1)
+		}
+		if f.Publishers != nil && *f.Publishers < 0 {
+			bad("file", i, "publishers", "file %s: publishers: got %d, want 0 or more", f.Name, *f.Publishers)
 		}
 		once("file", i, "sha256", "file "+f.Name, f.SHA256)
 		once("file", i, "size", "size of file "+f.Name, fmt.Sprint(f.Size))
@@ -141,6 +172,10 @@ func ParseLock(data []byte, file string, l *Lock) Problems {
 		plain("vendor", i, v.Name)
 		digest("vendor", i, "tar_sha256", v.Name, v.TarSHA256)
 		digest("vendor", i, "source", v.Name, v.Source)
+		for _, a := range v.Also {
+			digest("vendor", i, "also", v.Name, a)
+			once("vendor", i, "also", "vendor tree of "+v.Component+" for "+a, v.Name)
+		}
 		once("vendor", i, "tar_sha256", "vendor "+v.Name, v.TarSHA256)
 		once("vendor", i, "name", "vendor tree of "+v.Component+" for "+v.Source, v.Name)
 	}
@@ -178,10 +213,23 @@ func (l *Lock) Encode() []byte {
 	var b strings.Builder
 	b.WriteString("# Every byte that enters this stack, by digest. Written by \"mage fetch -record\"; do not edit.\n")
 	for _, f := range l.File {
-		fmt.Fprintf(&b, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\nsize = %d\n", f.Component, f.Name, f.SHA256, f.Size)
+		fmt.Fprintf(&b, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\n", f.Component, f.Name, f.SHA256)
+		if f.Size > 0 {
+			fmt.Fprintf(&b, "size = %d\n", f.Size)
+		}
+		if f.SHA1 != "" {
+			fmt.Fprintf(&b, "sha1 = %q\n", f.SHA1)
+		}
+		if f.Publishers != nil {
+			fmt.Fprintf(&b, "publishers = %d\n", *f.Publishers)
+		}
 	}
 	for _, v := range l.Vendor {
-		fmt.Fprintf(&b, "\n[[vendor]]\ncomponent = %q\nname = %q\nsource = %q\ntar_sha256 = %q\n", v.Component, v.Name, v.Source, v.TarSHA256)
+		fmt.Fprintf(&b, "\n[[vendor]]\ncomponent = %q\nname = %q\nsource = %q\n", v.Component, v.Name, v.Source)
+		if len(v.Also) > 0 {
+			fmt.Fprintf(&b, "also = [\n  \"%s\",\n]\n", strings.Join(v.Also, "\",\n  \""))
+		}
+		fmt.Fprintf(&b, "tar_sha256 = %q\n", v.TarSHA256)
 		v.encodeRaises(&b)
 	}
 	for _, c := range l.Checkout {

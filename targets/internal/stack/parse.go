@@ -163,6 +163,7 @@ func keyLines(data []byte) map[string]int {
 
 var (
 	hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	hexSHA1   = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	commitRE  = regexp.MustCompile(`^[0-9a-f]{7,40}$`)
 	// A fingerprint of OpenPGP's version 4 keys, or of version 6.
 	fingerprint = regexp.MustCompile(`^[0-9A-F]{40}([0-9A-F]{24})?$`)

@@ -128,6 +128,38 @@ func TestALockWithoutADigestIsRefusedAtItsLine(t *testing.T) {
 	}
 }
 
+func TestALockSaysMoreOfAFileWhereThatIsKnown(t *testing.T) {
+	t.Parallel()
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	head := "# Every byte that enters this stack, by digest. Written by \"mage fetch -record\"; do not edit.\n"
+	file := "\n[[file]]\ncomponent = \"runc\"\nname = \"x.tar.gz\"\nsha256 = \"" + a + "\"\n"
+	vendor := "\n[[vendor]]\ncomponent = \"runc\"\nname = \"v.tar.gz\"\nsource = \"" + a + "\"\nalso = [\n  \"" + b + "\",\n]\ntar_sha256 = \"" + a + "\"\n"
+	all := head + file + "size = 3\nsha1 = \"" + a[:40] + "\"\npublishers = 0\n" + vendor
+	for _, text := range []string{head + file, head + file + "publishers = 2\n", all} {
+		l := &Lock{}
+		if ps := ParseLock([]byte(text), "x.lock", l); len(ps) > 0 {
+			t.Errorf("%s\ngot %v", text, ps)
+		}
+		if got := string(l.Encode()); got != text {
+			t.Errorf("got\n%s\nwant\n%s", got, text)
+		}
+		if got, want := l.File[0].OnlyComputed(), strings.Contains(text, "publishers = 0"); got != want {
+			t.Errorf("%s\nonly computed: got %v, want %v", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		file + "size = 0\n":                "x.lock:6: file x.tar.gz: size: got 0",
+		file + "sha1 = \"12\"\n":           "x.lock:6: file x.tar.gz: sha1: got \"12\", want 40 hex digits",
+		file + "publishers = -1\n":         "x.lock:6: file x.tar.gz: publishers: got -1",
+		strings.Replace(vendor, b, "b", 1): "x.lock:6: vendor v.tar.gz: also: got \"b\"",
+		vendor + strings.ReplaceAll(strings.Replace(vendor, a, strings.Repeat("c", 64), 1), "v.tar", "w.tar"): "vendor tree of runc for " + b + ": got w.tar.gz here and v.tar.gz",
+	} {
+		if ps := ParseLock([]byte(text), "x.lock", &Lock{}); !strings.Contains(ps.Error(), want) {
+			t.Errorf("%s\ngot %v, want %q", text, ps, want)
+		}
+	}
+}
+
 func TestALockThatSaysTwoThingsOfOneIsRefusedWithBothLines(t *testing.T) {
 	t.Parallel()
 	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
