@@ -23,6 +23,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/origins"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -175,14 +176,14 @@ func (e *Engine) sources() (err error) {
 }
 
 // mirrors are the Debian archives that DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name, or those of this machine's apt.
-func mirrors() (source.Mirrors, error) {
-	m := source.AptMirrors("/etc/apt", "/var/lib/apt/lists")
+func mirrors() (origins.Mirrors, error) {
+	m := origins.AptMirrors("/etc/apt", "/var/lib/apt/lists")
 	for _, name := range []string{"DEBIAN_MIRROR", "DEBIAN_SECURITY_MIRROR"} {
 		base := os.Getenv(name)
 		if base == "" {
 			continue
 		}
-		one, err := source.OneMirror(base)
+		one, err := origins.OneMirror(base)
 		if err != nil {
 			return m, fmt.Errorf("%s: %w", name, err)
 		}

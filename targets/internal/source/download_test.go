@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"drydock/targets/internal/origins"
 	"drydock/targets/internal/stack"
 )
 
@@ -222,7 +223,7 @@ func TestPasswordsAreInNoError(t *testing.T) {
 		s, component, l, _ := setUp(t, http.NotFoundHandler())
 		s.Client = &http.Client{Transport: &http.Transport{Proxy: proxyOf(c.proxy)}}
 		component.Origin = component.Origin[:1]
-		s.Mirrors = Mirrors{Main: []string{"http://admin:secret@" + c.host + "/debian"}}
+		s.Mirrors = origins.Mirrors{Main: []string{"http://admin:secret@" + c.host + "/debian"}}
 		_, err := setOf(t, s, l, false).Get(context.Background(), component)
 		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "http://admin:***@") {
 			t.Errorf("%s: got %v, want an error without the password", name, err)
@@ -263,7 +264,7 @@ func TestAfterHTTPSNoHopIsPlain(t *testing.T) {
 		for _, kind := range []string{stack.KindDebian, stack.KindURL} {
 			s, c, l, _ := setUp(t, http.NotFoundHandler())
 			s.Client = secure.Client()
-			s.Mirrors = Mirrors{Main: []string{secure.URL}}
+			s.Mirrors = origins.Mirrors{Main: []string{secure.URL}}
 			c.Origin = []*stack.Origin{{Kind: kind, Path: "r.tar.gz", URL: secure.URL + "/r.tar.gz"}}
 			hopsLeft.Store(n)
 			_, err := setOf(t, s, l, false).Get(context.Background(), c)

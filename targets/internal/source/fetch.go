@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/origins"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 
@@ -31,7 +32,7 @@ type Store struct {
 	// Digests remembers the digests of files that did not change.
 	Digests *Digests
 	// Mirrors are the Debian archives to ask.
-	Mirrors Mirrors
+	Mirrors origins.Mirrors
 	// Client makes the requests; nil forbids them.
 	Client *http.Client
 	// Meter shows what is transferred; it may be nil.
@@ -328,11 +329,11 @@ func (s *Set) get(ctx context.Context, owner string, o *stack.Origin) (found *Fo
 func (s *Set) addresses(ctx context.Context, o *stack.Origin, note func(at, why string)) (urls []string, err error) {
 	switch o.Kind {
 	case stack.KindDebian:
-		for _, m := range s.Mirrors.of(o.Path) {
+		for _, m := range s.Mirrors.Of(o.Path) {
 			urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)
 		}
 		if len(urls) == 0 {
-			note(o.Path, "no Debian mirror is known that can have it: set "+settingOf(o.Path)+"=<base address>")
+			note(o.Path, "no Debian mirror is known that can have it: set "+origins.SettingOf(o.Path)+"=<base address>")
 		}
 	case stack.KindModule:
 		g, err := s.Online(ctx)

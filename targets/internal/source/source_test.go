@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/origins"
 	"drydock/targets/internal/stack"
 )
 
@@ -61,7 +62,7 @@ func setUp(t *testing.T, h http.Handler) (*Store, *stack.Component, *stack.Lock,
 		{Component: "runc", Name: "r.tar.gz", SHA256: sum(body), Size: int64(len(body))},
 		{Component: "runc", Name: "r2.tar.gz", SHA256: sum(body2), Size: int64(len(body2))},
 	}}
-	s.Mirrors = Mirrors{Main: []string{srv.URL + "/debian"}}
+	s.Mirrors = origins.Mirrors{Main: []string{srv.URL + "/debian"}}
 	return s, c, l, srv.URL
 }
 

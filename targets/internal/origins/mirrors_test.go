@@ -1,11 +1,20 @@
-package source
+package origins
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+func put(t testing.TB, file, data string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(data), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // apt makes apt's two directories of files by name: those that contain "Release" are what apt has downloaded.
 func apt(t *testing.T, files map[string]string) (etc, lists string) {
@@ -89,12 +98,12 @@ func TestTheSecurityArchiveHasAPoolOfItsOwn(t *testing.T) {
 	t.Parallel()
 	m := Mirrors{Main: []string{"main"}, Security: []string{"security"}}
 	for p, want := range map[string]string{"pool/main/r/runc/x": "[main]", "pool/updates/main/r/runc/x": "[security]"} {
-		if got := fmt.Sprint(m.of(p)); got != want {
+		if got := fmt.Sprint(m.Of(p)); got != want {
 			t.Errorf("%s: got %s, want %s", p, got, want)
 		}
 	}
 	one, err := OneMirror("http://user:secret@mine.example/debian")
-	if err != nil || len(one.of("pool/main/x")) != 1 || len(one.of("pool/updates/x")) != 1 {
+	if err != nil || len(one.Of("pool/main/x")) != 1 || len(one.Of("pool/updates/x")) != 1 {
 		t.Errorf("one mirror: got %v, %v, want it for both", one, err)
 	}
 	for _, bad := range []string{"mirror.example/debian", "ftp://u:secret@mirror.example", "http://u:secret/x@mirror.example/debian", "http://u:secret%zz@h/"} {

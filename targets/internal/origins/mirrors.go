@@ -1,4 +1,6 @@
-package source
+// Package origins knows where a file can be had: at the Debian archives that apt on this machine is set up with, a site's own
+// mirror, Debian's snapshot service, a git repository. It trusts none of them: who asks checks what comes by digest.
+package origins
 
 import (
 	"bytes"
@@ -20,8 +22,8 @@ type Mirrors struct {
 	Main, Security []string
 }
 
-// of returns the bases that can have a path of a pool.
-func (m Mirrors) of(p string) []string {
+// Of returns the bases that can have a path of a pool.
+func (m Mirrors) Of(p string) []string {
 	if ofSecurity(p) {
 		return m.Security
 	}
@@ -31,8 +33,8 @@ func (m Mirrors) of(p string) []string {
 // ofSecurity says that a path is one of the security archive's pool.
 func ofSecurity(p string) bool { return strings.HasPrefix(p, "pool/updates/") }
 
-// settingOf is the name of the setting that a base of a path's pool is.
-func settingOf(p string) string {
+// SettingOf is the name of the setting that a base of a path's pool is.
+func SettingOf(p string) string {
 	if ofSecurity(p) {
 		return "DEBIAN_SECURITY_MIRROR"
 	}
