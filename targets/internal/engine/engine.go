@@ -153,7 +153,7 @@ func (e *Engine) sources() (err error) {
 		Store: &source.Store{Dir: filepath.Join(e.Root, "vendor-sources"), Meter: e.UI,
 			Digests: source.OpenDigests(filepath.Join(e.Root, ".cache/digests.json"))}}
 	if !isSet("OFFLINE") {
-		if e.src.Mirrors, err = mirrors(); err != nil {
+		if e.src.Places, err = places(); err != nil {
 			return err
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
@@ -173,6 +173,24 @@ func (e *Engine) sources() (err error) {
 	e.Stack, err = e.Stack.With(own)
 	e.src.Stack = e.Stack
 	return err
+}
+
+// places are where settings say that files can be had.
+func places() (p origins.Places, err error) {
+	if p.Mirrors, err = mirrors(); err != nil {
+		return p, err
+	}
+	for name, to := range map[string]struct {
+		base *string
+		of   func(string) (string, error)
+	}{"SOURCE_MIRROR": {&p.Site, origins.SiteOf}, "DEBIAN_SNAPSHOT": {&p.Snapshot, origins.SnapshotOf}} {
+		if v := os.Getenv(name); v != "" {
+			if *to.base, err = to.of(v); err != nil {
+				return p, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return p, nil
 }
 
 // mirrors are the Debian archives that DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name, or those of this machine's apt.

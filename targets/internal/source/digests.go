@@ -8,8 +8,6 @@ import (
 	"syscall"
 
 	"drydock/targets/internal/archive"
-
-	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // Digests remembers files' SHA-256 by size, time and inode, so that a run with nothing to do reads no archive.
@@ -49,19 +47,12 @@ func (d *Digests) Of(path string) (string, error) {
 
 // OfTar gives the digest of the uncompressed tar in a .tar.gz.
 func (d *Digests) OfTar(path string) (string, error) {
-	return d.of(path+" tar", path, func(string) (string, error) {
-		r, err := archive.Open(path, "gz")
-		if err != nil {
-			return "", err
-		}
-		defer r.Close()
-		return archive.SHA256(r)
-	})
+	return d.of(path+" tar", path, sumOfTar)
 }
 
 // OfModule gives the h1: sum of a module's zip.
 func (d *Digests) OfModule(path string) (string, error) {
-	return d.of(path+" h1", path, func(p string) (string, error) { return dirhash.HashZip(p, dirhash.Hash1) })
+	return d.of(path+" h1", path, sumOfModule)
 }
 
 func (d *Digests) of(key, path string, hash func(string) (string, error)) (string, error) {

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/origins"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
 )
 
 const (
@@ -38,6 +40,8 @@ type fetch struct {
 	url, name string
 	line      *stack.LockedFile // what it must be; nil where that is to be recorded
 	plain     bool              // http is allowed, for the lock vouches for the bytes
+	// check, where it is not nil, says in line's place what the file must be.
+	check func(file string) error
 }
 
 // refusal is an answer that another try would not better.
@@ -75,7 +79,7 @@ type transfer struct {
 // match, after the whole was read as what its name says.
 func (s *Store) download(ctx context.Context, want fetch) (err error) {
 	if s.Meter != nil {
-		s.Meter.Start(want.name, want.size())
+		s.Meter.Start(want.name, shown(want.url), want.size())
 		defer func() { s.Meter.Done(want.name, err) }()
 	}
 	part := filepath.Join(s.Dir, "."+want.name+".part")
@@ -97,6 +101,14 @@ func (s *Store) download(ctx context.Context, want fetch) (err error) {
 		return err
 	}
 	return archive.SyncDir(s.Dir)
+}
+
+// shown is an address as people see it: without a password, and of a file of this machine the path.
+func shown(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
+		return u.Path
+	}
+	return ui.Masked(address)
 }
 
 // size is what the lock says, in bytes; 0 where it does not know.
@@ -159,6 +171,9 @@ func (t *transfer) complete(ctx context.Context, part string) error {
 
 // check compares the whole with the lock.
 func (t *transfer) check(part string) error {
+	if t.fetch.check != nil {
+		return t.fetch.check(part)
+	}
 	if t.line == nil {
 		return complete(part, t.name)
 	}
@@ -287,6 +302,9 @@ func (t *transfer) ask(ctx context.Context) (*http.Response, error) {
 			req.Header.Set("If-Range", t.validator)
 		}
 	}
+	if req.URL.Scheme == "file" {
+		return origins.Answer(req), nil
+	}
 	client := *t.s.Client
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if len(via) > hops {
@@ -300,7 +318,7 @@ func (t *transfer) ask(ctx context.Context) (*http.Response, error) {
 // allowed judges an address by its parsed host, and by the one that redirects to it.
 func (t *transfer) allowed(u, from *url.URL) error {
 	switch {
-	case u.Scheme == "https" && u.Host != "":
+	case u.Scheme == "https" && u.Host != "", u.Scheme == "file" && from == nil:
 		return nil
 	case u.Scheme != "http" || u.Host == "":
 		return refused("leads to %q, want https", u.Scheme+"://"+u.Host)

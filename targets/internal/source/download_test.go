@@ -193,8 +193,8 @@ func TestAServerThatKeepsOneWaitingIsLeftForTheNextOrigin(t *testing.T) {
 // told keeps how transfers ended.
 type told []string
 
-func (told) Start(string, int64) {}
-func (told) Add(string, int64)   {}
+func (told) Start(string, string, int64) {}
+func (told) Add(string, int64)           {}
 func (m *told) Done(_ string, err error) {
 	if err != nil {
 		*m = append(*m, err.Error())

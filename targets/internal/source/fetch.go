@@ -31,8 +31,8 @@ type Store struct {
 	Dir string
 	// Digests remembers the digests of files that did not change.
 	Digests *Digests
-	// Mirrors are the Debian archives to ask.
-	Mirrors origins.Mirrors
+	// Places are where files can be had besides what a stack names.
+	origins.Places
 	// Client makes the requests; nil forbids them.
 	Client *http.Client
 	// Meter shows what is transferred; it may be nil.
@@ -52,8 +52,8 @@ type Store struct {
 
 // Meter is told of transfers as they go on.
 type Meter interface {
-	// Start names a file and its size in bytes (0 when unknown).
-	Start(name string, size int64)
+	// Start names a file, the address that it is asked of, and its size in bytes (0 when unknown).
+	Start(name, from string, size int64)
 	// Add counts bytes of a file, from the network (or found in a part left by an earlier run).
 	Add(name string, n int64)
 	// Done ends it.
@@ -208,30 +208,49 @@ func Expected(c *stack.Component, o *stack.Origin, l *stack.Lock) *Found {
 }
 
 // Get returns a component's archive: one that is there already, or a download; a MissingError where no origin gives it.
-// Where the lock is recorded, an origin without a line in it is used, and its line added.
+// The site's mirror is asked for the files of all origins first. Where the lock is recorded, an origin without a line in it is
+// used, and its line added.
 func (s *Set) Get(ctx context.Context, c *stack.Component) (*Found, error) {
 	if found, err := s.archives(c); found != nil || err != nil {
 		return found, err
 	}
-	var tried []string
-	for _, o := range c.Origin {
-		var fs []*Found
-		for _, a := range o.Archives() {
-			f, why, err := s.getSigned(ctx, c.Name, a)
-			if err != nil {
-				return nil, err
-			}
-			tried = append(tried, why...)
-			if f == nil {
-				break
-			}
-			fs = append(fs, f)
+	a := &asking{}
+	for _, a.site = range []bool{true, false} {
+		if a.site && (s.Site == "" || s.Record || s.Client == nil) {
+			continue
 		}
-		if len(fs) == 1+len(o.With) {
-			return whole(c, fs), nil
+		for _, o := range c.Origin {
+			var fs []*Found
+			for _, x := range o.Archives() {
+				f, err := s.getSigned(ctx, c.Name, x, a)
+				if err != nil {
+					return nil, err
+				}
+				if f == nil {
+					break
+				}
+				fs = append(fs, f)
+			}
+			if len(fs) == 1+len(o.With) {
+				return whole(c, fs), nil
+			}
 		}
 	}
-	return nil, s.missing(tried)
+	return nil, s.missing(a.tried)
+}
+
+// asking is what has been asked for a source so far.
+type asking struct {
+	site  bool     // only the site's mirror is asked
+	asked []string // the addresses
+	tried []string // what was in vain, and why
+}
+
+// note notes what was in vain, once.
+func (a *asking) note(at, why string) {
+	if text := ui.Masked(at + ": " + why); !slices.Contains(a.tried, text) {
+		a.tried = append(a.tried, text)
+	}
 }
 
 func (s *Store) missing(tried []string) error {
@@ -240,19 +259,19 @@ func (s *Store) missing(tried []string) error {
 }
 
 // getSigned gets an archive, and its signature, which must be good.
-func (s *Set) getSigned(ctx context.Context, owner string, o *stack.Origin) (*Found, []string, error) {
+func (s *Set) getSigned(ctx context.Context, owner string, o *stack.Origin, a *asking) (*Found, error) {
 	sig := o.Signature()
 	if sig == nil {
-		return s.get(ctx, owner, o)
+		return s.get(ctx, owner, o, a)
 	}
 	pinned := map[string]bool{o.Name(): s.line(owner, o.Name()) != nil, sig.Name(): s.line(owner, sig.Name()) != nil}
-	f, tried, err := s.get(ctx, owner, o)
+	f, err := s.get(ctx, owner, o, a)
 	if f == nil {
-		return nil, tried, err
+		return nil, err
 	}
-	g, more, err := s.get(ctx, owner, sig)
+	g, err := s.get(ctx, owner, sig, a)
 	if g == nil {
-		return nil, append(tried, more...), err
+		return nil, err
 	}
 	f.Signature = g.Path
 	if _, err := s.CheckSignature(f); err != nil {
@@ -263,71 +282,101 @@ func (s *Set) getSigned(ctx context.Context, owner string, o *stack.Origin) (*Fo
 			return x.Component == owner && ofThese && !was
 		})
 		s.mu.Unlock()
-		return nil, nil, err
+		return nil, err
 	}
-	return f, nil, nil
+	return f, nil
 }
 
-// get is locate, and a download where nothing is found. Without a file it gives what was tried, and why it was in vain.
-func (s *Set) get(ctx context.Context, owner string, o *stack.Origin) (found *Found, tried []string, err error) {
+// get is locate, and a download where nothing is found. Without a file it notes what was tried, and why it was in vain.
+func (s *Set) get(ctx context.Context, owner string, o *stack.Origin, a *asking) (*Found, error) {
 	name := o.Name()
 	defer s.alone(name)() // components may share an archive: the first one fetches it
 	if found, err := s.locate(owner, o); found != nil || err != nil {
-		return found, nil, err
+		return found, err
 	}
 	line := s.line(owner, name)
-	note := func(at, why string) { tried = append(tried, ui.Masked(at+": "+why)) }
+	if line == nil && a.site {
+		return nil, nil
+	}
 	if line == nil && !s.Record {
-		note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
-		return nil, tried, nil
+		a.note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
+		return nil, nil
 	}
 	p := filepath.Join(s.Dir, name)
 	if line == nil { // recorded on first use: a file that the user brought counts too
 		if got, err := s.Digests.Of(p); err == nil {
 			if err := complete(p, name); err != nil {
-				return nil, nil, fmt.Errorf("%s: not recorded: %w: move the file away, then run \"mage fetch -record\"", p, err)
+				return nil, fmt.Errorf("%s: not recorded: %w: move the file away, then run \"mage fetch -record\"", p, err)
 			}
-			found, err := s.record(owner, o, p, got)
-			return found, nil, err
+			return s.record(owner, o, p, got)
 		}
 	}
-	if o.Kind == stack.KindFile {
-		note(p, "not there")
-		return nil, tried, nil
+	if s.Client == nil && o.Kind != stack.KindFile {
+		a.note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
+		return nil, nil
 	}
-	if s.Client == nil {
-		note(name+" ("+o.Kind+")", "not fetched: OFFLINE")
-		return nil, tried, nil
+	if came, err := s.ask(ctx, o, line, a); !came || err != nil {
+		return nil, err
 	}
-	addresses, err := s.addresses(ctx, o, note)
+	got, err := s.Digests.Of(p)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for _, u := range addresses {
-		err := s.download(ctx, fetch{url: u, name: name, line: line, plain: o.Kind == stack.KindDebian || o.Kind == stack.KindModule})
-		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
-		}
-		if err != nil {
-			note(u, err.Error())
-			continue
-		}
-		got, err := s.Digests.Of(p)
-		if err != nil {
-			return nil, nil, err
-		}
-		if line == nil {
-			found, err := s.record(owner, o, p, got)
-			return found, nil, err
-		}
-		return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil, nil
+	if line == nil {
+		return s.record(owner, o, p, got)
 	}
-	return nil, tried, nil
+	if line.OnlyComputed() && s.UI != nil {
+		s.UI.Line("notice    %s: nobody is known to publish its digest, which was computed from upstream's git", name)
+	}
+	return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil
 }
 
-// addresses are where an origin's file can be had.
+// ask asks for an origin's file where it can be had, and reports whether it came: the site's mirror, the origin's own addresses,
+// Debian's snapshot service. A place is asked once.
+func (s *Set) ask(ctx context.Context, o *stack.Origin, line *stack.LockedFile, a *asking) (bool, error) {
+	var urls []string
+	if line != nil && s.Client != nil {
+		urls = s.AtSite(o.Name(), line.SHA256)
+	}
+	if !a.site {
+		own, err := s.addresses(ctx, o, a.note)
+		if err != nil {
+			return false, err
+		}
+		urls = append(urls, own...)
+		if line != nil && o.Kind == stack.KindDebian {
+			urls = append(urls, s.AtSnapshot(line.SHA1)...)
+		}
+	}
+	for _, u := range urls {
+		if slices.Contains(a.asked, u) {
+			continue
+		}
+		a.asked = append(a.asked, u)
+		var err error
+		if o.Kind == stack.KindGit && u == o.Git {
+			err = s.fromGit(ctx, o, line)
+		} else { // whether plain http will do: where the lock vouches for the bytes, or upstream's address is not asked
+			err = s.download(ctx, fetch{url: u, name: o.Name(), line: line, plain: o.Kind != stack.KindURL || u != o.URL})
+		}
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if err == nil {
+			return true, nil
+		}
+		a.note(shown(u), err.Error())
+	}
+	return false, nil
+}
+
+// addresses are where an origin itself says that its file can be had.
 func (s *Set) addresses(ctx context.Context, o *stack.Origin, note func(at, why string)) (urls []string, err error) {
 	switch o.Kind {
+	case stack.KindFile:
+		note(filepath.Join(s.Dir, o.Name()), "not there")
+	case stack.KindGit:
+		urls = []string{o.Git}
 	case stack.KindDebian:
 		for _, m := range s.Mirrors.Of(o.Path) {
 			urls = append(urls, strings.TrimRight(m, "/")+"/"+o.Path)

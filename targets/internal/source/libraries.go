@@ -89,9 +89,10 @@ func (s *Set) gather(ctx context.Context, f *Found, name string) (sum string, er
 	packages := s.Stack.Packages
 	found := make([]*Found, len(packages))
 	err = FetchAll(packages, 4, func(p string) error {
-		got, tried, err := s.get(ctx, stack.PackageOwner, stack.Package(p))
+		a := &asking{}
+		got, err := s.get(ctx, stack.PackageOwner, stack.Package(p), a)
 		if err == nil && got == nil {
-			err = s.missing(tried)
+			err = s.missing(a.tried)
 		}
 		found[slices.Index(packages, p)] = got
 		return err

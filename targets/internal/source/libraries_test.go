@@ -103,7 +103,7 @@ func debianSet(t *testing.T) (*Store, *stack.Component, []string) {
 		Kind: stack.KindURL, URL: srv.URL + "/engine.tar.gz", Series: "debian/patches/series", Gopath: map[string]string{"github.com/docker/docker": "engine"},
 		With: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/debian.tar.gz", Strip: &none}},
 	}}}
-	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")), Mirrors: origins.Mirrors{Main: []string{srv.URL}}, Client: srv.Client(), Backoff: time.Millisecond}
+	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")), Places: origins.Places{Mirrors: origins.Mirrors{Main: []string{srv.URL}}}, Client: srv.Client(), Backoff: time.Millisecond}
 	return s, c, []string{"golang-lib-dev_1_all.deb", "golang-second-dev_1_all.deb"}
 }
 

@@ -59,6 +59,16 @@ func (s *Set) module(ctx context.Context, m module.Version, file string) error {
 	return err
 }
 
+// moduleOrSite is module where the site's mirror has no zip with that h1: sum, or where none is known.
+func (s *Set) moduleOrSite(ctx context.Context, m module.Version, file, want string) error {
+	if want != "" {
+		if came, err := s.fromSite(ctx, filepath.Base(file), want, sumOfModule); came || err != nil {
+			return err
+		}
+	}
+	return s.module(ctx, m, file)
+}
+
 // downloadZip asks module proxies one after the other.
 func (s *Store) downloadZip(ctx context.Context, m module.Version, file string, proxies []string) error {
 	name := calledOf(m)
@@ -98,7 +108,7 @@ func (s *Set) Advisories(ctx context.Context, a *stack.Advisories) error {
 		if s.Client == nil {
 			return s.noAdvisories(a)
 		}
-		err = s.module(ctx, m, file)
+		err = s.moduleOrSite(ctx, m, file, a.Sum)
 	}
 	if err != nil {
 		return err

@@ -229,6 +229,14 @@ func (s *Set) restore(ctx context.Context, c *stack.Component, found *Found) err
 		return &MissingError{Text: fmt.Sprintf("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: "+
 			"run \"mage fetch\" on a connected machine and carry vendor-sources/ over", of, s.Dir)}
 	}
+	s.mu.Lock()
+	line := s.Stack.Lock.VendorFor(c, found.SHA256)
+	s.mu.Unlock()
+	if line != nil && !s.Record {
+		if came, err := s.fromSite(ctx, line.Name, line.TarSHA256, sumOfTar); came || err != nil {
+			return err
+		}
+	}
 	if len(found.Layout) > 0 {
 		s.gathering.Do(func() { // components of the same sources share it
 			s.UI.Line("restore   what %s imports, from %d packages", of, len(s.Stack.Packages))

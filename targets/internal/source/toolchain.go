@@ -45,7 +45,11 @@ func (s *Set) Toolchain(ctx context.Context, release string) error {
 		if s.Client == nil {
 			return &MissingError{fmt.Sprintf("Go %s is not in %s, and OFFLINE forbids to fetch it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", release, s.Dir)}
 		}
-		if err := s.module(ctx, toolchainOf(release), file); err != nil {
+		want := ""
+		if line != nil {
+			want = line.Sum
+		}
+		if err := s.moduleOrSite(ctx, toolchainOf(release), file, want); err != nil {
 			return err
 		}
 		got, err = s.Digests.OfModule(file)

@@ -367,8 +367,10 @@ func (ck *checking) origin(o *Origin, table, name string) {
 		ck.bad(ck.at(table+".url", table), "%s: url: got %q, want %s", name, ui.Masked(o.URL), urlProblem(o.URL))
 	case o.Kind == KindModule && moduleProblem(o) != "":
 		ck.bad(ck.at(table+".module", table), "%s: module: got %q, want %s", name, o.Module, moduleProblem(o))
-	case !slices.Contains([]string{KindFile, KindDebian, KindURL, KindModule}, o.Kind):
-		ck.bad(ck.at(table+".kind", table), "%s: kind: got %q, want \"file\", \"debian\", \"url\" or \"module\"", name, o.Kind)
+	case o.Kind == KindGit && gitProblem(o) != "":
+		ck.bad(ck.at(table+".git", table), "%s: %s", name, gitProblem(o))
+	case !slices.Contains([]string{KindFile, KindDebian, KindURL, KindModule, KindGit}, o.Kind):
+		ck.bad(ck.at(table+".kind", table), "%s: kind: got %q, want \"file\", \"debian\", \"url\", \"module\" or \"git\"", name, o.Kind)
 	case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
 		ck.bad(ck.at(table+".file", table), "%s: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar, .zip or .deb", name, o.Name())
 	case o.SignedBy != "" && !fingerprint.MatchString(o.SignedBy):
@@ -407,6 +409,35 @@ func moduleProblem(o *Origin) string {
 		return "no vendored = true: a module's zip has no vendor/"
 	case o.SignedBy != "":
 		return "no signed_by: a module's zip has no signature"
+	}
+	return ""
+}
+
+// gitName is a tag, or the leading directory of an archive: nothing that git takes for an option or an expression.
+var gitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/+~-]*$`)
+
+// gitProblem says what a git origin must be where it is not; empty when all is well. Plain http will do: the commit and the
+// digest vouch for what comes.
+func gitProblem(o *Origin) string {
+	u, err := url.Parse(o.Git)
+	web := err == nil && u.Host != "" && slices.Contains([]string{"https", "http", "ssh", "git"}, u.Scheme)
+	password := false
+	if web {
+		_, password = u.User.Password()
+	}
+	switch {
+	case !web && !filepath.IsAbs(o.Git) || password:
+		return fmt.Sprintf("git: got %q, want an address (https, http, ssh, git) without a password, or the path of a directory", ui.Masked(o.Git))
+	case len(o.Commit) != 40 || !commitRE.MatchString(o.Commit):
+		return fmt.Sprintf("commit: got %q, want 40 hex digits", o.Commit)
+	case o.Tag != "" && (!gitName.MatchString(o.Tag) || strings.Contains(o.Tag, "..")):
+		return fmt.Sprintf("tag: got %q, want the name of a tag", o.Tag)
+	case o.Prefix != "" && (!gitName.MatchString(o.Prefix) || !filepath.IsLocal(o.Prefix) || !strings.HasSuffix(o.Prefix, "/")):
+		return fmt.Sprintf("prefix: got %q, want a directory and a slash, such as runc-1.3.6/", o.Prefix)
+	case !strings.HasSuffix(o.File, ".tar.gz"):
+		return fmt.Sprintf("file: got %q, want a name that ends in .tar.gz", o.File)
+	case o.SignedBy != "":
+		return "signed_by: a git origin has no signature of the archive"
 	}
 	return ""
 }

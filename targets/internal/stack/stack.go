@@ -107,6 +107,7 @@ const (
 	KindDebian = "debian" // a path below a Debian mirror's base
 	KindURL    = "url"    // upstream's own address
 	KindModule = "module" // a release of a Go module, at a module proxy
+	KindGit    = "git"    // a tag of a git repository, which git and gzip of the machine make an archive of
 )
 
 // Origin is one place that serves a component's sources, with its own bytes and layout.
@@ -118,6 +119,13 @@ type Origin struct {
 	URL string `toml:"url"`
 	// Module is the module and its release for a module origin, such as example.org/x@v1.2.3.
 	Module string `toml:"module"`
+	// Git is the address or the directory of a git repository; Commit is the whole name of the commit that is wanted, and Tag, where
+	// there is one, the tag of it, which says what the archive's bytes are. Prefix is the archive's leading directory, by default
+	// the file's name without .tar.gz, and a slash.
+	Git    string `toml:"git"`
+	Tag    string `toml:"tag"`
+	Commit string `toml:"commit"`
+	Prefix string `toml:"prefix"`
 	// File is the name in vendor-sources/; by default the last element of Path or URL, or <module's name>-<release>.zip.
 	File string `toml:"file"`
 	// SignedBy is the fingerprint of the OpenPGP key that made upstream's signature of the archive: that of the subkey where a

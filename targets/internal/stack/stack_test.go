@@ -265,6 +265,31 @@ func TestAModuleOriginIsAModuleAndItsRelease(t *testing.T) {
 	}
 }
 
+func TestAGitOriginIsARepositoryACommitAndATag(t *testing.T) {
+	t.Parallel()
+	commit := strings.Repeat("a", 40)
+	good := Origin{Kind: KindGit, Git: "https://git.example/x", Tag: "v1.0.0", Commit: commit, File: "x-1.0.0.tar.gz"}
+	with := func(change func(o *Origin)) Origin { o := good; change(&o); return o }
+	for name, c := range map[string]struct {
+		o    Origin
+		want string
+	}{
+		"good": {good, ""}, "a directory": {with(func(o *Origin) { o.Git = "/srv/git/x.git" }), ""},
+		"plain http": {with(func(o *Origin) { o.Git = "http://git.example/x" }), ""}, "by commit": {with(func(o *Origin) { o.Tag = "" }), ""},
+		"a prefix":   {with(func(o *Origin) { o.Prefix = "cli-1.0.0/" }), ""},
+		"a password": {with(func(o *Origin) { o.Git = "https://u:secret@git.example/x" }), "git: got \"https://u:***@"},
+		"an option":  {with(func(o *Origin) { o.Git = "--upload-pack=x" }), "git: got"}, "a helper": {with(func(o *Origin) { o.Git = "ext::sh -c x" }), "git: got"},
+		"a relative directory": {with(func(o *Origin) { o.Git = "../x" }), "git: got"}, "a short commit": {with(func(o *Origin) { o.Commit = "abcdef0" }), "commit: got"},
+		"an option for a tag": {with(func(o *Origin) { o.Tag = "-x" }), "tag: got"}, "an expression": {with(func(o *Origin) { o.Tag = "a..b" }), "tag: got"},
+		"a prefix outside": {with(func(o *Origin) { o.Prefix = "../x/" }), "prefix: got"}, "no file": {with(func(o *Origin) { o.File = "" }), "file: got"},
+		"xz": {with(func(o *Origin) { o.File = "x.tar.xz" }), "file: got"},
+	} {
+		if got := gitProblem(&c.o); c.want == "" && got != "" || !strings.HasPrefix(got, c.want) || strings.Contains(got, "secret") {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 func TestConstraintsThatNoReleaseMeetsAreFound(t *testing.T) {
 	for c, want := range map[string]bool{
 		">= 1.21": true, ">= 1.13, < 1.20": true, "< 1.20, >= 1.20": false, "= 1.2.3, != 1.2.3": false, "> 1.2, < 1.3": true, "~> 1.4": true, ">= 2, < 1": false, "< 1.0": true,

@@ -30,7 +30,10 @@ type UI struct {
 	since time.Time
 }
 
-type transfer struct{ size, got int64 }
+type transfer struct {
+	from      string
+	size, got int64
+}
 
 // New writes to f, with a live line where f is a terminal.
 func New(f *os.File) *UI {
@@ -179,12 +182,12 @@ func (u *UI) shown(text string) string {
 }
 
 // Start, Add and Done make a UI the meter of transfers.
-func (u *UI) Start(name string, size int64) {
+func (u *UI) Start(name, from string, size int64) {
 	u.mu.Lock()
 	if len(u.files) == 0 {
 		u.since = time.Now()
 	}
-	u.files[name] = &transfer{size: size}
+	u.files[name] = &transfer{from: from, size: size}
 	u.total += size
 	u.mu.Unlock()
 	if size > 0 {
@@ -231,7 +234,7 @@ func (u *UI) Done(name string, err error) {
 	if err != nil {
 		u.Line("fetch     %s: %v", name, err)
 	} else if t != nil {
-		u.Line("fetched   %s (%s)", name, Bytes(t.got))
+		u.Line("fetched   %s (%s) from %s", name, Bytes(t.got), t.from)
 	}
 	u.Live()
 }
