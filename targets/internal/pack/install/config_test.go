@@ -14,7 +14,8 @@ func silent(f map[string]string) {
 	f["docker/dockerd"] = "#!/bin/sh\necho 'unknown flag: --validate' >&2\nexit 125\n"
 }
 
-func TestWhatIsSaidTwiceIsRefusedForEveryKeyAndInit(t *testing.T) {
+func TestLongWhatIsSaidTwiceIsRefusedForEveryKeyAndInit(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	saidTwice(t, quick())
 }
@@ -94,7 +95,8 @@ func TestDockerdIsAskedWithTheArgumentsOfItsService(t *testing.T) {
 	}
 }
 
-func TestAStorageDriverAmongTheArgumentsIsLookedAt(t *testing.T) {
+func TestLongAStorageDriverAmongTheArgumentsIsLookedAt(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	dir := unpacked(t, "26.1.5", func(f map[string]string) {
 		f["manifest.json"] = "{\n \"features\": [\n  \"dockerd: graph driver overlay2\"\n ]\n}\n"
@@ -116,7 +118,8 @@ func TestAStorageDriverAmongTheArgumentsIsLookedAt(t *testing.T) {
 	}
 }
 
-func TestALinkInTheRootIsNotReadOnThisHost(t *testing.T) {
+func TestLongALinkInTheRootIsNotReadOnThisHost(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	host := filepath.Join(t.TempDir(), "daemon.json")

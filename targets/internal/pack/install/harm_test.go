@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"drydock/targets/internal/testlong"
 )
 
 // These are the ways in which an installer can harm a host that nobody can restore.
@@ -165,7 +167,8 @@ func TestTheServiceAsksTheDaemonWhereItListens(t *testing.T) {
 	}
 }
 
-func TestModesAreThePackagesOwnWhateverBecameOfThem(t *testing.T) {
+func TestLongModesAreThePackagesOwnWhateverBecameOfThem(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	lost, good := unpacked(t, "26.1.5"), unpacked(t, "26.1.6")
@@ -236,7 +239,8 @@ func TestWhatLiesOnANoexecMountIsInstalledAndNothingIsInstalledThere(t *testing.
 	}
 }
 
-func TestLinksThatLeadOutOfTheRootAreRefusedBeforeAnythingIsWritten(t *testing.T) {
+func TestLongLinksThatLeadOutOfTheRootAreRefusedBeforeAnythingIsWritten(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	outside := t.TempDir()
 	must(t, os.WriteFile(outside+"/group", []byte("root:x:0:\n"), 0o644))
@@ -277,7 +281,8 @@ func TestLinksThatLeadOutOfTheRootAreRefusedBeforeAnythingIsWritten(t *testing.T
 	}
 }
 
-func TestAGroupFileWithoutALastNewlineKeepsItsLines(t *testing.T) {
+func TestLongAGroupFileWithoutALastNewlineKeepsItsLines(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	dir := unpacked(t, "26.1.5")
 	for before, want := range map[string]string{
@@ -297,7 +302,8 @@ func TestAGroupFileWithoutALastNewlineKeepsItsLines(t *testing.T) {
 	}
 }
 
-func TestWhatStaysAndWhatIsRememberedIsSaid(t *testing.T) {
+func TestLongWhatStaysAndWhatIsRememberedIsSaid(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	k.write("etc/passwd", "root:x:0:0::/:/bin/sh")
@@ -352,7 +358,8 @@ func TestAForeignServiceIsNotStartedInOurName(t *testing.T) {
 	k.ok(dir, "--restart")
 }
 
-func TestAStorageDriverThatThisDockerdLacksIsSaid(t *testing.T) {
+func TestLongAStorageDriverThatThisDockerdLacksIsSaid(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	drivers := func(f map[string]string) {
@@ -521,7 +528,8 @@ func TestTheKeyIsRememberedAndAForgedPackageDoesNotCheckItself(t *testing.T) {
 	k.ok(unpacked(t, "26.1.9"))
 }
 
-func TestAnOlderVersionIsInstalledOnlyWhenItIsAskedFor(t *testing.T) {
+func TestLongAnOlderVersionIsInstalledOnlyWhenItIsAskedFor(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := ready(t, unpacked(t, "26.1.5"))
 	for _, v := range []string{"17.03.2", "26.1.4", "26.0.9"} {

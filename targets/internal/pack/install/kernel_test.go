@@ -185,7 +185,8 @@ func with(c kernel.Config, names ...string) kernel.Config {
 	return c
 }
 
-func TestEachKindOfIptablesAsksForItsOwnOptions(t *testing.T) {
+func TestLongEachKindOfIptablesAsksForItsOwnOptions(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	notShort(t)
 	table, err := kernelTable(Profile{KernelScript: realistic()})

@@ -5,9 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/testlong"
 )
 
-func TestWhatIsReadOnlyIsNamedBeforeAnythingIsWritten(t *testing.T) {
+func TestLongWhatIsReadOnlyIsNamedBeforeAnythingIsWritten(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 ro() { mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; }
@@ -29,7 +32,8 @@ wants 0 "what stays" $N --uninstall
 `)
 }
 
-func TestAGroupFileThatIsAMountGetsItsLine(t *testing.T) {
+func TestLongAGroupFileThatIsAMountGetsItsLine(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 cp /etc/group /run/group
@@ -54,7 +58,8 @@ func TestAnOldGroupaddIsCalledWithoutItsNewOption(t *testing.T) {
 	}
 }
 
-func TestACommandDirectoryThatLeadsElsewhereIsRefused(t *testing.T) {
+func TestLongACommandDirectoryThatLeadsElsewhereIsRefused(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	dir := unpacked(t, "26.1.5")
 	for to, want := range map[string]string{"../../opt/bin": "usr/local/bin: is a link out of ", "sbin": ""} {
@@ -72,7 +77,8 @@ func TestACommandDirectoryThatLeadsElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheCallersEnvironmentDoesNotMatter(t *testing.T) {
+func TestLongTheCallersEnvironmentDoesNotMatter(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 cd /run

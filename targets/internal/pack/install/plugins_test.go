@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"drydock/targets/internal/testlong"
 )
 
 // plugin is a change of a package: it has one more plugin of the command docker.
@@ -74,7 +76,8 @@ func TestPluginsOfOthersStayAndAreNotTaken(t *testing.T) {
 	}
 }
 
-func TestPluginsBelowAnotherPrefixAreSaidToBeUnknownToDocker(t *testing.T) {
+func TestLongPluginsBelowAnotherPrefixAreSaidToBeUnknownToDocker(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t, "sh")
 	p := unpacked(t, "26.1.5", plugin("hello", "26.1.5"))
@@ -86,7 +89,8 @@ func TestPluginsBelowAnotherPrefixAreSaidToBeUnknownToDocker(t *testing.T) {
 	}
 }
 
-func TestAPlaceOfPluginsThatLeadsAwayIsRefused(t *testing.T) {
+func TestLongAPlaceOfPluginsThatLeadsAwayIsRefused(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t, "sh")
 	for _, d := range []string{"usr/lib/docker", "usr/local/libexec"} {

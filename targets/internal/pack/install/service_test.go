@@ -138,7 +138,8 @@ wants() {
 I="sh $PKG/install.sh --no-kernel-check" N="sh $NEXT/install.sh --no-kernel-check"
 `
 
-func TestAForeignServiceIsLeftAlone(t *testing.T) {
+func TestLongAForeignServiceIsLeftAlone(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 printf '#!/bin/sh\n: >/run/foreign.ran\n' >/etc/init.d/docker
@@ -163,7 +164,8 @@ grep -q "systemctl restart docker.service" /run/said
 `)
 }
 
-func TestADaemonOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
+func TestLongADaemonOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 mkdir /run/other
@@ -179,7 +181,8 @@ kill -0 $! || { echo "it was stopped"; exit 1; }
 `)
 }
 
-func TestAnIptablesThatWasTakenIsTriedAgain(t *testing.T) {
+func TestLongAnIptablesThatWasTakenIsTriedAgain(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 wants 0 "makes its rules with this host's" $I --init=sysv
@@ -196,7 +199,8 @@ case $out in *"will not start"*) echo "$out"; exit 1 ;; esac
 `)
 }
 
-func TestASlowContainerdIsGivenOtherTriesAndAnythingElseIsNot(t *testing.T) {
+func TestLongASlowContainerdIsGivenOtherTriesAndAnythingElseIsNot(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 wants 0 "is installed" $I --init=sysv
@@ -223,7 +227,8 @@ wants 1 "install.sh: /usr/local/libexec/drydock: cannot be" $N
 `)
 }
 
-func TestTheHostsOwnToolsMakeGroupsAndUsers(t *testing.T) {
+func TestLongTheHostsOwnToolsMakeGroupsAndUsers(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	onHost(t, []string{"sh"}, wants+`
 printf 'root:x:0:0::/root:/bin/sh\ndbusx:x:81:81::/:/bin/sh' >/etc/passwd

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"drydock/targets/internal/testlong"
 	"drydock/targets/internal/testprog"
 )
 
-func TestAPackageDoesNotVouchForItsFilesWhereAnotherCheckerIs(t *testing.T) {
+func TestLongAPackageDoesNotVouchForItsFilesWhereAnotherCheckerIs(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	k.path = oldTools(t) // no sha256sum
@@ -25,7 +27,8 @@ func TestAPackageDoesNotVouchForItsFilesWhereAnotherCheckerIs(t *testing.T) {
 	k.is("26.1.5")
 }
 
-func TestASignedVersionIsNotReplacedByAnUnsignedOneWithoutAWord(t *testing.T) {
+func TestLongASignedVersionIsNotReplacedByAnUnsignedOneWithoutAWord(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	key, sign := signing(t, "12345678")
