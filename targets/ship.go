@@ -68,3 +68,15 @@ func (Bundle) Verify(_ context.Context, file string) error { return engine.Verif
 //
 // Example: mage bundle:missing
 func (Bundle) Missing(ctx context.Context) error { return engine.MissingForBundle(ctx) }
+
+// Mirror fills DIR with the sources of all stacks, or of some: archives, vendor trees, Gos and the advisories.
+//
+// Where SOURCE_MIRROR names DIR, or a web server's address of it, fetch needs no other network. It may run again: what is there
+// and right stays.
+//
+// Example: mage mirror /srv/drydock -stacks=docker-26.1,docker-28.5
+func Mirror(ctx context.Context, dir string,
+	stacks *string, // names of stacks, with commas between them
+) error {
+	return engine.Mirror(ctx, dir, in(stacks))
+}

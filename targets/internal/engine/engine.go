@@ -127,7 +127,11 @@ func open() (*Engine, error) {
 	if err := checkBundle(root, u); err != nil {
 		return nil, err
 	}
-	name := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
+	return openStack(root, cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack), u)
+}
+
+// openStack reads one stack of the repository, and the settings that are about it.
+func openStack(root, name string, u *ui.UI) (*Engine, error) {
 	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name, recipe.Rows())
 	if err != nil {
 		return nil, err
@@ -153,7 +157,7 @@ func (e *Engine) sources() (err error) {
 		Store: &source.Store{Dir: filepath.Join(e.Root, "vendor-sources"), Meter: e.UI,
 			Digests: source.OpenDigests(filepath.Join(e.Root, ".cache/digests.json"))}}
 	if !isSet("OFFLINE") {
-		if e.src.Places, err = places(); err != nil {
+		if e.src.Places, err = origins.Named(os.Getenv); err != nil {
 			return err
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
@@ -173,44 +177,6 @@ func (e *Engine) sources() (err error) {
 	e.Stack, err = e.Stack.With(own)
 	e.src.Stack = e.Stack
 	return err
-}
-
-// places are where settings say that files can be had.
-func places() (p origins.Places, err error) {
-	if p.Mirrors, err = mirrors(); err != nil {
-		return p, err
-	}
-	for name, to := range map[string]struct {
-		base *string
-		of   func(string) (string, error)
-	}{"SOURCE_MIRROR": {&p.Site, origins.SiteOf}, "DEBIAN_SNAPSHOT": {&p.Snapshot, origins.SnapshotOf}} {
-		if v := os.Getenv(name); v != "" {
-			if *to.base, err = to.of(v); err != nil {
-				return p, fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	return p, nil
-}
-
-// mirrors are the Debian archives that DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name, or those of this machine's apt.
-func mirrors() (origins.Mirrors, error) {
-	m := origins.AptMirrors("/etc/apt", "/var/lib/apt/lists")
-	for _, name := range []string{"DEBIAN_MIRROR", "DEBIAN_SECURITY_MIRROR"} {
-		base := os.Getenv(name)
-		if base == "" {
-			continue
-		}
-		one, err := origins.OneMirror(base)
-		if err != nil {
-			return m, fmt.Errorf("%s: %w", name, err)
-		}
-		if name == "DEBIAN_MIRROR" {
-			m = one
-		}
-		m.Security = one.Security
-	}
-	return m, nil
 }
 
 // isSet says whether a switch in the environment is on.

@@ -24,6 +24,32 @@ type Places struct {
 	Snapshot string
 }
 
+// Named are the places that settings name (DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR, SOURCE_MIRROR, DEBIAN_SNAPSHOT), and where they
+// name no archives of Debian, those of this machine's apt.
+func Named(setting func(name string) string) (p Places, err error) {
+	p.Mirrors = AptMirrors("/etc/apt", "/var/lib/apt/lists")
+	for _, s := range []struct {
+		name string
+		take func(given string) error
+	}{
+		{"DEBIAN_MIRROR", func(given string) (err error) { p.Mirrors, err = OneMirror(given); return err }},
+		{"DEBIAN_SECURITY_MIRROR", func(given string) error {
+			one, err := OneMirror(given)
+			p.Mirrors.Security = one.Security
+			return err
+		}},
+		{"SOURCE_MIRROR", func(given string) (err error) { p.Site, err = SiteOf(given); return err }},
+		{"DEBIAN_SNAPSHOT", func(given string) (err error) { p.Snapshot, err = SnapshotOf(given); return err }},
+	} {
+		if given := setting(s.name); given != "" {
+			if err := s.take(given); err != nil {
+				return p, fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+	}
+	return p, nil
+}
+
 // SiteOf returns the base address that a person means by an http or https address, or by a directory.
 func SiteOf(given string) (string, error) {
 	if u, err := url.Parse(given); err == nil && isWeb(u) {

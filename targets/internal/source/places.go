@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -91,3 +92,33 @@ func sumOfTar(file string) (string, error) {
 
 // sumOfModule is the h1: sum of a module's zip.
 func sumOfModule(file string) (string, error) { return dirhash.HashZip(file, dirhash.Hash1) }
+
+// Kept are the files in the store that the stack's lock, and that of the advisories, know, each compared with what they say.
+func (s *Set) Kept(a *stack.Advisories) (files []string, err error) {
+	seen := map[string]bool{}
+	keep := func(name, want string, sum func(file string) (string, error)) {
+		p := filepath.Join(s.Dir, name)
+		if seen[name] || !exists(p) {
+			return
+		}
+		seen[name] = true
+		got, serr := sum(p)
+		if serr == nil && got != want {
+			serr = fmt.Errorf("%s: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, want)
+		}
+		files, err = append(files, p), errors.Join(err, serr)
+	}
+	for _, f := range s.Stack.Lock.File {
+		keep(f.Name, f.SHA256, s.Digests.Of)
+	}
+	for _, v := range s.Stack.Lock.Vendor {
+		keep(v.Name, v.TarSHA256, s.Digests.OfTar)
+	}
+	for _, g := range s.Stack.Lock.Go {
+		keep(filepath.Base(s.ToolchainFile(g.Version)), g.Sum, s.Digests.OfModule)
+	}
+	if a != nil {
+		keep(a.Name(), a.Sum, s.Digests.OfModule)
+	}
+	return files, err
+}
