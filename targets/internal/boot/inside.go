@@ -219,7 +219,12 @@ func (g *guest) install(name string, flags ...string) (string, error) {
 func (g *guest) service(verb string) (string, error) {
 	switch {
 	case isThere("/run/systemd/system"):
-		return g.run("systemctl", verb, "docker")
+		said, err := g.run("systemctl", verb, "docker")
+		for i := 0; i < 60 && err != nil && verb == "start"; i++ { // Restart= starts it again, where its containerd took too long
+			time.Sleep(time.Second)
+			said, err = g.run("systemctl", "is-active", "docker")
+		}
+		return said, err
 	case isThere("/run/openrc"):
 		return g.run("rc-service", "docker", verb)
 	}
