@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"drydock/targets/internal/engine"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/stack"
 
 	"github.com/magefile/mage/mg"
 )
@@ -60,3 +62,22 @@ func (Patches) List(ctx context.Context) error { return engine.Patches(ctx) }
 //
 // Example: mage patches:check
 func (Patches) Check(ctx context.Context) error { return engine.CheckPatches(ctx) }
+
+// Stack are the commands for stack files.
+type Stack mg.Namespace
+
+// New writes a stack file and its lock for other releases, from one that is there.
+//
+// Origins, digests and commits are those of a table of upstream's archives. Of a release that is not in it, the digest is
+// that of the first download. What is not named is that of the stack it is made from: by default the nearest that is not newer.
+//
+// Example: mage stack:new docker-27.5 -docker=27.5.1 -containerd=1.7.34 -runc=1.3.6
+func (Stack) New(ctx context.Context, name string,
+	docker *string, // the release of dockerd and of the docker command
+	containerd *string, // another release of it
+	runc *string, // another release of it
+	from *string, // the stack that the rest is of
+) error {
+	return engine.WriteStack(ctx, stack.Wanted{Name: name, From: in(from), Release: in(docker),
+		Versions: map[string]string{recipe.Containerd: in(containerd), recipe.Runc: in(runc)}})
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
@@ -46,8 +47,22 @@ func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 	})
 }
 
-// writeSmoke makes docs/smoke.md of two runs.
+// writeSmoke records two runs, and makes docs/smoke.md of those of the default stack.
 func (e *Engine) writeSmoke(native, old *smoke.Report) error {
+	told := func(r *smoke.Report, release string) string {
+		n, _ := smoke.Count(r.Checks)
+		return fmt.Sprintf("%d passed, %d skipped, Linux %s", n[smoke.Passed], n[smoke.Skipped], release)
+	}
+	seen := smoke.Seen{Of: smokedParts(e.Stack), Date: e.start.UTC().Format(time.DateOnly), Kernel: old.Kernel,
+		Native: told(native, host.Release()), Old: told(old, old.Kernel)}
+	file := strings.TrimSuffix(e.Stack.File, ".toml") + ".smoke"
+	if err := archive.WriteBytes(file, 0o644, seen.Encode()); err != nil {
+		return err
+	}
+	e.UI.Line("recorded  %s", e.rel(file))
+	if e.Stack.Name != DefaultStack {
+		return nil
+	}
 	parts := ""
 	for _, r := range recipe.Components() {
 		if (r.Shown != "" || r.Extra != "" && !r.Library) && e.Stack.Component[r.Name] != nil && e.records().Load(r.Name) != nil {

@@ -247,51 +247,6 @@ func targetOf(component string) string {
 	return recipe.Row(component).Target
 }
 
-// Stacks lists what can be built.
-func Stacks(ctx context.Context) error {
-	root, err := findRoot()
-	if err != nil {
-		return failure.With(failure.Other, err)
-	}
-	dir := filepath.Join(root, "vendor-sources")
-	names, err := stack.List(dir)
-	if err != nil {
-		return failure.With(failure.Other, err)
-	}
-	var parts []string // those that every stack has, but for docker's own
-	head := []string{"STACK", "DOCKER"}
-	for _, r := range slices.Backward(recipe.Components()) {
-		if !r.Optional && r.Target == r.Name {
-			parts, head = append(parts, r.Name), append(head, strings.ToUpper(r.Name))
-		}
-	}
-	rows := [][]string{append(head, "LIBC", "GO", "KERNEL", "")}
-	var errs []error
-	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
-	for _, n := range names {
-		s, err := stack.Load(dir, n, recipe.Rows())
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		mark := ""
-		if n == selected {
-			mark = "← selected"
-		}
-		libc := stack.LibcHost
-		if s.OwnLibc() {
-			libc = s.Libc + " " + s.Component[s.Libc].Version
-		}
-		row := []string{n, s.Version}
-		for _, p := range parts {
-			row = append(row, s.Component[p].Version)
-		}
-		rows = append(rows, append(row, libc, s.Go, ">= "+s.Target.Kernel, mark))
-	}
-	ui.New(os.Stdout).Text(ui.Table(rows))
-	return failure.With(failure.Other, errors.Join(errs...))
-}
-
 // Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.
 func Clean(ctx context.Context) error {
 	return reading(ctx, func(ctx context.Context, e *Engine) error {

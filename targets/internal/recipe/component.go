@@ -32,6 +32,8 @@ type Component struct {
 
 	// Upstream is its repository on GitHub, such as moby/moby; empty for one elsewhere.
 	Upstream string
+	// Module is its Go module, without a major version's suffix; empty for what is none at a proxy.
+	Module string
 	// License is an SPDX expression, where the texts of its tree do not tell it alone; the reason stands beside it.
 	License string
 	// SourceGoes says that its licence asks that its source goes with what is passed on, Relink that those who get it must be

@@ -7,11 +7,14 @@ import (
 	"drydock/targets/internal/verify"
 )
 
+// Containerd is the component of that name.
+const Containerd = "containerd"
+
 var _ = register(Component{
-	Name: "containerd", After: "runc",
+	Name: Containerd, After: "runc",
 	Does:     "builds containerd, ctr and the shim.",
-	Upstream: "containerd/containerd",
-	Go:       true, Plan: containerd,
+	Upstream: "containerd/containerd", Module: "github.com/containerd/containerd",
+	Go: true, Plan: containerd,
 	VersionIn: &stack.VersionFile{Path: "version/version.go", Pattern: regexp.MustCompile(`(?m)^\s*Version\s*=\s*"v?([^"+]+)`)},
 	Shown:     "containerd",
 	Features:  verify.Tells{File: "containerd", Ask: []string{"config", "default"}, Read: containerdPlugins},

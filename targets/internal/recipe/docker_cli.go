@@ -12,8 +12,8 @@ const Client = "docker-cli"
 
 var _ = register(Component{
 	Name: Client, After: "docker-proxy", Target: "docker",
-	Upstream: "docker/cli",
-	Go:       true, Plan: dockerCLI,
+	Upstream: "docker/cli", Module: "github.com/docker/cli",
+	Go: true, Plan: dockerCLI,
 	VersionIn: &stack.VersionFile{Path: "VERSION", Pattern: regexp.MustCompile(`^\s*(\S+)`)},
 })
 

@@ -16,7 +16,7 @@ const Daemon = "dockerd"
 var _ = register(Component{
 	Name: Daemon, After: "containerd", Target: "docker",
 	Does: "builds dockerd, docker-proxy and the docker command.", Example: "mage docker -edit",
-	Upstream: "moby/moby",
+	Upstream: "moby/moby", Module: "github.com/docker/docker",
 	NeedsOf: func(c *stack.Component) []string {
 		if atLeast(c, "20.10") {
 			return nil

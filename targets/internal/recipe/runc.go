@@ -11,11 +11,14 @@ import (
 	version "github.com/hashicorp/go-version"
 )
 
+// Runc is the component of that name.
+const Runc = "runc"
+
 var _ = register(Component{
-	Name: "runc", After: "tini",
+	Name: Runc, After: "tini",
 	Does: "builds runc, and libseccomp which it is linked with.", Example: "mage runc -edit",
-	Upstream: "opencontainers/runc",
-	Needs:    []string{"libseccomp"}, Go: true, C: true, Setns: true, Plan: runc,
+	Upstream: "opencontainers/runc", Module: "github.com/opencontainers/runc",
+	Needs: []string{"libseccomp"}, Go: true, C: true, Setns: true, Plan: runc,
 	VersionIn: &stack.VersionFile{Path: "VERSION", Pattern: regexp.MustCompile(`^\s*(\S+)`)},
 	Shown:     "runc",
 	Features:  verify.Tells{File: "runc", Ask: []string{"features"}, Read: runcFeatures},

@@ -2,9 +2,12 @@ package smoke
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"drydock/targets/internal/ui"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 // Report is what a run of the checks showed.
@@ -48,6 +51,41 @@ func Count(rs []Result) (n map[string]int, failed []string) {
 		}
 	}
 	return n, failed
+}
+
+// Seen is what is recorded of a stack's smoke test.
+type Seen struct {
+	Of     string `toml:"of"`   // its parts, by name and version
+	Date   string `toml:"date"` // when, as 2006-01-02
+	Native string `toml:"native"`
+	Old    string `toml:"old"`    // with an older kernel's system calls
+	Kernel string `toml:"kernel"` // that kernel
+}
+
+// Recorded reads a record of it.
+func Recorded(file string) (s Seen, err error) {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		err = toml.Unmarshal(data, &s)
+	}
+	return s, err
+}
+
+// Encode gives the record's content.
+func (s Seen) Encode() []byte {
+	return fmt.Appendf(nil, "# What \"mage smoke -write\" saw of this stack; written by it.\nof = %q\ndate = %q\nnative = %q\nold = %q\nkernel = %q\n",
+		s.Of, s.Date, s.Native, s.Old, s.Kernel)
+}
+
+// Words are what it proves, in one word each.
+func (s Seen) Words() (words []string) {
+	if s.Native != "" {
+		words = append(words, "smoke")
+	}
+	if s.Old != "" {
+		words = append(words, s.Kernel)
+	}
+	return words
 }
 
 // Page makes docs/smoke.md of two runs on what title names: on this kernel, and with an older one's system calls.

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"drydock/targets/internal/failure"
+	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/smoke"
+	"drydock/targets/internal/stack"
+	"drydock/targets/internal/ui"
+)
+
+// Stacks lists what can be built.
+func Stacks(ctx context.Context) error {
+	root, err := findRoot()
+	if err != nil {
+		return failure.With(failure.Other, err)
+	}
+	dir := filepath.Join(root, "vendor-sources")
+	names, err := stack.List(dir)
+	if err != nil {
+		return failure.With(failure.Other, err)
+	}
+	var parts []string // those that every stack has, but for docker's own
+	head := []string{"STACK", "DOCKER"}
+	for _, r := range slices.Backward(recipe.Components()) {
+		if !r.Optional && r.Target == r.Name {
+			parts, head = append(parts, r.Name), append(head, strings.ToUpper(r.Name))
+		}
+	}
+	rows := [][]string{append(head, "LIBC", "GO", "KERNEL", "PROVEN", "")}
+	var errs []error
+	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
+	for _, n := range names {
+		s, err := stack.Load(dir, n, recipe.Rows())
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		mark := ""
+		if n == selected {
+			mark = "← selected"
+		}
+		libc := stack.LibcHost
+		if s.OwnLibc() {
+			libc = s.Libc + " " + s.Component[s.Libc].Version
+		}
+		row := []string{n, s.Version}
+		for _, p := range parts {
+			row = append(row, s.Component[p].Version)
+		}
+		rows = append(rows, append(row, libc, s.Go, ">= "+s.Target.Kernel, proven(s), mark))
+	}
+	ui.New(os.Stdout).Text(ui.Table(rows))
+	return failure.With(failure.Other, errors.Join(errs...))
+}
+
+// proven is what the records beside a stack's file say that was seen of it; each is written by the command that saw it.
+func proven(s *stack.Stack) string {
+	base := strings.TrimSuffix(s.File, ".toml")
+	there := func(ending string) bool { _, err := os.Stat(base + ending); return err == nil }
+	var words []string
+	if there(".features") {
+		words = append(words, "built")
+	}
+	if seen, err := smoke.Recorded(base + ".smoke"); err == nil && seen.Of == smokedParts(s) {
+		words = append(words, seen.Words()...)
+	}
+	if there(".digests") {
+		words = append(words, "reproduced")
+	}
+	if there(".vex.toml") {
+		words = append(words, "audited")
+	}
+	return cmp.Or(strings.Join(words, ", "), "nothing here")
+}
+
+// smokedParts names what a smoke test is a test of.
+func smokedParts(s *stack.Stack) string {
+	var parts []string
+	for _, r := range recipe.Components() {
+		if c := s.Component[r.Name]; c != nil && r.Extra == "" {
+			parts = append(parts, r.Name+" "+c.Version)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// WriteStack writes a stack file and its lock. Nothing that is there is written to.
+func WriteStack(ctx context.Context, w stack.Wanted) error {
+	root, err := findRoot()
+	if err != nil {
+		return failure.With(failure.Other, err)
+	}
+	dir := filepath.Join(root, "vendor-sources")
+	w.Modules = map[string]string{}
+	for _, r := range recipe.Components() {
+		w.Modules[r.Name] = r.Module
+	}
+	d, err := w.Write(dir, recipe.Rows())
+	if err != nil {
+		return failure.With(failure.Other, fmt.Errorf("stack:new: %w", err))
+	}
+	u, next := ui.New(os.Stdout), "fetch"
+	u.Line("wrote     vendor-sources/%[1]s.toml and %[1]s.lock, from %[2]s", w.Name, d.From)
+	if d.Unknown != nil {
+		next = "fetch -record"
+		u.Line("notice    no digest is known of %s: that of the first download is taken, so hold it against what upstream publishes",
+			strings.Join(d.Unknown, ", "))
+	}
+	u.Line("next      STACK=%s ./mage %s all: whether its patches apply and its modules have known holes, \"patches:check\" and \"audit\" say", w.Name, next)
+	return nil
+}
