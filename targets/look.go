@@ -85,3 +85,15 @@ func Stacks(ctx context.Context) error { return engine.Stacks(ctx) }
 //
 // Example: mage version
 func Version() { fmt.Println("drydock " + version.Drydock) }
+
+// Outdated tells what newer releases there are of the stack's components, and what they close.
+//
+// It asks the machine's module proxies and Debian's security archive. That there are some is no failure: the exit code is 0.
+// Whether upstream still mends a series is in a table, with the day on which it was read.
+//
+// Example: mage outdated
+func Outdated(ctx context.Context,
+	json *bool, // for machines
+) error {
+	return engine.Outdated(ctx, on(json))
+}

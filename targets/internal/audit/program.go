@@ -334,3 +334,17 @@ func (p *Program) hasModule(m Module) bool {
 }
 
 func below(pkg, module string) bool { return pkg == module || strings.HasPrefix(pkg, module+"/") }
+
+// TagsOf are the build tags of a command of a manifest, whose words are quoted as a shell wants them.
+func TagsOf(command string) []string {
+	_, rest, ok := strings.Cut(command, " -tags ")
+	if !ok {
+		return nil
+	}
+	if quoted, ok := strings.CutPrefix(rest, "'"); ok {
+		rest, _, _ = strings.Cut(quoted, "'")
+	} else {
+		rest, _, _ = strings.Cut(rest, " ")
+	}
+	return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' })
+}

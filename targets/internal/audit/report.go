@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"drydock/targets/internal/stack"
+
+	"github.com/hashicorp/go-version"
 )
 
 // Row is what is known against one module, and what is said of it.
@@ -269,4 +271,37 @@ func (r *Report) Draft() string {
 			strings.Join(of, ""), g.component, g.module)
 	}
 	return b.String()
+}
+
+// Table has a row for each advisory, or for each of which nothing is stated; bad paints those.
+func (r *Report) Table(open bool, bad func(string) string) [][]string {
+	rows := [][]string{{"ADVISORY", "CVE", "WHERE", "MODULE", "REACHABLE", "FIXED IN", "VERDICT"}}
+	for _, x := range r.Rows {
+		if open && x.Verdict != Unstated {
+			continue
+		}
+		verdict := x.Verdict
+		if x.Verdict == Unstated {
+			verdict = bad(verdict)
+		}
+		if x.Why != "" {
+			verdict += ": " + x.Why
+		}
+		where := cmp.Or(strings.Join(x.Files, " "), x.Component)
+		rows = append(rows, []string{x.ID, x.CVE, where, x.Module + "@" + x.Version, string(x.Reach), x.Fixed, verdict})
+	}
+	return rows
+}
+
+// Closes names the advisories against a component's own module that a release has mended, and that are open here or affect it.
+func (r *Report) Closes(component, module, release string) (ids []string) {
+	at, err := version.NewVersion(release)
+	for _, x := range r.Rows {
+		fixed, ferr := version.NewVersion(x.Fixed)
+		if module != "" && err == nil && ferr == nil && x.Component == component && strings.HasPrefix(x.Module+"/", module+"/") &&
+			!fixed.GreaterThan(at) && (x.Verdict == Unstated || x.Verdict == IsAffected) {
+			ids = append(ids, cmp.Or(x.CVE, x.ID))
+		}
+	}
+	return ids
 }

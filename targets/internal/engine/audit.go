@@ -82,25 +82,7 @@ func (e *Engine) showAudit(r *audit.Report, opt AuditOptions) error {
 		fmt.Print(r.Draft())
 		return nil
 	}
-	rows := [][]string{{"ADVISORY", "CVE", "WHERE", "MODULE", "REACHABLE", "FIXED IN", "VERDICT"}}
-	for _, x := range r.Rows {
-		if opt.Open && x.Verdict != audit.Unstated {
-			continue
-		}
-		verdict := x.Verdict
-		if x.Verdict == audit.Unstated {
-			verdict = e.UI.Bad(verdict)
-		}
-		if x.Why != "" {
-			verdict += ": " + x.Why
-		}
-		where := strings.Join(x.Files, " ")
-		if where == "" {
-			where = x.Component
-		}
-		rows = append(rows, []string{x.ID, x.CVE, where, x.Module + "@" + x.Version, string(x.Reach), x.Fixed, verdict})
-	}
-	if len(rows) > 1 {
+	if rows := r.Table(opt.Open, e.UI.Bad); len(rows) > 1 {
 		e.UI.Text(ui.Table(rows))
 	}
 	for _, g := range r.Gaps {
@@ -305,7 +287,7 @@ func (e *Engine) evidence(c *stack.Component) (ev audit.Evidence, err error) {
 		ev.Raises = append(ev.Raises, r.Module+"@"+r.To)
 	}
 	for _, s := range recipe.Of(e.Stack, c.Name, recipe.Tools{}, recipe.Symbolic(e.needs(c.Name))).Steps {
-		ev.Tags = append(ev.Tags, tagsOf(run.Quote(s.Argv))...)
+		ev.Tags = append(ev.Tags, audit.TagsOf(run.Quote(s.Argv))...)
 	}
 	return ev, nil
 }
@@ -333,7 +315,7 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 			ev.Patches = append(ev.Patches, d.Name, filepath.Base(d.Name))
 		}
 		for _, s := range p.Steps {
-			ev.Tags = append(ev.Tags, tagsOf(s.Command)...)
+			ev.Tags = append(ev.Tags, audit.TagsOf(s.Command)...)
 		}
 		if c := e.Stack.Component[p.Name]; c != nil { // the manifest does not list what comes with a source
 			own, err := e.ownNames(c)
@@ -391,18 +373,4 @@ func (e *Engine) unpacked(file string, r *pack.Read, do func(x *pack.File, path 
 		}
 	}
 	return err
-}
-
-// tagsOf are the build tags of a command of a manifest, whose words are quoted as a shell wants them.
-func tagsOf(command string) []string {
-	_, rest, ok := strings.Cut(command, " -tags ")
-	if !ok {
-		return nil
-	}
-	if quoted, ok := strings.CutPrefix(rest, "'"); ok {
-		rest, _, _ = strings.Cut(quoted, "'")
-	} else {
-		rest, _, _ = strings.Cut(rest, " ")
-	}
-	return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' })
 }

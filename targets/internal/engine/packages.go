@@ -283,22 +283,11 @@ func DiffPackages(ctx context.Context, a, b string) error {
 		}
 		rows := [][]string{{"WHAT", "OF", "WAS", "IS"}}
 		for _, c := range cs {
-			rows = append(rows, []string{c.Kind, c.Name, clip(c.Was), clip(c.Is)})
+			rows = append(rows, []string{c.Kind, c.Name, ui.Clip(c.Was), ui.Clip(c.Is)})
 		}
 		e.UI.Text(ui.Table(rows))
 		return nil
 	})
-}
-
-// clip keeps a value to one short line.
-func clip(s string) string {
-	if s == "" {
-		return "-"
-	}
-	if len(s) > 100 {
-		return s[:50] + " … " + s[len(s)-46:]
-	}
-	return s
 }
 
 // Rollback moves latest back to the package before it, or to another one.

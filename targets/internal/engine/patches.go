@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +64,7 @@ func Patches(ctx context.Context) error {
 		} else {
 			e.UI.Text(ui.Table(rows))
 		}
-		if rows := e.raised(); len(rows) > 1 {
+		if rows := e.Stack.RaisedTable(); len(rows) > 1 {
 			e.UI.Text(ui.Table(rows))
 		}
 		return nil
@@ -90,7 +89,7 @@ func (e *Engine) ownPatches() (rows [][]string, err error) {
 // ownNames are the names of the patches that belong to a component's source and are applied. Where the stack does not name
 // them, the source must be here.
 func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
-	if !slices.ContainsFunc(c.Origin, hasSeries) {
+	if !slices.ContainsFunc(c.Origin, (*stack.Origin).HasSeries) {
 		return nil, nil
 	}
 	found, err := e.src.Locate(c)
@@ -114,30 +113,6 @@ func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
 		names = append(names, p.Name)
 	}
 	return names, err
-}
-
-// hasSeries says that patches belong to an origin's sources.
-func hasSeries(o *stack.Origin) bool { return o.Series != "" }
-
-// raised are the rows of a table of all modules that the stack raises, and of those that are raised with them.
-func (e *Engine) raised() [][]string {
-	rows := [][]string{{"COMPONENT", "MODULE", "UPSTREAM HAS", "RAISED TO", "WHY"}}
-	for _, n := range e.Stack.Parts() {
-		c := e.Stack.Component[n]
-		asked, all := c.Raises(), e.Stack.Raised(n)
-		if asked != nil && all == nil {
-			why := "the lock does not know: run \"mage fetch -record\""
-			rows = append(rows, []string{n, strings.Join(asked, " "), "?", "?", why})
-		}
-		for _, r := range all {
-			why := "needed by another, or replaced"
-			if slices.Contains(asked, r.Module+"@"+r.To) {
-				why = "the stack asks for it"
-			}
-			rows = append(rows, []string{n, r.Module, cmp.Or(r.From, "none"), r.To, why})
-		}
-	}
-	return rows
 }
 
 // CheckPatches tries every series that applies against the component's source, without building. It reports all
@@ -172,7 +147,7 @@ func (e *Engine) checkPatches(c *stack.Component) error {
 	if err != nil {
 		return err
 	}
-	if found == nil && (ours != nil || slices.ContainsFunc(c.Origin, hasSeries)) {
+	if found == nil && (ours != nil || slices.ContainsFunc(c.Origin, (*stack.Origin).HasSeries)) {
 		return &source.MissingError{Text: "its source is not in vendor-sources/: run \"mage fetch\""}
 	}
 	if found == nil || ours == nil && (found.Checkout() || found.Origin.Series == "") {

@@ -78,25 +78,9 @@ func Times(ctx context.Context, format string) error {
 		if len(runs) == 0 {
 			return fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name)
 		}
-		last := runs[len(runs)-1]
-		switch format {
-		case "", "text":
-			e.UI.Text(trace.Table(runs))
-			e.UI.Text("\nthe last run:\n" + trace.Steps(last))
-		case "svg":
-			fmt.Print(trace.SVG(last))
-		case "html":
-			fmt.Print(trace.HTML(e.Stack.Name, last))
-		case "trace":
-			text, err := trace.Chrome(last)
-			if err != nil {
-				return err
-			}
-			fmt.Println(text)
-		default:
-			return fmt.Errorf("-format=%s: want text, svg, html or trace", format)
-		}
-		return nil
+		text, err := trace.Draw(e.Stack.Name, runs, format)
+		fmt.Print(text)
+		return err
 	})
 }
 

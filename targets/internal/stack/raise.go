@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -93,4 +94,25 @@ func (v *LockedVendor) encodeRaises(w io.Writer) {
 		fmt.Fprintf(w, "  { module = %q, from = %q, to = %q },\n", r.Module, r.From, r.To)
 	}
 	fmt.Fprint(w, "]\n")
+}
+
+// RaisedTable are the rows of a table of all modules that the stack raises, and of those that are raised with them.
+func (s *Stack) RaisedTable() [][]string {
+	rows := [][]string{{"COMPONENT", "MODULE", "UPSTREAM HAS", "RAISED TO", "WHY"}}
+	for _, n := range s.Parts() {
+		c := s.Component[n]
+		asked, all := c.Raises(), s.Raised(n)
+		if asked != nil && all == nil {
+			why := "the lock does not know: run \"mage fetch -record\""
+			rows = append(rows, []string{n, strings.Join(asked, " "), "?", "?", why})
+		}
+		for _, r := range all {
+			why := "needed by another, or replaced"
+			if slices.Contains(asked, r.Module+"@"+r.To) {
+				why = "the stack asks for it"
+			}
+			rows = append(rows, []string{n, r.Module, cmp.Or(r.From, "none"), r.To, why})
+		}
+	}
+	return rows
 }

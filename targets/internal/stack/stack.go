@@ -266,3 +266,6 @@ func Format(name string) string {
 	}
 	return ""
 }
+
+// HasSeries reports whether patches belong to the origin's sources.
+func (o *Origin) HasSeries() bool { return o.Series != "" }

@@ -234,3 +234,20 @@ func Chrome(r Run) (string, error) {
 	data, err := json.MarshalIndent(map[string]any{"traceEvents": es, "displayTimeUnit": "ms"}, "", " ")
 	return string(data), err
 }
+
+// Draw tells what the last runs did, as text, or draws the last one: svg, html or trace.
+func Draw(stack string, runs []Run, format string) (string, error) {
+	last := runs[len(runs)-1]
+	switch format {
+	case "", "text":
+		return Table(runs) + "\n\nthe last run:\n" + Steps(last) + "\n", nil
+	case "svg":
+		return SVG(last), nil
+	case "html":
+		return HTML(stack, last), nil
+	case "trace":
+		text, err := Chrome(last)
+		return text + "\n", err
+	}
+	return "", fmt.Errorf("-format=%s: want text, svg, html or trace", format)
+}

@@ -307,3 +307,14 @@ func Duration(d time.Duration) string {
 
 // Seconds writes a number of seconds as a person reads it.
 func Seconds(s float64) string { return Duration(time.Duration(s * float64(time.Second))) }
+
+// Clip keeps a value to one short line.
+func Clip(s string) string {
+	if s == "" {
+		return "-"
+	}
+	if len(s) > 100 {
+		return s[:50] + " … " + s[len(s)-46:]
+	}
+	return s
+}
