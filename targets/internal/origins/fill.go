@@ -68,7 +68,11 @@ func place(from, to, sum string) (fresh bool, err error) {
 	}
 	tmp := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".new")
 	os.Remove(tmp) // of a run that was killed
-	if os.Link(from, tmp) != nil {
+	real, err := filepath.EvalSymlinks(from) // a link to a link would lead to this machine's files
+	if err != nil {
+		return false, err
+	}
+	if os.Link(real, tmp) != nil {
 		return true, archive.CopyFile(from, to, 0o644)
 	}
 	return true, os.Rename(tmp, to)

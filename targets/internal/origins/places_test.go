@@ -43,7 +43,10 @@ func TestAMirrorIsFilledByLinksAndNothingElseIsTouched(t *testing.T) {
 	from, dir := t.TempDir(), filepath.Join(t.TempDir(), "new/mirror")
 	files := []string{filepath.Join(from, "a"), filepath.Join(from, "b")}
 	put(t, files[0], "one")
-	put(t, files[1], "two")
+	put(t, files[1]+".real", "two")
+	if err := os.Symlink(files[1]+".real", files[1]); err != nil {
+		t.Fatal(err)
+	}
 	fill := func(new int) {
 		t.Helper()
 		did, err := Fill(dir, files, archive.SHA256File)
@@ -53,8 +56,9 @@ func TestAMirrorIsFilledByLinksAndNothingElseIsTouched(t *testing.T) {
 		for _, f := range files {
 			sum, _ := archive.SHA256File(f)
 			for _, to := range []string{filepath.Join(dir, filepath.Base(f)), filepath.Join(dir, "sha256", sum)} {
-				if got, err := archive.SHA256File(to); err != nil || got != sum {
-					t.Errorf("%s: got %s %v, want %s", to, got, err, sum)
+				got, err := archive.SHA256File(to)
+				if fi, lerr := os.Lstat(to); err != nil || got != sum || lerr != nil || !fi.Mode().IsRegular() {
+					t.Errorf("%s: got %s %v, want the file %s", to, got, err, sum)
 				}
 			}
 		}
