@@ -65,8 +65,13 @@ func (e *Engine) mirror(ctx context.Context, dir string) error {
 	if err := e.look(ctx); err != nil {
 		return err
 	}
-	if err := e.toolchain(ctx, e.src, true); err != nil {
+	if err := e.toolchain(ctx, e.src, false); err != nil {
 		return err
+	}
+	for _, r := range e.Stack.Toolchains() { // which this machine need not unpack
+		if err := e.src.Toolchain(ctx, r); err != nil {
+			return err
+		}
 	}
 	parts := slices.Sorted(maps.Keys(e.Stack.Component))
 	parts = slices.DeleteFunc(parts, func(n string) bool { return e.Stack.Component[n].Checkout != "" }) // the user's own

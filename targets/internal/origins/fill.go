@@ -67,7 +67,7 @@ func place(from, to, sum string) (fresh bool, err error) {
 		}
 	}
 	tmp := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".new")
-	os.Remove(tmp) // of a run that was killed
+	os.Remove(tmp)                           // of a run that was killed
 	real, err := filepath.EvalSymlinks(from) // a link to a link would lead to this machine's files
 	if err != nil {
 		return false, err
