@@ -3,6 +3,6 @@
 if [ "$1" = -f ]; then
 	rm -f /etc/rc?.d/[SK]20"$2"
 else
-	ln -s "../init.d/$1" "/etc/rc2.d/S20$1"
-	ln -s "../init.d/$1" "/etc/rc0.d/K20$1"
+	ln -sf "../init.d/$1" "/etc/rc2.d/S20$1"
+	ln -sf "../init.d/$1" "/etc/rc0.d/K20$1"
 fi
