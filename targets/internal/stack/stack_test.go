@@ -24,6 +24,9 @@ func TestShippedStacksLoadAndEveryComponentHasAPinnedOrigin(t *testing.T) {
 			t.Errorf("%s: %v", n, err)
 			continue
 		}
+		if s.Toolchain != "" && s.Lock.GoFor(s.Toolchain) == nil {
+			t.Errorf("%s: the lock has no sum of Go %s, which fetch brings", n, s.Toolchain)
+		}
 		for _, c := range s.Parts() {
 			pinned := s.Component[c].Checkout != "" // its user's own
 			for _, o := range s.Component[c].Origin {
