@@ -209,7 +209,12 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 		works: func() { alive.Reset(silence) },
 		begins: func(step string) {
 			if step == m.CutIn {
-				time.AfterFunc(m.CutAfter, func() { cut.Store(m.kill() == nil) })
+				time.AfterFunc(m.CutAfter, func() {
+					cut.Store(true) // before it: the machine's end is seen at once
+					if m.kill() != nil {
+						cut.Store(false)
+					}
+				})
 			}
 		},
 	}
