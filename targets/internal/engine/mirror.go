@@ -74,7 +74,7 @@ func (e *Engine) mirror(ctx context.Context, dir string) error {
 		}
 	}
 	parts := slices.Sorted(maps.Keys(e.Stack.Component))
-	parts = slices.DeleteFunc(parts, func(n string) bool { return e.Stack.Component[n].Checkout != "" }) // the user's own
+	parts = slices.DeleteFunc(parts, func(n string) bool { return len(e.Stack.Component[n].Origin) == 0 }) // the user's own
 	if _, err := e.src.Fetch(ctx, parts); err != nil {
 		return err
 	}

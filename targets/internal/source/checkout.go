@@ -36,6 +36,12 @@ func (s *Store) Checkout(c *stack.Component) (*Found, error) {
 	return f, err
 }
 
+// checksOut reports whether a component is made from its user's checkout: always where the stack names no origin for it, else
+// where something has the checkout's name, be it a link that leads nowhere, which is for the user to look at.
+func (s *Store) checksOut(c *stack.Component) bool {
+	return c.Checkout != "" && (len(c.Origin) == 0 || exists(filepath.Join(s.Dir, c.Checkout)))
+}
+
 // Edit gives the open edit of a component as its source.
 func (s *Store) Edit(tree string, layout map[string]string) (*Found, error) {
 	f := &Found{Path: tree, Layout: layout, Edit: true}

@@ -49,3 +49,29 @@ func TestOfSeveralTagsAtOneCommitTheStacksVersionCounts(t *testing.T) {
 		}
 	}
 }
+
+func TestACheckoutBesideOriginsCountsWhereItIsThere(t *testing.T) {
+	t.Parallel()
+	s, c, l, _ := setUp(t, nil)
+	set := setOf(t, s, l, false)
+	set.VersionIn = func(string) *stack.VersionFile { return nil }
+	put(t, filepath.Join(s.Dir, "r.tar.gz"), body)
+	c.Version, c.Checkout = "1.0.0", "mine"
+	if f, err := set.Locate(c); err != nil || f == nil || f.Checkout() || f.SHA256 != sum(body) {
+		t.Errorf("without the directory: got %+v %v, want the archive", f, err)
+	}
+	link := filepath.Join(s.Dir, "mine")
+	if err := os.Symlink("nowhere", link); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := set.Locate(c); err == nil {
+		t.Errorf("a link that leads nowhere: got %+v, want an error", f)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(s.Dir, "mine/main.go"), "package main\n")
+	if f, err := set.Locate(c); err != nil || !f.Checkout() {
+		t.Errorf("with the directory: got %+v %v, want the checkout", f, err)
+	}
+}

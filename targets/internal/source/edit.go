@@ -66,7 +66,7 @@ func (s *Set) edit(c *stack.Component) (*Found, error) {
 		return nil, err
 	}
 	layout := c.Layout(nil) // of the origin that is there, or of the first
-	if c.Checkout == "" {
+	if !s.checksOut(c) {
 		if found, err := s.archives(c); err == nil && found != nil {
 			layout = found.Layout
 		}

@@ -112,7 +112,7 @@ func (s *Set) fetch(ctx context.Context, c *stack.Component, lock func() error) 
 }
 
 // Locate finds a component's source on this machine: the open edit where those count, the user's checkout where the stack
-// names one, or an archive. It returns nil and no error where there is no archive yet.
+// names one and it is there or has no origins beside it, or an archive. It returns nil and no error where there is no archive yet.
 func (s *Set) Locate(c *stack.Component) (*Found, error) {
 	if given := s.Given[c.Name]; given != nil {
 		return given, nil
@@ -122,7 +122,7 @@ func (s *Set) Locate(c *stack.Component) (*Found, error) {
 			return found, err
 		}
 	}
-	if c.Checkout == "" {
+	if !s.checksOut(c) {
 		return s.archives(c)
 	}
 	found, err := s.Checkout(c)

@@ -70,7 +70,8 @@ type Component struct {
 	// Go and Toolchain override the stack's for this component.
 	Go        string `toml:"go"`
 	Toolchain string `toml:"toolchain"`
-	// Checkout is a directory in vendor-sources/ that takes the origins' place: the user's own, only read.
+	// Checkout is a directory in vendor-sources/ that takes the origins' place: the user's own, only read. Where the component
+	// has origins too, it counts if it is there.
 	Checkout string `toml:"checkout"`
 	// Gopath says where the trees of import paths lie below the sources, for a component that is older than modules; an
 	// origin of another layout has its own. Empty for a component with a go.mod.
