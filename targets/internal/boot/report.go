@@ -63,7 +63,7 @@ func Page(reports []*Report) string {
 	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine, with busybox and a SysV init\n" +
 		"where no other root is named; the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
 		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
-		"| kernel | control groups | root | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+		"| kernel | control groups | root | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 	var why []string
 	for _, r := range reports {
 		n, _ := smoke.Count(r.Checks)
