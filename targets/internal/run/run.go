@@ -126,7 +126,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	if st := cmd.ProcessState; st != nil && c.Usage != nil {
 		c.Usage.CPU = st.UserTime() + st.SystemTime()
 		if r, ok := st.SysUsage().(*syscall.Rusage); ok {
-			c.Usage.Peak = r.Maxrss << 10
+			c.Usage.Peak = int64(r.Maxrss) << 10
 		}
 	}
 	if ctx.Err() != nil {

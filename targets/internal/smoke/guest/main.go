@@ -171,7 +171,7 @@ func forks(args []string) int {
 		}
 		if pid == 0 {
 			for {
-				syscall.RawSyscall(syscall.SYS_PAUSE, 0, 0, 0)
+				syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0) // for ever; newer machines have no pause
 			}
 		}
 		pids = append(pids, int(pid))
