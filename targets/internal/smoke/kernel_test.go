@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,11 @@ func answers(t *testing.T, p []unix.SockFilter, arch, nr uint32, args ...uint32)
 }
 
 func TestTheFilterAnswersAsTheKernelWould(t *testing.T) {
-	const i386 = 0x40000003
+	const i386, auditX86 = 0x40000003, 0xc000003e
+	amd64, err := tableOf("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, kernel string
 		arch, nr     uint32
@@ -74,28 +79,90 @@ func TestTheFilterAnswersAsTheKernelWould(t *testing.T) {
 		{"seals", "3.10", auditX86, unix.SYS_FCNTL, []uint32{5, unix.F_GET_SEALS}, unix.EINVAL},
 		{"a cgroup namespace among others", "3.10", auditX86, unix.SYS_UNSHARE, []uint32{unix.CLONE_NEWCGROUP | unix.CLONE_NEWNS}, unix.EINVAL},
 	} {
-		missing, unknown, err := absent(c.kernel, "amd64")
+		missing, unknown, err := amd64.absent(c.kernel)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := answers(t, program(missing, unknown), c.arch, c.nr, c.args...); got != c.want {
+		if got := answers(t, amd64.program(missing, unknown), c.arch, c.nr, c.args...); got != c.want {
 			t.Errorf("%s (kernel %s): got %v, want %v", c.name, c.kernel, got, c.want)
 		}
 	}
 }
 
+// The numbers are those of the kernels' headers: include/uapi/asm-generic/unistd.h and arch/arm/tools/syscall.tbl.
+func TestTheFilterAnswersAsTheKernelsOfOtherProcessorsWould(t *testing.T) {
+	const arm64, arm, amd64 = 0xc00000b7, 0x40000028, 0xc000003e
+	for _, c := range []struct {
+		name, arch, kernel string
+		audit, nr          uint32
+		args               []uint32
+		want               unix.Errno
+	}{
+		{"read", "arm64", "3.7", arm64, 63, nil, 0},
+		{"finit_module on 3.7", "arm64", "3.7", arm64, 273, nil, unix.ENOSYS},
+		{"the last of 3.10", "arm64", "3.10", arm64, 273, nil, 0},
+		{"the first after 3.10", "arm64", "3.10", arm64, 274, nil, unix.ENOSYS},
+		{"memfd_create", "arm64", "3.10", arm64, 279, nil, unix.ENOSYS},
+		{"memfd_create on 3.17", "arm64", "3.17", arm64, 279, nil, 0},
+		{"statx", "arm64", "4.4", arm64, 291, nil, unix.ENOSYS},
+		{"clone3", "arm64", "3.10", arm64, 435, nil, unix.ENOSYS},
+		{"a number that was never given", "arm64", "6.18", arm64, 300, nil, unix.ENOSYS},
+		{"of another architecture", "arm64", "3.10", amd64, 435, nil, 0},
+		{"open a directory", "arm64", "3.10", arm64, 56, []uint32{0, 0, 0x4000}, 0},
+		{"O_TMPFILE", "arm64", "3.10", arm64, 56, []uint32{0, 0, 0x404002}, unix.EISDIR},
+		{"seals", "arm64", "3.10", arm64, 25, []uint32{5, unix.F_GET_SEALS}, unix.EINVAL},
+		{"ambient capabilities", "arm64", "3.10", arm64, 167, []uint32{unix.PR_CAP_AMBIENT}, unix.EINVAL},
+		{"a cgroup namespace", "arm64", "3.10", arm64, 97, []uint32{unix.CLONE_NEWCGROUP}, unix.EINVAL},
+		{"read", "arm", "3.2", arm, 3, nil, 0},
+		{"kcmp came after finit_module", "armv7", "3.8", arm, 378, nil, unix.ENOSYS},
+		{"finit_module came before kcmp", "armv7", "3.8", arm, 379, nil, 0},
+		{"both are there", "armv7", "3.10", arm, 378, nil, 0},
+		{"the first after 3.10", "armv7", "3.10", arm, 380, nil, unix.ENOSYS},
+		{"getrandom", "armv7", "3.10", arm, 384, nil, unix.ENOSYS},
+		{"getrandom on 3.17", "armv7", "3.17", arm, 384, nil, 0},
+		{"io_pgetevents came after rseq", "armv7", "4.18", arm, 399, nil, unix.ENOSYS},
+		{"rseq came before io_pgetevents", "armv7", "4.18", arm, 398, nil, 0},
+		{"a time of 64 bits", "armv7", "5.0", arm, 403, nil, unix.ENOSYS},
+		{"a time of 64 bits on 5.1", "armv7", "5.1", arm, 403, nil, 0},
+		{"cacheflush", "armv7", "3.10", arm, 0xf0002, nil, 0},
+		{"set_tls", "armv7", "3.10", arm, 0xf0005, nil, 0},
+		{"above all", "armv7", "3.10", arm, 0xf0007, nil, unix.ENOSYS},
+		{"open with O_TMPFILE", "armv7", "3.10", arm, 5, []uint32{0, 0x404002}, unix.EISDIR},
+		{"seals by fcntl64", "armv7", "3.10", arm, 221, []uint32{5, unix.F_ADD_SEALS}, unix.EINVAL},
+	} {
+		table, err := tableOf(c.arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing, unknown, err := table.absent(c.kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := answers(t, table.program(missing, unknown), c.audit, c.nr, c.args...); got != c.want {
+			t.Errorf("%s (%s, kernel %s): got %v, want %v", c.name, c.arch, c.kernel, got, c.want)
+		}
+	}
+}
+
 func TestKernelsThatAreNotKnownAreRefused(t *testing.T) {
-	for _, c := range [][2]string{{"2.6.32", "amd64"}, {"newest", "amd64"}, {"3.10", "arm64"}} {
-		if _, _, err := absent(c[0], c[1]); err == nil {
+	for _, c := range [][2]string{{"2.6.32", "amd64"}, {"newest", "amd64"}, {"3.4", "arm64"}, {"3.0", "armv7"}, {"3.10", "riscv64"}} {
+		if err := Known(c[0], c[1]); err == nil {
 			t.Errorf("kernel %s on %s: got no error", c[0], c[1])
 		}
 	}
 }
 
-func TestTheTableOfCallsIsInOrder(t *testing.T) {
-	for i := 1; i < len(calls); i++ {
-		if calls[i].first <= calls[i-1].last || calls[i].last < calls[i].first {
-			t.Errorf("row %d: got %v after %v", i, calls[i], calls[i-1])
+func TestTheTablesOfCallsAreInOrder(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm64", "armv7"} {
+		table, err := tableOf(arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := slices.Concat(table.calls, everywhere, table.private)
+		for i := 1; i < len(calls); i++ {
+			if calls[i].first <= calls[i-1].last || calls[i].last < calls[i].first {
+				t.Errorf("%s: row %d: got %v after %v", arch, i, calls[i], calls[i-1])
+			}
 		}
 	}
 }
