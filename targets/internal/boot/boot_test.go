@@ -160,7 +160,7 @@ func TestTheMachinesRootHasWhatItIsGiven(t *testing.T) {
 	dir := modulesIn(t)
 	file := filepath.Join(dir, "some")
 	try(t, os.WriteFile(file, []byte("content"), 0o644))
-	es, err := image(Kernel{Release: "3.10.0", Modules: dir, Config: file}, Contents{Busybox: file, Runner: file, Guest: file, Package: file}, []byte(`{"steps":[]}`))
+	es, err := image(targets[0], Kernel{Release: "3.10.0", Modules: dir, Config: file}, Contents{Busybox: file, Runner: file, Guest: file, Package: file}, []byte(`{"steps":[]}`))
 	try(t, err)
 	var b bytes.Buffer
 	try(t, writeCpio(&b, es))
@@ -196,27 +196,74 @@ func TestAKernelsReleaseIsInItsHeader(t *testing.T) {
 	copy(b[0x202:], "HdrS")
 	binary.LittleEndian.PutUint16(b[0x20e:], 0x600)
 	copy(b[0x800:], "3.10.0-1160.el7.x86_64 (mockbuild@x) #1 SMP\x00")
-	if got, err := releaseOf(bytes.NewReader(b)); err != nil || got != "3.10.0-1160.el7.x86_64" {
+	if got, err := releaseOfPC(bytes.NewReader(b)); err != nil || got != "3.10.0-1160.el7.x86_64" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := releaseOf(strings.NewReader("\x7fELF, a vmlinux")); err == nil || !strings.Contains(err.Error(), "bzImage") {
+	if _, err := releaseOfPC(strings.NewReader("\x7fELF, a vmlinux")); err == nil || !strings.Contains(err.Error(), "bzImage") {
 		t.Errorf("not a bzImage: got %v", err)
 	}
-	if _, err := Find("2.4"); err == nil || !strings.Contains(err.Error(), "6.1") {
+	if _, err := targets[0].Find("2.4"); err == nil || !strings.Contains(err.Error(), "6.1") {
 		t.Errorf("a series that is not known: got %v, want those that are", err)
+	}
+}
+
+func TestAnARMKernelsReleaseIsInWhatItSays(t *testing.T) {
+	t.Parallel()
+	const says = "\x00%s version %s\x00Linux version 4.4.302+ (build@nas) #1 SMP\n\x00"
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	w.Write([]byte(says))
+	try(t, w.Close())
+	for name, data := range map[string]string{"Image": says, "Image.gz": z.String(), "zImage": "\x1f\x8b\x08 decompressor" + z.String() + "\x00\x00\x00\x00tail"} {
+		if got, err := releaseOfARM(strings.NewReader(data)); err != nil || got != "4.4.302+" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	for _, data := range []string{"", "a text", "Linux version %s (%s)"} {
+		if got, err := releaseOfARM(strings.NewReader(data)); err == nil || !strings.Contains(err.Error(), "zImage") {
+			t.Errorf("%q: got %q, %v, want an error that says what is wanted", data, got, err)
+		}
+	}
+}
+
+func TestAMachineIsOfTheArchitecture(t *testing.T) {
+	t.Parallel()
+	for arch, want := range map[string][]string{
+		"amd64": {"qemu-system-x86_64 ", "-machine pc ", "console=ttyS0 ", "-serial stdio"},
+		"arm64": {"qemu-system-aarch64 ", "-machine virt ", "console=ttyAMA0 ", "-device virtconsole,"},
+		"armv7": {"qemu-system-arm ", "-machine virt,highmem=off ", "console=ttyAMA0 ", "-device virtconsole,"},
+	} {
+		target, err := TargetOf(arch)
+		try(t, err)
+		line := strings.Join(Machine{Target: target, Accelerator: "tcg", Work: "/w"}.argv("/w/initrd"), " ")
+		for _, w := range want {
+			if !strings.Contains(line, w) {
+				t.Errorf("%s: got %q, want %q in it", arch, line, w)
+			}
+		}
+		for _, s := range append(slices.Clone(target.Kernels), target.Busybox) {
+			if !strings.HasSuffix(s.Path, "_"+target.Debian+".deb") || len(s.SHA256) != 64 || s.Size == 0 {
+				t.Errorf("%s: got the source %+v, want a package of %s", arch, s, target.Debian)
+			}
+		}
+	}
+	if _, err := TargetOf("mips"); err == nil || !strings.Contains(err.Error(), "armv7") {
+		t.Errorf("an architecture that is not known: got %v, want those that are", err)
 	}
 }
 
 func TestWithoutQemuNothingIsBooted(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := Accelerator(context.Background(), t.TempDir())
-	if r := (*smoke.Refusal)(nil); !errors.As(err, &r) {
-		t.Errorf("got %v, want a refusal", err)
+	for _, target := range targets {
+		_, err := target.Accelerator(context.Background(), t.TempDir())
+		if r := (*smoke.Refusal)(nil); !errors.As(err, &r) || !strings.Contains(err.Error(), target.qemu()) {
+			t.Errorf("got %v, want a refusal that names %s", err, target.qemu())
+		}
 	}
 }
 
 func TestTheCommandLineIsOfAnOldMachineToo(t *testing.T) {
-	m := Machine{Kernel: Kernel{Image: "vmlinuz"}, Cgroup: "v2", Memory: 1024, Accelerator: "tcg", Work: "/w"}
+	m := Machine{Target: targets[0], Kernel: Kernel{Image: "vmlinuz"}, Cgroup: "v2", Memory: 1024, Accelerator: "tcg", Work: "/w"}
 	line := strings.Join(m.argv("/w/initrd"), " ")
 	for _, want := range []string{"-kernel vmlinuz", "-initrd /w/initrd", "drydock.cgroup=v2", "-accel tcg -cpu qemu64", "-serial stdio", "-m 1024"} {
 		if !strings.Contains(line, want) {
@@ -232,12 +279,18 @@ func TestTheCommandLineIsOfAnOldMachineToo(t *testing.T) {
 	}
 }
 
-// TestLongAKernelBootsFromMemoryAndFromADisk boots the distribution's kernel where it was fetched.
+// TestLongAKernelBootsFromMemoryAndFromADisk boots the distribution's kernels where they were fetched.
 func TestLongAKernelBootsFromMemoryAndFromADisk(t *testing.T) {
 	testlong.Skip(t)
+	for _, target := range targets {
+		t.Run(target.Name, func(t *testing.T) { boots(t, target) })
+	}
+}
+
+func boots(t *testing.T, target *Target) {
 	const sources = "../../../vendor-sources/"
 	debs := map[string]string{}
-	for _, s := range []Source{Kernels[0], Busybox} {
+	for _, s := range []Source{target.Kernels[0], target.Busybox} {
 		file := filepath.Join(sources, filepath.Base(s.Path))
 		if !isThere(file) {
 			t.Skip("fetched by \"mage boot\": " + file)
@@ -249,20 +302,20 @@ func TestLongAKernelBootsFromMemoryAndFromADisk(t *testing.T) {
 		debs[s.Name] = dir
 	}
 	work := t.TempDir()
-	accelerator, err := Accelerator(t.Context(), work)
+	accelerator, err := target.Accelerator(t.Context(), work)
 	if r := (*smoke.Refusal)(nil); errors.As(err, &r) {
 		t.Skip(err)
 	}
 	try(t, err)
 	runner := filepath.Join(work, "runner")
 	build := exec.Command("go", "test", "-c", "-o", runner, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(append(os.Environ(), "CGO_ENABLED=0"), target.Go()...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	k, err := Unpacked(debs[Kernels[0].Name])
+	k, err := target.Unpacked(debs[target.Kernels[0].Name])
 	try(t, err)
-	busybox, err := BusyboxIn(debs[Busybox.Name])
+	busybox, err := BusyboxIn(debs[target.Busybox.Name])
 	try(t, err)
 	disk := filepath.Join(work, "disk")
 	disks := []string{"", disk, disk} // the second time it is the root that the first made
@@ -272,7 +325,8 @@ func TestLongAKernelBootsFromMemoryAndFromADisk(t *testing.T) {
 	}
 	for _, disk := range disks {
 		var rows []smoke.Result
-		m := Machine{Kernel: k, Contents: Contents{Busybox: busybox, Runner: runner}, Cgroup: "v1", Memory: 512, Accelerator: accelerator, Disk: disk, Work: work}
+		m := Machine{Target: target, Kernel: k, Contents: Contents{Busybox: busybox, Runner: runner}, Cgroup: "v1", Memory: 512,
+			Accelerator: accelerator, Disk: disk, Work: work}
 		err := m.Start(t.Context(), Order{Steps: []string{"machine"}}, func(r smoke.Result) { rows = append(rows, r) })
 		if err != nil || len(rows) != 1 || rows[0].Verdict != smoke.Passed || !strings.Contains(rows[0].Detail, k.Release) {
 			console, _ := os.ReadFile(filepath.Join(work, "console.log"))
@@ -339,7 +393,7 @@ func TestARootIsATarArchive(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", name, r, err)
 		}
 	}
-	m := Machine{Cgroup: "v1", Work: dir, Disk: "/w/disk", Root: Root{Path: "/w/root.tar", Size: 10240}}
+	m := Machine{Target: targets[0], Cgroup: "v1", Work: dir, Disk: "/w/disk", Root: Root{Path: "/w/root.tar", Size: 10240}}
 	line := strings.Join(m.argv("/w/initrd"), " ")
 	for _, want := range []string{"drydock.tar=10240", "systemd.unified_cgroup_hierarchy=0", "readonly=on,file=/w/root.tar"} {
 		if !strings.Contains(line, want) {

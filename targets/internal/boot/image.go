@@ -23,13 +23,10 @@ type Contents struct {
 	To      string // a later package; empty without
 }
 
-// resultLine is the machine's end of the serial line that brings its rows.
-const resultLine = "/dev/ttyS1"
-
 // image is the first root of the machine: what loads the modules, and below tree what becomes its root. It is the same for
 // the same files, but for the order.
-func image(k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
-	modules, err := loadable(k.Modules, wanted)
+func image(t *Target, k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
+	modules, err := loadable(k.Modules, t.loads())
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +84,8 @@ func image(k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
 }
 
 // writeImage writes the machine's first root into a file.
-func writeImage(file string, k Kernel, c Contents, order []byte) error {
-	es, err := image(k, c, order)
+func writeImage(file string, t *Target, k Kernel, c Contents, order []byte) error {
+	es, err := image(t, k, c, order)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ type guest struct {
 
 // inside carries an order out, and switches the machine off.
 func inside(file string) int {
-	out, err := os.OpenFile(resultLine, os.O_WRONLY, 0)
+	out, err := os.OpenFile(resultLine(), os.O_WRONLY, 0)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

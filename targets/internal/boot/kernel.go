@@ -4,6 +4,7 @@ package boot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -22,7 +23,7 @@ import (
 // Kernel is what is booted.
 type Kernel struct {
 	Release string // as uname -r prints it
-	Image   string // a bzImage
+	Image   string // a bzImage; on ARM an Image or a zImage
 	Modules string // the directory lib/modules/<release>; empty for a kernel that needs none
 	Config  string // its configuration; empty where that is not known
 }
@@ -32,18 +33,6 @@ type Source struct {
 	Name, Path, SHA256 string // Path is below the base of a Debian mirror
 	Size               int64
 }
-
-// Kernels are those of Debian that can be asked for by series: the last point release of each, which nothing replaces there.
-var Kernels = []Source{
-	{"6.1", "pool/main/l/linux-signed-amd64/linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb",
-		"efe19f605b6f54a8352e68d85a629abb2d30b72a085faef603a9152590baa791", 26484304},
-	{"5.10", "pool/main/l/linux-signed-amd64/linux-image-5.10.0-32-cloud-amd64_5.10.223-1_amd64.deb",
-		"fb4a1229952d892138532c1d9f40a7fd0bd408e4dcf969c12e4524b6a89fdcb8", 21032620},
-}
-
-// Busybox is the machine's userland.
-var Busybox = Source{"busybox", "pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_amd64.deb",
-	"3d3fdbe91d4660c873e14b092c213fe81c1da6362daa236eb25d0171eb108744", 928188}
 
 // Component is the source in the form that a store of sources takes, with its line of a lock.
 func (s Source) Component() (*stack.Component, *stack.Lock) {
@@ -86,10 +75,32 @@ func (from Sources) Get(ctx context.Context, s Source) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-// Find returns the kernel of that series.
-func Find(series string) (Source, error) {
+// Kernel gets the target's kernel of a series; "" is the first of them.
+func (from Sources) Kernel(ctx context.Context, t *Target, series string) (Kernel, error) {
+	s, err := t.Find(cmp.Or(series, t.Kernels[0].Name))
+	if err != nil {
+		return Kernel{}, err
+	}
+	dir, err := from.Get(ctx, s)
+	if err != nil {
+		return Kernel{}, err
+	}
+	return t.Unpacked(dir)
+}
+
+// Busybox gets the target's busybox.
+func (from Sources) Busybox(ctx context.Context, t *Target) (string, error) {
+	dir, err := from.Get(ctx, t.Busybox)
+	if err != nil {
+		return "", err
+	}
+	return BusyboxIn(dir)
+}
+
+// Find returns the target's kernel of that series.
+func (t *Target) Find(series string) (Source, error) {
 	var known []string
-	for _, k := range Kernels {
+	for _, k := range t.Kernels {
 		if k.Name == series {
 			return k, nil
 		}
@@ -99,17 +110,17 @@ func Find(series string) (Source, error) {
 }
 
 // Unpacked is the kernel of a Debian package that was unpacked into dir.
-func Unpacked(dir string) (Kernel, error) {
+func (t *Target) Unpacked(dir string) (Kernel, error) {
 	images := archive.Glob(dir, "boot/vmlinuz-*")
 	if len(images) != 1 {
 		return Kernel{}, fmt.Errorf("%s: got %d kernels in boot/, want one", dir, len(images))
 	}
 	release := strings.TrimPrefix(filepath.Base(images[0]), "vmlinuz-")
-	return Own(images[0], filepath.Join(dir, "lib/modules", release), filepath.Join(dir, "boot/config-"+release))
+	return t.Own(images[0], filepath.Join(dir, "lib/modules", release), filepath.Join(dir, "boot/config-"+release))
 }
 
 // Own is a kernel from files: its image, and where they are named the directory of its modules and its configuration.
-func Own(image, modules, config string) (Kernel, error) {
+func (t *Target) Own(image, modules, config string) (Kernel, error) {
 	image, err := filepath.Abs(image)
 	k := Kernel{Image: image, Modules: modules, Config: config}
 	if err != nil {
@@ -128,7 +139,7 @@ func Own(image, modules, config string) (Kernel, error) {
 		return k, err
 	}
 	defer f.Close()
-	if k.Release, err = releaseOf(f); err != nil {
+	if k.Release, err = t.release(f); err != nil {
 		return k, fmt.Errorf("%s: %w", image, err)
 	}
 	if modules != "" && filepath.Base(modules) != k.Release { // lib/modules itself, or a root
@@ -141,8 +152,8 @@ func Own(image, modules, config string) (Kernel, error) {
 	return k, nil
 }
 
-// releaseOf reads the release from the header of a bzImage (Documentation/x86/boot.rst: kernel_version).
-func releaseOf(r io.ReaderAt) (string, error) {
+// releaseOfPC reads the release from the header of a bzImage (Documentation/x86/boot.rst: kernel_version).
+func releaseOfPC(r io.ReaderAt) (string, error) {
 	head := make([]byte, 0x210)
 	if _, err := r.ReadAt(head, 0); err != nil || string(head[0x202:0x206]) != "HdrS" {
 		return "", errors.New("want a kernel image (bzImage), as /boot/vmlinuz-* is")
@@ -158,6 +169,37 @@ func releaseOf(r io.ReaderAt) (string, error) {
 		return "", errors.New("its header names no release")
 	}
 	return word, nil
+}
+
+// releaseOfARM looks for the release in a kernel that says "Linux version" somewhere, as it is (Image) or in the stream, compressed
+// by gzip or xz, that an Image.gz is and a zImage has in it: neither has a header that names one.
+func releaseOfARM(r io.ReaderAt) (string, error) {
+	data, err := io.ReadAll(io.NewSectionReader(r, 0, maxModule))
+	if err != nil {
+		return "", err
+	}
+	plain := [][]byte{data}
+	for format, magic := range map[string]string{"gz": "\x1f\x8b\x08", "xz": "\xfd7zXZ\x00"} {
+		for at := 0; ; at++ {
+			i := bytes.Index(data[at:], []byte(magic))
+			if i < 0 {
+				break
+			}
+			at += i
+			if z, err := archive.Decompress(bytes.NewReader(data[at:]), format); err == nil {
+				text, _ := io.ReadAll(limited(z, maxModule)) // other bytes follow the stream
+				plain = append(plain, text)
+			}
+		}
+	}
+	for _, text := range plain {
+		if _, rest, found := bytes.Cut(text, []byte("Linux version ")); found {
+			if word, _, found := bytes.Cut(rest[:min(len(rest), 256)], []byte(" ")); found && len(word) > 0 && word[0] != '%' {
+				return string(word), nil
+			}
+		}
+	}
+	return "", errors.New("want a kernel image (Image or zImage, plain or compressed by gzip or xz), as /boot/vmlinuz-* is")
 }
 
 // isThere reports whether there is a file of that name.

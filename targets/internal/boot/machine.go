@@ -23,6 +23,7 @@ import (
 
 // Machine is one that is started.
 type Machine struct {
+	Target    *Target
 	Kernel    Kernel
 	Contents  Contents
 	Cgroup    string // v1, v2, hybrid, or none: mounted before the service starts
@@ -41,13 +42,14 @@ type Machine struct {
 // Cgroups are the layouts that a machine can be started with.
 var Cgroups = []string{"v1", "v2", "hybrid", "none"}
 
-const qemu = "qemu-system-x86_64"
-
-// Accelerator returns what qemu can run a machine with here: kvm where that can run a machine, else tcg. The error is a
-// *smoke.Refusal where there is no qemu. work is a directory for the trial.
-func Accelerator(ctx context.Context, work string) (string, error) {
-	if _, err := run.LookPath(qemu, env()); err != nil {
-		return "", &smoke.Refusal{Why: "there is no " + qemu + " (Debian: qemu-system-x86): nothing was booted"}
+// Accelerator returns what qemu can run a machine with here: kvm where that can run a machine of this processor's, else tcg. The
+// error is a *smoke.Refusal where there is no qemu. work is a directory for the trial.
+func (t *Target) Accelerator(ctx context.Context, work string) (string, error) {
+	if _, err := run.LookPath(t.qemu(), env()); err != nil {
+		return "", &smoke.Refusal{Why: "there is no " + t.qemu() + " (Debian: " + t.debian + "): nothing was booted"}
+	}
+	if !t.pc() || !t.Native() {
+		return "tcg", nil
 	}
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
 		return "tcg", nil
@@ -65,7 +67,7 @@ func Accelerator(ctx context.Context, work string) (string, error) {
 	defer os.Remove(disk)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host",
+	argv := []string{t.qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host",
 		"-m", "64", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "format=raw,file=" + disk}
 	err := run.Cmd{Argv: argv, Dir: work, Env: env()}.Run(ctx)
 	if e := (*run.Error)(nil); errors.As(err, &e) && e.Code == 0x10<<1|1 {
@@ -80,9 +82,9 @@ func env() []string { return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"} }
 func (m Machine) argv(initrd string) []string {
 	cpu := "host"
 	if m.Accelerator == "tcg" {
-		cpu = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt" // what it emulates fast; random numbers from the first moment on
+		cpu = m.Target.cpu
 	}
-	line := "console=ttyS0 panic=-1 loglevel=4 cgroup_enable=memory swapaccount=1 drydock.cgroup=" + m.Cgroup
+	line := "console=" + m.Target.console + " panic=-1 loglevel=4 cgroup_enable=memory swapaccount=1 drydock.cgroup=" + m.Cgroup
 	if m.Initramfs {
 		line += " drydock.root=initramfs"
 	}
@@ -95,10 +97,10 @@ func (m Machine) argv(initrd string) []string {
 			line += " systemd.legacy_systemd_cgroup_controller=1"
 		}
 	}
-	argv := []string{qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "pc", "-accel", m.Accelerator, "-cpu", cpu,
-		"-smp", "2", "-m", strconv.Itoa(m.Memory), "-kernel", m.Kernel.Image, "-initrd", initrd, "-append", line,
-		"-serial", "file:" + m.console(), "-serial", "stdio", "-device", "virtio-rng-pci", "-pidfile", m.pidFile()}
+	argv := []string{m.Target.qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-machine", m.Target.machine, "-accel", m.Accelerator, "-cpu", cpu,
+		"-smp", "2", "-m", strconv.Itoa(m.Memory), "-kernel", m.Kernel.Image, "-initrd", initrd, "-append", line}
+	argv = append(append(argv, m.Target.serial(m.console())...), "-device", "virtio-rng-pci", "-pidfile", m.pidFile())
 	if m.Disk != "" {
 		argv = append(argv, "-drive", "if=virtio,format=raw,file="+m.Disk)
 	}
@@ -193,7 +195,7 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 		return err
 	}
 	initrd := filepath.Join(m.Work, "initrd.cpio")
-	if err := writeImage(initrd, m.Kernel, m.Contents, order); err != nil {
+	if err := writeImage(initrd, m.Target, m.Kernel, m.Contents, order); err != nil {
 		return err
 	}
 	defer os.Remove(initrd)

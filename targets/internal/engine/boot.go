@@ -87,7 +87,11 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 		return r, err
 	}
 	defer unlock()
-	m := boot.Machine{Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.build("boot", "machine")}
+	target, err := boot.TargetOf(e.Stack.Target.Arch)
+	if err != nil {
+		return r, err
+	}
+	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.build("boot", "machine")}
 	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
 		return r, err
 	}
@@ -97,15 +101,15 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 		}
 		r.Root, _, _ = strings.Cut(filepath.Base(o.Root), ".")
 	}
-	if m.Accelerator, err = boot.Accelerator(ctx, m.Work); err != nil {
+	if m.Accelerator, err = target.Accelerator(ctx, m.Work); err != nil {
 		return r, err
 	}
 	r.Accelerator = m.Accelerator
-	if m.Kernel, err = e.bootKernel(ctx, o); err != nil {
+	if m.Kernel, err = e.bootKernel(ctx, target, o); err != nil {
 		return r, err
 	}
 	r.Kernel = m.Kernel.Release
-	if m.Contents, err = e.bootContents(ctx, o, m.Work); err != nil {
+	if m.Contents, err = e.bootContents(ctx, o, m); err != nil {
 		return r, err
 	}
 	c := e.smokeConfig("", "")
@@ -126,19 +130,11 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 }
 
 // bootKernel is the user's kernel, or one of Debian's.
-func (e *Engine) bootKernel(ctx context.Context, o BootOptions) (boot.Kernel, error) {
+func (e *Engine) bootKernel(ctx context.Context, t *boot.Target, o BootOptions) (boot.Kernel, error) {
 	if o.Image != "" {
-		return boot.Own(o.Image, o.Modules, o.Config)
+		return t.Own(o.Image, o.Modules, o.Config)
 	}
-	s, err := boot.Find(cmp.Or(o.Kernel, boot.Kernels[0].Name))
-	if err != nil {
-		return boot.Kernel{}, err
-	}
-	dir, err := e.bootSources().Get(ctx, s)
-	if err != nil {
-		return boot.Kernel{}, err
-	}
-	return boot.Unpacked(dir)
+	return e.bootSources().Kernel(ctx, t, o.Kernel)
 }
 
 func (e *Engine) bootSources() boot.Sources {
@@ -146,8 +142,8 @@ func (e *Engine) bootSources() boot.Sources {
 }
 
 // bootContents are the files that go into the machine.
-func (e *Engine) bootContents(ctx context.Context, o BootOptions, work string) (c boot.Contents, err error) {
-	c = boot.Contents{Package: o.Package, To: o.To, Guest: filepath.Join(work, "guest")}
+func (e *Engine) bootContents(ctx context.Context, o BootOptions, m boot.Machine) (c boot.Contents, err error) {
+	c = boot.Contents{Package: o.Package, To: o.To, Guest: filepath.Join(m.Work, "guest")}
 	if c.Package == "" {
 		all, err := e.kept().List()
 		if err != nil {
@@ -159,17 +155,13 @@ func (e *Engine) bootContents(ctx context.Context, o BootOptions, work string) (
 		}
 		c.Package = r.Path()
 	}
-	if c.Runner, err = os.Executable(); err != nil {
+	if c.Runner, err = m.Target.Runner(ctx, e.Root, m.Work); err != nil {
 		return c, err
 	}
-	dir, err := e.bootSources().Get(ctx, boot.Busybox)
-	if err != nil {
+	if c.Busybox, err = e.bootSources().Busybox(ctx, m.Target); err != nil {
 		return c, err
 	}
-	if c.Busybox, err = boot.BusyboxIn(dir); err != nil {
-		return c, err
-	}
-	return c, e.guest(ctx, work)
+	return c, e.guest(ctx, m.Work)
 }
 
 // bootVerdict ends a run.

@@ -15,6 +15,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
@@ -208,7 +209,7 @@ func (e *Engine) guest(ctx context.Context, dir string) error {
 	if g == nil {
 		return fmt.Errorf("no Go meets %s, which compiles the program for the containers: \"mage check\"", e.Stack.GoConstraint(e.Stack.Component[recipe.Client]))
 	}
-	env := []string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C"}
+	env := append([]string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C"}, platform.Must(e.Stack.Target.Arch).Go()...)
 	return smoke.CompileGuest(ctx, g.Path, dir, env, e.toolSandbox(g, dir, e.goCache(g)))
 }
 
