@@ -16,6 +16,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/kernel"
+	"drydock/targets/internal/platform"
 )
 
 //go:embed files
@@ -90,7 +91,12 @@ func profile(p Profile) ([]byte, error) {
 	if p.IPTables != nil {
 		iptables = map[bool]string{true: "yes", false: "no"}[*p.IPTables]
 	}
-	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\ninit=%s\ncgroup=%s\niptables=%s\ncommands=%s\n", p.Version, p.Kernel, p.Arch, p.Init, p.Cgroup, iptables, strings.Join(p.Commands, " ")), nil
+	arch, err := platform.Of(cmp.Or(p.Arch, platform.Default))
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\nmachine=%s\ninit=%s\ncgroup=%s\niptables=%s\ncommands=%s\n", p.Version, p.Kernel,
+		p.Arch, strings.Join(arch.Uname, " "), p.Init, p.Cgroup, iptables, strings.Join(p.Commands, " ")), nil
 }
 
 // daemonJSON is the daemon's first configuration. install.sh takes the lines with iptables out where dockerd is to make

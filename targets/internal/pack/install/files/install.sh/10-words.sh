@@ -32,7 +32,7 @@ usage: sh install.sh [option...]              install or upgrade, from the unpac
 A changed daemon.json, init script or default file is never overwritten. An upgrade keeps the version before it.
 
 exit codes: 0 done, or nothing to do; 1 a step failed (it says which; the version before goes on working); 2 wrong
-command line; 3 this host cannot run it (not root, its kernel, a noexec mount); 4 the package is damaged or its signature is
+command line; 3 this host cannot run it (not root, its processor or kernel, a noexec mount); 4 the package is damaged or its signature is
 not good; 5 something of yours is in the way (it says what), or a word of yours is needed (--downgrade); 6 another installer is at work; 7 no version to go back to;
 130 interrupted
 END

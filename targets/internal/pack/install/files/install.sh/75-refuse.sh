@@ -119,3 +119,19 @@ may_restart() {
 	if [ -z "$restart" ] || own_service; then return 0; fi
 	fail 5 "--restart: $root$service_file is not of this installer, and starts another daemon: move it away and say this again; nothing was changed"
 }
+
+# this_machine: the package is for a processor that this host has; another system's root may have any.
+this_machine() {
+	if [ -n "$root" ]; then return 0; fi
+	machine=$(uname -m 2>/dev/null)
+	case " $(value machine "$profile") " in
+	'  ' | *" $machine "*) return 0 ;;
+	esac
+	# The name is that of the kernel, or one that hides it: these run each other's files where the kernel can.
+	case $(value arch "$profile"):$machine in
+	armv7:aarch64 | arm64:armv8l | amd64:i?86)
+		if quiet "$here/init/check" digest "$profile"; then return 0; fi
+		;;
+	esac
+	fail 3 "this package is for $(value arch "$profile") ($(value machine "$profile")), and this host is ${machine:-of no name}: take the package for it; nothing was changed"
+}

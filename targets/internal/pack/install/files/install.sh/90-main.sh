@@ -78,6 +78,7 @@ main() {
 	trap leave 0
 	trap 'exit 130' 1 2 15
 	if [ $verb != status ]; then all_below_root; fi
+	if [ $verb = install_package ]; then this_machine; fi
 	current_is_ours
 	find_helper
 	if [ -z "$dry" ] && [ $verb != status ]; then
