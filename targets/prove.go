@@ -70,9 +70,10 @@ func Smoke(ctx context.Context,
 
 // Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
 //
-// The machine has nothing but busybox and a SysV init, or the root of -root. It needs qemu-system-x86_64, but not root, and takes some ten minutes
-// without KVM. The kernel is one of Debian's (6.1, 5.10), or that of the host that the package is for, copied from its /boot
-// and /lib/modules. The exit code is 7 when it cannot be run here.
+// The machine has nothing but busybox and a SysV init, or the root of -root. It needs qemu's program for the architecture (qemu-system-x86_64,
+// -aarch64, -arm), but not root, and takes some ten minutes without KVM, which no other processor's machine has. The kernel is one of Debian's
+// (6.1; for amd64 5.10, too), or that of the host that the package is for, copied from its /boot and /lib/modules. The exit code is 7 when it
+// cannot be run here.
 //
 // Example: mage boot -image=/boot/vmlinuz-3.10.0-1160.el7.x86_64 -modules=/lib/modules/3.10.0-1160.el7.x86_64
 func Boot(ctx context.Context,
@@ -89,7 +90,7 @@ func Boot(ctx context.Context,
 	run *string, // a shell command that is run there instead
 	cuts *int, // cut the power so many times while install.sh, that of -to, or the command of -run runs, instead
 	json *bool, // for machines
-	write *bool, // make docs/kernels.md of this run and those before
+	write *bool, // make docs/kernels.md, and for other processors docs/smoke-<arch>.md, of this run and those before
 ) error {
 	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
 		Package: in(pkg), To: in(to), Root: in(root), Run: in(run), Cuts: in(cuts), Quick: on(quick),

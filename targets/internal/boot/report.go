@@ -3,12 +3,16 @@ package boot
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/ui"
 )
@@ -17,7 +21,8 @@ import (
 type Report struct {
 	Stack       string         `json:"stack"`
 	Version     string         `json:"version"`
-	Kernel      string         `json:"kernel"` // its release
+	Arch        string         `json:"arch,omitempty"` // another processor than a PC's
+	Kernel      string         `json:"kernel"`         // its release
 	Cgroup      string         `json:"cgroup"`
 	What        string         `json:"what,omitempty"` // "-life", "-cuts"; empty for the smoke test
 	Root        string         `json:"root,omitempty"` // the name of another root than busybox's
@@ -58,26 +63,63 @@ func Kept(dir string) ([]*Report, error) {
 	return reports, nil
 }
 
-// Page makes docs/kernels.md of reports.
-func Page(reports []*Report) string {
+// Documents are the texts below docs/ that the reports make, by name: those of all of a stack's machines, and those of this
+// architecture. root is drydock's own directory.
+func (t *Target) Documents(root, stack string) (map[string]string, error) {
+	var all []*Report
+	for _, a := range platform.All() {
+		reports, err := Kept(filepath.Join(root, "build", stack, a.Below(), "boot/reports"))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, reports...)
+	}
+	before, err := os.ReadFile(filepath.Join(root, "docs/kernels.md"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	made := map[string]string{"kernels.md": Page(all, string(before))}
+	if !t.pc() {
+		made["smoke-"+t.Name+".md"] = t.SmokePage(all)
+	}
+	return made, nil
+}
+
+// Page makes docs/kernels.md of reports. What the page before has of other machines stays: it may have been booted elsewhere.
+func Page(reports []*Report, before string) string {
+	var rows, why []string
+	made := map[string]bool{}
+	for _, r := range reports {
+		n, _ := smoke.Count(r.Checks)
+		machine := fmt.Sprintf("| %s | %s | %s | %s (", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "), cmp.Or(r.Root, "busybox"), r.Stack)
+		rows = append(rows, fmt.Sprintf("%s%s) | %d | %d | %d | %s, %s | %s |\n", machine, r.Version, n[smoke.Passed], n[smoke.Skipped], n[smoke.Failed],
+			ui.Seconds(r.Seconds), r.Accelerator, r.Date))
+		told := fmt.Sprintf("| %s, %s | ", r.Kernel, r.Cgroup+r.What)
+		made[machine], made[told] = true, true
+		for _, c := range r.Checks {
+			if c.Verdict != smoke.Passed {
+				why = append(why, fmt.Sprintf("%s%s | %s: %s |\n", told, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
+			}
+		}
+	}
+	for line := range strings.Lines(before) {
+		switch cells := strings.Split(line, " | "); {
+		case cells[0] == "| kernel" || cells[0] == "| ---":
+		case len(cells) == 9 && !made[line[:max(strings.Index(line, " (")+2, 0)]]:
+			rows = append(rows, line)
+		case len(cells) == 3 && !made[cells[0]+" | "]:
+			why = append(why, line)
+		}
+	}
+	slices.Sort(rows)
+	slices.Sort(why)
 	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine, with busybox and a SysV init\n" +
 		"where no other root is named; the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
 		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
-		"| kernel | control groups | root | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-	var why []string
-	for _, r := range reports {
-		n, _ := smoke.Count(r.Checks)
-		took := ui.Seconds(r.Seconds)
-		for _, c := range r.Checks {
-			if c.Verdict != smoke.Passed {
-				why = append(why, fmt.Sprintf("| %s, %s | %s | %s: %s |", r.Kernel, r.Cgroup+r.What, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
-			}
-		}
-		text += fmt.Sprintf("| %s | %s | %s | %s (%s) | %d | %d | %d | %s, %s | %s |\n", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "),
-			cmp.Or(r.Root, "busybox"), r.Stack, r.Version, n[smoke.Passed], n[smoke.Skipped], n[smoke.Failed], took, r.Accelerator, r.Date)
-	}
+		"| kernel | control groups | root | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" +
+		strings.Join(rows, "")
 	if why != nil {
-		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "\n") + "\n"
+		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "")
 	}
 	return text + `
 ## Your own kernel
@@ -93,4 +135,21 @@ mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" +
 with an inittab, starts the service. ` + "`-run=COMMAND`" + ` runs a shell command there in place of the tests. ` + "`-cuts=N`" + ` cuts the power N times while
 install.sh runs, while that of ` + "`-to`" + ` does, or while the command does.
 `
+}
+
+// SmokePage makes docs/smoke-<arch>.md of the reports of one architecture's machines.
+func (t *Target) SmokePage(reports []*Report) string {
+	text := "# The stack at work on " + t.Name + "\n\nMade by `ARCH=" + t.Name + " mage boot -write`; never edited by hand. The package was built on a PC, and installed, started and " +
+		"used in a\nvirtual machine of that architecture, which qemu emulates. What each check does: `targets/internal/smoke/`; all machines: [kernels.md](kernels.md).\n"
+	for _, r := range reports {
+		if r.Arch != t.Name {
+			continue
+		}
+		text += fmt.Sprintf("\n## Linux %s, control groups %s\n\n%s (%s), %s, %s.\n\n| check | | time | |\n| --- | --- | --- | --- |\n", r.Kernel,
+			strings.TrimSuffix(r.Cgroup+strings.ReplaceAll(r.What, "-", ", ")+", "+r.Root, ", "), r.Stack, r.Version, r.Accelerator, r.Date)
+		for _, c := range r.Checks {
+			text += fmt.Sprintf("| %s | %s | %s | %s |\n", c.Name, c.Verdict, ui.Seconds(c.Seconds), strings.ReplaceAll(c.Detail, "|", "\\|"))
+		}
+	}
+	return text
 }

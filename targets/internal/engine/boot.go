@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,14 +63,17 @@ func Boot(ctx context.Context, o BootOptions) error {
 		case err != nil:
 			return failure.With(failure.Failed, fmt.Errorf("boot: %w", err))
 		}
-		reports := e.build("boot", "reports")
-		if err := report.Keep(reports); err != nil {
+		if err := report.Keep(e.build("boot", "reports")); err != nil {
 			return err
 		}
 		if o.Write {
-			all, err := boot.Kept(reports)
-			if err == nil {
-				err = e.writeDoc("kernels.md", boot.Page(all))
+			target, err := boot.TargetOf(e.Stack.Target.Arch)
+			if err != nil {
+				return err
+			}
+			made, err := target.Documents(e.Root, e.Stack.Name)
+			for _, name := range slices.Sorted(maps.Keys(made)) {
+				err = errors.Join(err, e.writeDoc(name, made[name]))
 			}
 			if err != nil {
 				return err
@@ -91,6 +95,7 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 	if err != nil {
 		return r, err
 	}
+	r.Arch = target.Below()
 	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.build("boot", "machine")}
 	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
 		return r, err
