@@ -16,6 +16,8 @@ require (
 	github.com/google/licensecheck v0.3.1
 	github.com/hashicorp/go-version v1.9.0
 	github.com/magefile/mage v1.17.2
+	github.com/opencontainers/go-digest v1.0.0
+	github.com/opencontainers/image-spec v1.1.1
 	github.com/otiai10/copy v1.14.1
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/rogpeppe/go-internal v1.16.0
@@ -24,6 +26,7 @@ require (
 	golang.org/x/mod v0.30.0
 	golang.org/x/sys v0.38.0
 	golang.org/x/term v0.37.0
+	oras.land/oras-go/v2 v2.6.0
 )
 
 require (

@@ -28,7 +28,7 @@ const (
 )
 
 // helpers are of tests only.
-var helpers = []string{"rooms", "testlong", "testprog"}
+var helpers = []string{"rooms", "testlong", "testprog", "testregistry"}
 
 // order is the rooms from the highest to the lowest, as the table of docs/architecture.md has them.
 func order(t *testing.T) []string {
