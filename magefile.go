@@ -13,4 +13,4 @@ import (
 var Default = targets.All
 
 // Aliases are short forms of commands in a namespace.
-var Aliases = map[string]any{"patches": targets.Patches.List, "edit": targets.Edit.Open, "bundle": targets.Bundle.Make}
+var Aliases = map[string]any{"patches": targets.Patches.List, "edit": targets.Edit.Open, "bundle": targets.Bundle.Make, "cache": targets.Cache.List}

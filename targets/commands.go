@@ -24,7 +24,7 @@ var sources embed.FS
 var groups = []string{"build", "look", "prove", "ship", "change"}
 
 // shorts are short forms of commands; magefile.go has them as mage wants them.
-var shorts = map[string]string{"patches": "patches:list", "edit": "edit:open", "bundle": "bundle:make"}
+var shorts = map[string]string{"patches": "patches:list", "edit": "edit:open", "bundle": "bundle:make", "cache": "cache:list"}
 
 // flags are those that may stand anywhere on the command line. They are taken from it before mage reads it: mage 1.17.2
 // makes a program that does not compile when its default target has flags, and calls one with a hyphen by another name.
@@ -51,7 +51,7 @@ func init() {
 // arguments takes drydock's own flags from a command line, and gives the rest the form that mage knows.
 func arguments(args []string) (rest []string, f flags) {
 	help, verbose := false, false
-	own := map[string]*bool{"-k": &f.KeepGoing, "-wait": &f.Wait, "-smoke": &f.Smoke, "-edit": &f.edit, "-no-go": &f.noGo,
+	own := map[string]*bool{"-k": &f.KeepGoing, "-wait": &f.Wait, "-smoke": &f.Smoke, "-push": &f.Push, "-edit": &f.edit, "-no-go": &f.noGo,
 		"-v": &verbose, "-l": &f.list, "-h": &help, "-help": &help, "--help": &help}
 	rest = []string{"mage"}
 	for _, arg := range args[1:] {

@@ -102,12 +102,18 @@ func Boot(ctx context.Context,
 // Both builds begin with empty caches; user, directory, time zone, umask, locale, number of jobs and host name differ.
 // They are compared with each other, and with what is built here from the same inputs.
 //
+// With -cache it builds once, one component or one by chance, and compares with what the team's cache says of the same inputs.
+//
 // Example: mage reproduce -component=runc
 func Reproduce(ctx context.Context,
 	component *string, // one component, and what it needs
 	with *string, // compare with what another drydock built in that directory instead
 	record *bool, // write the digests to vendor-sources/<stack>.digests
+	cache *bool, // compare with what the team's cache has
 ) error {
+	if on(cache) {
+		return engine.Challenge(ctx, in(component))
+	}
 	if in(with) != "" {
 		return engine.Against(ctx, in(with), on(record))
 	}

@@ -80,3 +80,46 @@ func Mirror(ctx context.Context, dir string,
 ) error {
 	return engine.Mirror(ctx, dir, in(stacks))
 }
+
+// Cache are the commands on the cache that a team shares.
+type Cache mg.Namespace
+
+// List prints what is in the team's cache, which REMOTE_CACHE names.
+//
+// "mage cache" is short for it. What is listed says this of itself; signatures are checked when something is taken.
+//
+// Example: REMOTE_CACHE=oci://registry.local:5000/drydock mage cache
+func (Cache) List(ctx context.Context) error { return engine.CacheList(ctx) }
+
+// Prune removes all but the newest builds of each component from the team's cache.
+//
+// A registry must allow to delete, and frees the space when it collects its garbage.
+//
+// Example: mage cache:prune -keep=3
+func (Cache) Prune(ctx context.Context,
+	keep *string, // how many of each are kept; default 5
+) error {
+	return engine.CachePrune(ctx, in(keep))
+}
+
+// Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside it.
+//
+// It is found there by its name, and the newest by the stack's.
+//
+// Example: mage push -name=26.1.5-20240715T021503Z
+func Push(ctx context.Context,
+	name *string, // another than the latest
+) error {
+	return engine.Push(ctx, in(name))
+}
+
+// Pull gets a package from the team's registry: NAME as in "mage packages", or latest.
+//
+// It must be signed by a key of CACHE_KEYS. No repository is needed for it.
+//
+// Example: mage pull latest -dir=/root
+func Pull(ctx context.Context, name string,
+	dir *string, // where it is put; default: the working directory
+) error {
+	return engine.Pull(ctx, name, in(dir))
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,6 +32,7 @@ type Options struct {
 	KeepGoing bool // go on with what does not depend on a failure
 	Wait      bool // for another run on the same stack, instead of stopping
 	Smoke     bool // a new package must pass the smoke test, too, before it is the latest
+	Push      bool // give the team's cache what it has not yet
 }
 
 // Build brings what commands are named after (components, several of them, and with packageNode the package) up to date: sources, host, graph, summary.
@@ -49,7 +51,11 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 			return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack)
 		}
 	}
-	parts := e.partsOf(names)
+	known, err := e.take(ctx, opt.Wait, names)
+	if err != nil {
+		return err
+	}
+	parts := slices.DeleteFunc(e.partsOf(names), func(n string) bool { return known[n] != nil })
 	if err := e.begin(ctx, opt.Wait, parts); err != nil {
 		return err
 	}
@@ -61,6 +67,7 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(found, known)
 	g, err := e.graph(names, found)
 	if err != nil {
 		return err
@@ -100,6 +107,9 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
 		unfit = e.release(ctx, opt)
 		e.auditLine()
+	}
+	if err == nil && unfit == nil && ctx.Err() == nil && (opt.Push || isSet("PUSH")) {
+		unfit = e.push(ctx, results)
 	}
 	e.summary(results) // the last line of a run
 	failure.Print(os.Stderr, results)

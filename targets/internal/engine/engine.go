@@ -25,6 +25,7 @@ import (
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/origins"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/remote"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
@@ -41,12 +42,14 @@ const buildSpace = 6 << 30
 
 // Engine is one stack on one host.
 type Engine struct {
-	Root  string
-	Stack *stack.Stack
-	UI    *ui.UI
-	src   *source.Set  // what it is built from
-	out   *store.Store // what was built
-	facts *host.Facts
+	Root     string
+	Stack    *stack.Stack
+	UI       *ui.UI
+	src      *source.Set  // what it is built from
+	out      *store.Store // what was built
+	facts    *host.Facts
+	shared   *remote.Cache // of the team; nil without
+	believed string        // the key of a package that the cache is asked for; empty for none
 
 	memory   int64                   // bytes that were free at the start
 	compile  *graph.Semaphore        // steps that use every core: one at a time
@@ -147,6 +150,9 @@ func openStack(root, name string, u *ui.UI) (*Engine, error) {
 	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
 	e.logDir = sync.OnceValues(e.newLogDir)
 	e.confined = sync.OnceValue(e.confine)
+	if err := e.openShared(); err != nil {
+		return nil, err
+	}
 	return e, e.sources()
 }
 

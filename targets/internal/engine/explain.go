@@ -47,22 +47,22 @@ func (e *Engine) named(name string) ([]string, error) {
 
 // survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
 // have to bring first.
-func (e *Engine) survey(ctx context.Context, names []string) (*graph.Graph, map[string]string, error) {
+func (e *Engine) survey(ctx context.Context, names []string) (g *graph.Graph, found map[string]*source.Source, lacks map[string]string, err error) {
 	if err := e.look(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	found, lacks := map[string]*source.Source{}, map[string]string{}
+	found, lacks = map[string]*source.Source{}, map[string]string{}
 	for _, n := range e.partsOf(names) {
 		src, lack, err := e.src.Survey(e.Stack.Component[n], e.sourceOf(n))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		if found[n] = src; lack != "" {
 			lacks[n] = lack
 		}
 	}
-	g, err := e.graph(names, found)
-	return g, lacks, err
+	g, err = e.graph(names, found)
+	return g, found, lacks, err
 }
 
 // sourceOf is the digest of the source of a component's last build; empty without one.
@@ -74,25 +74,28 @@ func (e *Engine) sourceOf(component string) string {
 }
 
 // verbs say what a run would do with a node.
-var verbs = map[graph.Status]string{graph.Fresh: "nothing", graph.Stale: "build", graph.Damaged: "restore", graph.Depends: "perhaps"}
+var verbs = map[graph.Status]string{graph.Fresh: "nothing", graph.Stale: "build", graph.Ready: "fetch", graph.Damaged: "restore", graph.Depends: "perhaps"}
 
 // Plan prints what a run would do, why, and how long it took the last time.
 func Plan(ctx context.Context, name string) error {
 	return explain(ctx, name, func(e *Engine, plan []graph.Planned, lacks map[string]string) error {
 		rows := [][]string{{"COMPONENT", "WOULD", "LAST TOOK", "WHY"}}
 		var jobs []graph.Job
-		work, unknown, restore := 0, 0, 0
+		work, unknown, restore, fetch := 0, 0, 0, 0
 		for _, p := range plan {
 			why := p.Why
-			if lacks[p.Name] != "" {
+			if lacks[p.Name] != "" && p.Status != graph.Fresh && p.Status != graph.Ready {
 				why = strings.TrimPrefix(why+"; "+lacks[p.Name], "; ")
 			}
 			took := ""
 			if p.Record != nil {
 				took = ui.Seconds(p.Record.Seconds)
 			}
-			if p.Status == graph.Damaged {
+			switch p.Status {
+			case graph.Damaged:
 				restore++
+			case graph.Ready:
+				fetch++
 			}
 			if p.Status == graph.Stale {
 				if work++; p.Record == nil {
@@ -105,6 +108,8 @@ func Plan(ctx context.Context, name string) error {
 		}
 		e.UI.Text(ui.Table(rows))
 		switch {
+		case work == 0 && fetch > 0:
+			e.UI.Text(fmt.Sprintf("nothing to build, %d to fetch from %s", fetch, e.shared.Address))
 		case work == 0 && restore > 0:
 			e.UI.Text(fmt.Sprintf("nothing to build, %d to restore", restore))
 		case work == 0:
@@ -131,6 +136,8 @@ func Why(ctx context.Context, name string) error {
 				e.UI.Text(fmt.Sprintf("%s is fresh: built %s, nothing that it is made from has changed since", p.Name, p.Record.Built.Local().Format(time.DateTime)))
 			case graph.Damaged:
 				e.UI.Text(fmt.Sprintf("%s would be restored: %s", p.Name, p.Why))
+			case graph.Ready:
+				e.UI.Text(fmt.Sprintf("%s would be fetched from %s: %s", p.Name, e.shared.Address, p.Why))
 			case graph.Depends:
 				e.UI.Text(fmt.Sprintf("%s would be built %s; its own inputs are what they were", p.Name, p.Why))
 			case graph.Stale:
@@ -179,8 +186,11 @@ func Status(ctx context.Context) error {
 				state = e.UI.Bad(state)
 			}
 			why := p.Why
-			if lacks[p.Name] != "" {
+			if lacks[p.Name] != "" && p.Status != graph.Fresh && p.Status != graph.Ready {
 				why = strings.TrimPrefix(why+"; "+lacks[p.Name], "; ")
+			}
+			if p.Status == graph.Fresh && p.Record.Origin != "" {
+				why = "fetched from " + p.Record.Origin
 			}
 			rows = append(rows, []string{p.Name, e.versionOf(p.Name), state, size, built, took, why})
 		}
@@ -217,10 +227,18 @@ func explain(ctx context.Context, name string, show func(*Engine, []graph.Planne
 		if err != nil {
 			return err
 		}
-		g, lacks, err := e.survey(ctx, names)
+		if e.shared != nil {
+			if err := e.look(ctx); err != nil {
+				return err
+			}
+			e.borrow(ctx, e.partsOf(names), false)
+			e.believed = e.packers()[0]
+		}
+		g, _, lacks, err := e.survey(ctx, names)
 		if err != nil {
 			return err
 		}
+		g.Elsewhere = e.elsewhere(ctx)
 		plan, err := g.Plan(names)
 		if err != nil {
 			return err

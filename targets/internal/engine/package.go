@@ -55,7 +55,9 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 		return nil, err
 	}
 	if sign != nil {
-		inputs = append(inputs, graph.Input{Name: "signed by", Value: sign.ID()})
+		inputs = append(inputs, graph.Input{Name: signedBy, Value: sign.ID()})
+	} else if e.believed != "" {
+		inputs = append(inputs, graph.Input{Name: signedBy, Value: e.believed})
 	}
 	for _, j := range jobs {
 		inputs = append(inputs, e.signatureInputs(j)...)
@@ -109,6 +111,9 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 		},
 	}, nil
 }
+
+// signedBy is the input of a package that says whose signature it has.
+const signedBy = "signed by"
 
 // ownLicence is the text that the package carries for drydock's own programs in it.
 func (e *Engine) ownLicence() string { return filepath.Join(e.Root, "LICENSE") }

@@ -16,7 +16,7 @@ import (
 
 // summary ends a run: a table, where things are, one line that says it all.
 func (e *Engine) summary(results []graph.Result) {
-	worked, failed := 0, 0
+	worked, fetched, failed := 0, 0, 0
 	rows := [][]string{{"COMPONENT", "VERSION", "DONE", "TIME", "SIZE"}}
 	for _, r := range results {
 		took, sz := "", ""
@@ -29,12 +29,14 @@ func (e *Engine) summary(results []graph.Result) {
 		switch r.Status {
 		case graph.Built, graph.Restored:
 			worked++
+		case graph.Fetched:
+			fetched++
 		case graph.Failed, graph.Blocked, graph.Stopped:
 			failed++
 		}
 		rows = append(rows, []string{r.Name, e.versionOf(r.Name), string(r.Status), took, sz})
 	}
-	if worked+failed > 0 {
+	if worked+fetched+failed > 0 {
 		e.UI.Text("\n" + ui.Table(rows))
 		if _, err := os.Stat(e.output("bin")); err == nil {
 			e.UI.Text("files    " + e.output("bin"))
@@ -50,6 +52,8 @@ func (e *Engine) summary(results []graph.Result) {
 	switch {
 	case failed > 0:
 		e.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
+	case fetched > 0:
+		e.UI.Line("drydock: %s: fetched %d and built %d of %d, %s%s", e.Stack.Name, fetched, worked, len(results), total, e.open)
 	case worked == 0:
 		e.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", e.Stack.Name, len(results), total, e.open)
 	default:
@@ -59,7 +63,9 @@ func (e *Engine) summary(results []graph.Result) {
 
 // remember keeps what a run did beside its logs, if it did anything. That it cannot is no reason to fail a build.
 func (e *Engine) remember(r *trace.Run) {
-	did := func(p trace.Part) bool { return p.Status == graph.Built || p.Status == graph.Failed }
+	did := func(p trace.Part) bool {
+		return slices.Contains([]graph.Status{graph.Built, graph.Fetched, graph.Failed}, p.Status)
+	}
 	if e.logs == "" && slices.ContainsFunc(r.Parts, did) { // packing alone logs nothing
 		_, _ = e.logDir()
 	}

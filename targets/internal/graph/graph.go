@@ -31,6 +31,9 @@ type Made struct {
 	Outputs []string
 	Steps   []StepTime
 	Notes   []string
+	// Elsewhere is the record of another machine that made this, nil where it was made here; Origin says where it was found.
+	Elsewhere *Record
+	Origin    string
 }
 
 // Graph is a set of nodes with the directory of their records.
@@ -47,6 +50,9 @@ type Graph struct {
 	Watch     Watcher
 	// Done are nodes that this process has brought up to date before; they are not looked at again.
 	Done map[string]Result
+	// Elsewhere returns the record of another machine that made a node with this key; nil where none did. Plan asks it of what is
+	// stale; it may be nil.
+	Elsewhere func(n *Node, key string) *Record
 
 	// looked are the records of nodes that Plan found fresh. Run takes its word until it makes something, for looking at
 	// an output costs by its files, and a making takes minutes, in which somebody may have changed another.
@@ -99,6 +105,7 @@ const (
 	Fresh    Status = "fresh"
 	Restored Status = "restored"
 	Built    Status = "built"
+	Fetched  Status = "fetched" // made elsewhere
 	Failed   Status = "failed"
 	Blocked  Status = "blocked" // something that it needs failed
 	Stopped  Status = "stopped" // the run was cancelled, or something failed, before its turn
@@ -108,6 +115,7 @@ const (
 const (
 	Stale   Status = "stale"   // it would be made
 	Damaged Status = "damaged" // its outputs would be put back in place
+	Ready   Status = "ready"   // it would be fetched
 	Depends Status = "depends" // it would be made if what it needs comes out differently
 )
 
@@ -147,6 +155,10 @@ func (g *Graph) Plan(want []string) ([]Planned, error) {
 			p.Changes = changes(p.Record, in)
 		}
 		switch p.Why = Differs(p.Record, in); {
+		case len(moving) == 0 && p.Why != "" && g.Elsewhere != nil:
+			if r := g.Elsewhere(n, Key(in)); r != nil {
+				p.Status, p.Record = Ready, r
+			}
 		case p.Why != "":
 		case len(moving) > 0:
 			p.Status, p.Why = Depends, "if the output of "+strings.Join(moving, " or ")+" changes"
@@ -330,6 +342,9 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 		for _, p := range made.Outputs {
 			r.Outputs = append(r.Outputs, Output{Path: p})
 		}
+		if o := made.Elsewhere; o != nil {
+			r.From, r.Built, r.Seconds, r.Steps, r.Notes, r.Origin = o.From, o.Built, o.Seconds, o.Steps, o.Notes, made.Origin
+		}
 		err = g.restamp(r)
 	}
 	res.Seconds = worked(made.Steps, start)
@@ -339,7 +354,9 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 			res.Status = Stopped
 		}
 	} else {
-		res.Status, res.Record = Built, r
+		if res.Status, res.Record = Built, r; made.Elsewhere != nil {
+			res.Status = Fetched
+		}
 	}
 	g.Watch.End(n.Name, r, err)
 }

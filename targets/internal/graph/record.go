@@ -60,6 +60,7 @@ type Record struct {
 	Seconds float64    `json:"seconds"` // of work; what it waited for its turn is not counted
 	Steps   []StepTime `json:"steps,omitempty"`
 	Notes   []string   `json:"notes,omitempty"`
+	Origin  string     `json:"origin,omitempty"` // where it was fetched from; empty where it was built here
 }
 
 // Output is one file, or one directory with all that is in it, as it was when it was made.

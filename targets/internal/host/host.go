@@ -177,3 +177,43 @@ func digest(parts ...string) string {
 	d, _ := archive.SHA256(strings.NewReader(strings.Join(parts, "\x00")))
 	return d
 }
+
+// Lent is what is known of a machine's compilers: whoever builds nothing can ask with it for what was built there.
+type Lent struct {
+	Gos  []Go `json:"gos"`
+	CC   CC   `json:"cc"`
+	Bare CC   `json:"bare"`
+}
+
+// Lend returns what others need to know of the compilers of this machine: no place of it.
+func (f *Facts) Lend() Lent {
+	l := Lent{CC: f.CC.lent(), Bare: f.Bare.lent()}
+	for _, g := range f.Gos {
+		if g.Problem == "" {
+			l.Gos = append(l.Gos, Go{Version: g.Version, ID: g.ID})
+		}
+	}
+	return l
+}
+
+func (c CC) lent() CC {
+	l := CC{Version: c.Version, ID: c.ID, Fails: c.Fails, Problem: c.Problem}
+	if c.Headers != "" {
+		l.Headers = "."
+	}
+	return l
+}
+
+// Borrow returns the facts with the compilers of another machine in place of ours. Nothing can be compiled with them.
+func (f *Facts) Borrow(l Lent) *Facts {
+	return &Facts{Gos: l.Gos, CC: l.CC, Bare: l.Bare, AR: "ar", Make: f.Make, MakeV: f.MakeV, Shell: f.Shell, Kernel: f.Kernel, Stamps: f.Stamps, Asked: f.Asked}
+}
+
+// Compiles reports whether there are compilers for what is asked.
+func (f *Facts) Compiles(a Asks) bool {
+	fs := f.checkGo(a)
+	if a.C {
+		fs = append(fs, f.checkC(a)...)
+	}
+	return !slices.ContainsFunc(fs, func(x Finding) bool { return !x.OK })
+}

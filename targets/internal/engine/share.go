@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"drydock/targets/internal/archive"
+	"drydock/targets/internal/failure"
+	"drydock/targets/internal/graph"
+	"drydock/targets/internal/pack"
+	"drydock/targets/internal/release"
+	"drydock/targets/internal/remote"
+	"drydock/targets/internal/source"
+	"drydock/targets/internal/ui"
+	"drydock/targets/internal/verify"
+)
+
+var errNoCache = errors.New("no cache: REMOTE_CACHE names one (docs/team.md), and OFFLINE forbids it")
+
+// sharing is a command on the team's cache.
+func sharing(ctx context.Context, do func(context.Context, *Engine, *remote.Cache) error) error {
+	return command(ctx, func(ctx context.Context, e *Engine) error {
+		if e.shared == nil {
+			return errNoCache
+		}
+		return do(ctx, e, e.shared)
+	})
+}
+
+// CacheList prints what is in the team's cache.
+func CacheList(ctx context.Context) error {
+	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
+		all, err := c.List(ctx)
+		if err == nil {
+			e.UI.Text(remote.Table(all))
+			e.UI.Line("%s: %d in it", c.Address, len(all))
+		}
+		return err
+	})
+}
+
+// keptBuilds is how many of each component cache:prune keeps when it is not told.
+const keptBuilds = 5
+
+// CachePrune removes the older builds of each component from the team's cache.
+func CachePrune(ctx context.Context, keep string) error {
+	n, err := strconv.Atoi(cmp.Or(keep, strconv.Itoa(keptBuilds)))
+	if err != nil || n < 1 {
+		return fmt.Errorf("-keep=%s: want how many of each are kept, 1 or more", keep)
+	}
+	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
+		gone, err := c.Prune(ctx, n)
+		for _, l := range gone {
+			e.UI.Line("removed   %s %s of %s, made %s", l.Name, l.Version, l.Stack, l.Made.Local().Format(time.DateTime))
+		}
+		if err == nil {
+			e.UI.Line("%s: %d removed; a registry frees their space when it collects its garbage", c.Address, len(gone))
+		}
+		return err
+	})
+}
+
+// about are the members of a package that are put beside it, with their types.
+var about = []remote.Note{{Name: "manifest.json", Type: "application/vnd.drydock.manifest.v1+json"}, {Name: "sbom.cdx.json", Type: "application/vnd.cyclonedx+json"},
+	{Name: "openvex.json", Type: "application/vnd.openvex+json"}, {Name: pack.SumsName, Type: "application/vnd.drydock.sha256sums.v1"},
+	{Name: pack.SumsName + ".minisig", Type: "application/vnd.drydock.minisig.v1"}}
+
+// Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside it.
+func Push(ctx context.Context, name string) error {
+	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
+		all, err := e.kept().List()
+		if err != nil {
+			return err
+		}
+		r := e.kept().Find(all, cmp.Or(name, release.Latest))
+		if r == nil {
+			return fmt.Errorf("no package %q: \"mage packages\" lists them", cmp.Or(name, release.Latest))
+		}
+		if err := r.Check(); err != nil {
+			return failure.With(failure.Failed, err)
+		}
+		p := remote.Package{Name: r.Name, Version: r.Version, Stack: e.Stack.Name, Made: r.Built, Files: []string{r.Path()}}
+		for _, w := range r.With {
+			p.Files = append(p.Files, filepath.Join(filepath.Dir(r.Path()), w.File))
+		}
+		for _, n := range about {
+			n.Data, err = archive.Member(r.Path(), "gz", n.Name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // not signed; nothing is stated of advisories
+			}
+			if err != nil {
+				return err
+			}
+			p.About = append(p.About, n)
+		}
+		if report, err := e.audit(AuditOptions{File: r.Path()}); err == nil {
+			if data, err := json.MarshalIndent(report, "", "  "); err == nil {
+				p.About = append(p.About, remote.Note{Name: "audit.json", Type: "application/vnd.drydock.audit.v1+json", Data: data})
+			}
+		} else {
+			e.UI.Line("notice    without an audit: %v", err)
+		}
+		if err := c.PushPackage(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", c.Address, err)
+		}
+		e.UI.Line("pushed    %s, with %d documents, to %s:%s, and as %s", r.Name, len(p.About), c.Address, r.Name, p.Stack)
+		return nil
+	})
+}
+
+// Pull gets a package from the team's registry into a directory. Neither a stack nor a repository is needed for it.
+func Pull(ctx context.Context, name, dir string) error {
+	ctx, stop := signalled(ctx)
+	defer stop()
+	e := &Engine{UI: ui.New(os.Stdout)}
+	if err := e.openShared(); err != nil {
+		return err
+	}
+	if e.shared == nil {
+		return errNoCache
+	}
+	if name == release.Latest {
+		name = cmp.Or(os.Getenv("STACK"), DefaultStack)
+	}
+	return e.shared.Pull(ctx, name, cmp.Or(dir, "."), e.UI)
+}
+
+// Challenge builds a component again, or one of the stack by chance, and compares it with what the team's cache says was made of the
+// same inputs.
+func Challenge(ctx context.Context, component string) error {
+	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
+		parts := e.Stack.Parts()
+		if component == "" {
+			component = parts[rand.IntN(len(parts))]
+			e.UI.Line("chosen    %s, by chance", component)
+		}
+		if e.Stack.Component[component] == nil {
+			return fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(parts, ", "))
+		}
+		base := e.build("reproduce")
+		unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+		if err := e.fit(e.closure([]string{component})); err != nil {
+			return err
+		}
+		if _, err := e.src.Fetch(ctx, e.closure([]string{component})); err != nil {
+			return failure.With(failure.Sources, err)
+		}
+		v := variants()[0]
+		root := filepath.Join(base, v.dir)
+		if err := e.buildAs(ctx, v, root, base, targetOf(component)); err != nil {
+			return failure.With(failure.Failed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
+		}
+		g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Name, "record")}
+		mine := g.Load(component)
+		if mine == nil {
+			return fmt.Errorf("%s was not built in %s", component, e.rel(root))
+		}
+		theirs := c.Ask(ctx, mine.Key)
+		if theirs == nil {
+			return failure.With(failure.Sources, fmt.Errorf("%s has no build of %s from these inputs (key %s)", c.Address, component, verify.Short(mine.Key)))
+		}
+		rows, same := [][]string{{"COMPONENT", "FILE", "BUILT HERE", "IN THE CACHE", "VERDICT"}}, true
+		for _, p := range verify.Compare(mine, &theirs.Build).Files {
+			verdict := e.UI.Good("identical")
+			if !p.Same() {
+				verdict, same = e.UI.Bad("DIFFERS"), false
+			}
+			rows = append(rows, []string{component, p.Name(), verify.Short(p.A.SHA256), verify.Short(p.B.SHA256), verdict})
+		}
+		e.UI.Text("\n" + ui.Table(rows))
+		if !same {
+			return failure.With(failure.Failed, fmt.Errorf("%s in %s, signed by %s, is not what its inputs make here: what was built is kept in %s", component, c.Address, theirs.By(), e.rel(root)))
+		}
+		e.UI.Line("drydock: %s: identical: %s is what %s has, signed by %s, %s", e.Stack.Name, component, c.Address, theirs.By(), ui.Duration(time.Since(e.start)))
+		return source.RemoveAll(filepath.Join(base, v.dir[:1]))
+	})
+}
