@@ -81,6 +81,7 @@ func Boot(ctx context.Context,
 	image *string, // a kernel of your own instead
 	modules *string, // its modules
 	config *string, // its configuration
+	calls *string, // answer the smoke test there as a kernel of that release does: just its system calls
 	cgroup *string, // v1, v2, hybrid, or none: control groups that are mounted at boot; default v1
 	pkg *string, // another package than the stack's latest
 	to *string, // a later package: upgrade, rollback and uninstall are tried, with reboots
@@ -92,7 +93,7 @@ func Boot(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/kernels.md, and for other processors docs/smoke-<arch>.md, of this run and those before
 ) error {
-	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
+	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Calls: in(calls), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
 		Package: in(pkg), To: in(to), Root: in(root), Run: in(run), Cuts: in(cuts), Quick: on(quick),
 		Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -41,6 +42,14 @@ type Machine struct {
 
 // Cgroups are the layouts that a machine can be started with.
 var Cgroups = []string{"v1", "v2", "hybrid", "none"}
+
+// KnownCgroup says what is wrong with the name of a layout.
+func KnownCgroup(name string) error {
+	if !slices.Contains(Cgroups, name) {
+		return fmt.Errorf("-cgroup: got %q, want one of %s", name, strings.Join(Cgroups, ", "))
+	}
+	return nil
+}
 
 // Accelerator returns what qemu can run a machine with here: kvm where that can run a machine of this processor's, else tcg. The
 // error is a *smoke.Refusal where there is no qemu. work is a directory for the trial.

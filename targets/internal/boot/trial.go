@@ -39,6 +39,9 @@ func (t Trial) Do(ctx context.Context, each func(smoke.Result)) (string, error) 
 	if t.Quick {
 		what, t.Smoke.Only = what+"-quick", smoke.Brief
 	}
+	if t.Smoke.Kernel != "" {
+		what += "-calls=" + t.Smoke.Kernel
+	}
 	if m.Root.Path != "" {
 		m.Disk = filepath.Join(m.Work, "disk")
 		defer os.Remove(m.Disk)

@@ -25,6 +25,7 @@ import (
 type BootOptions struct {
 	Kernel                 string // a series of Debian's kernels; empty for the first that is known
 	Image, Modules, Config string // a kernel from files in its place
+	Calls                  string // the smoke test gets just that kernel's system calls
 	Cgroup                 string // see boot.Cgroups
 	Package, To            string // files; empty for the stack's latest, and none
 	Root                   string // a tar archive with another root than busybox's
@@ -40,8 +41,8 @@ type BootOptions struct {
 func Boot(ctx context.Context, o BootOptions) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error {
 		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])
-		if !slices.Contains(boot.Cgroups, o.Cgroup) {
-			return fmt.Errorf("-cgroup: got %q, want one of %s", o.Cgroup, strings.Join(boot.Cgroups, ", "))
+		if err := errors.Join(boot.KnownCgroup(o.Cgroup), smoke.Known(o.Calls, e.Stack.Target.Arch)); err != nil {
+			return err
 		}
 		report, err := e.boot(ctx, o)
 		var refusal *smoke.Refusal
@@ -117,7 +118,7 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 	if m.Contents, err = e.bootContents(ctx, o, m); err != nil {
 		return r, err
 	}
-	c := e.smokeConfig("", "")
+	c := e.smokeConfig(o.Calls, "")
 	c.Network = e.networkFlags()
 	each := func(x smoke.Result) {
 		r.Checks = append(r.Checks, x)
