@@ -333,3 +333,29 @@ func TestAnAddressIsOneOfThree(t *testing.T) {
 }
 
 func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
+
+func TestADamagedDirectoryGivesNothing(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		damage func(t *testing.T, dir string)
+		said   string
+	}{
+		"half an index": {func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "index.json"), 20)) }, "index.json that cannot be read"},
+		"no directory":  {func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }, "does not answer.*no such file"},
+		"no blobs":      {func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, "blobs"))) }, ""},
+		"a link as index": {func(t *testing.T, dir string) {
+			must(t, os.Remove(filepath.Join(dir, "index.json")))
+			must(t, os.Mkdir(filepath.Join(dir, "index.json"), 0o755))
+		}, "does not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			c := newTeam(t, "file://"+dir)
+			x.damage(t, dir)
+			if r := c.Ask(t.Context(), c.record.Build.Key); r != nil || !matches(x.said, c.told.String()) {
+				t.Errorf("got %v, and it said %q, want nothing, and %q", r, c.told, x.said)
+			}
+		})
+	}
+}
