@@ -15,6 +15,8 @@ type Node struct {
 	graph.Planned
 	Version string
 	Needs   []string
+	Size    int64  // of what it publishes, in bytes
+	Lacks   string // what a fetch would have to bring first
 }
 
 // Tree writes a plan with what a node needs below it.
