@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +120,7 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 			return err
 		}
 		_, err = checkList(pack.SumsName, p.List, p.Signature)
-		return errors.Join(err, e.claims(p))
+		return errors.Join(err, release.Claims(p, e.records().Load))
 	}))
 	if err != nil {
 		return stays(failure.Failed, err)
@@ -139,28 +138,6 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 	}
 	r.Passed = passed + ", " + time.Now().UTC().Format(time.RFC3339)
 	return r.Note()
-}
-
-// claims compares the files of a package that is up to date with the records of what was built.
-func (e *Engine) claims(p *pack.Read) error {
-	var errs []error
-	for _, x := range p.Manifest.Files {
-		if x.Link != "" {
-			continue
-		}
-		want := "none"
-		if rec := e.records().Load(x.Component); rec != nil {
-			i := slices.IndexFunc(rec.Outputs, func(o graph.Output) bool {
-				return filepath.Base(o.Path) == filepath.Base(x.Name) && o.SHA256 == x.SHA256
-			})
-			if i >= 0 {
-				continue
-			}
-			want = "as the record of " + x.Component + " has it"
-		}
-		errs = append(errs, fmt.Errorf("%s: sha256: got %s in the package, want %s: run \"mage all\" again", x.Name, x.SHA256, want))
-	}
-	return errors.Join(errs...)
 }
 
 // restoring says how damage to outputs is mended.
@@ -205,63 +182,21 @@ func Packages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"PACKAGE", "SIZE", "SHA-256", "PASSED", ""}}
-		var errs []error
-		for _, r := range all {
-			mark, passed, size := "", r.Passed, ""
-			if r.Withdrawn {
-				mark = "rolled back"
-			}
-			if r.Name == e.kept().Latest() {
-				mark = "← latest"
-			}
-			if passed == "" {
-				passed = e.UI.Bad("no")
-			}
-			if err := r.Check(); err != nil {
-				passed, errs = e.UI.Bad("CHANGED"), append(errs, err)
-			}
-			if fi, err := os.Stat(r.Path()); err == nil {
-				size = ui.Bytes(fi.Size())
-			}
-			rows = append(rows, []string{r.Name, size, r.SHA256[:min(12, len(r.SHA256))], passed, mark})
-		}
-		if len(rows) == 1 {
+		if len(all) == 0 {
 			e.UI.Text("no package is kept: \"mage all\" makes one\n")
 			return nil
 		}
-		e.UI.Text(ui.Table(rows))
-		return failure.With(failure.Failed, errors.Join(errs...))
+		text, err := e.kept().Table(all, e.UI)
+		e.UI.Text(text)
+		return failure.With(failure.Failed, err)
 	})
 }
 
-// readPackage reads a package to its end and compares it with what is known of it: its own list, and the note of one that is
-// kept, or the digest beside it. name is a path, a kept one's name, "latest", or "previous" for the one before that.
+// readPackage reads a package to its end; see release.Kept.Package.
 func (e *Engine) readPackage(name string) (*pack.Read, error) {
-	all, err := e.kept().List()
-	if err != nil {
+	p, err := e.kept().Package(name)
+	if none := (*release.Unknown)(nil); errors.As(err, &none) {
 		return nil, err
-	}
-	file, err := os.Stat(name)
-	if err != nil || !file.Mode().IsRegular() {
-		if r := e.kept().Find(all, name); r != nil {
-			p, err := r.Read()
-			return p, failure.With(failure.Failed, err)
-		}
-		return nil, fmt.Errorf("no package %q: want a file, a name that \"mage packages\" lists, latest, or previous", name)
-	}
-	for _, r := range all {
-		if fi, err := os.Stat(r.Path()); err == nil && os.SameFile(fi, file) {
-			p, err := r.Read()
-			return p, failure.With(failure.Failed, err)
-		}
-	}
-	p, problems, err := pack.ReadPackage(name)
-	if err == nil && len(problems) > 0 {
-		err = fmt.Errorf("%s: %s", e.rel(name), strings.Join(problems, "; "))
-	}
-	if err == nil {
-		err = pack.CheckSum(name, p.SHA256)
 	}
 	return p, failure.With(failure.Failed, err)
 }
