@@ -214,13 +214,19 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 	alive := time.AfterFunc(silence, func() { cancel(silent) })
 	defer alive.Stop()
 	var cut atomic.Bool
+	var timer *time.Timer
+	defer func() {
+		if timer != nil {
+			timer.Stop() // a cut that comes late must not meet the next machine
+		}
+	}()
 	in := &reports{
 		each:  each,
 		done:  func() { time.AfterFunc(offGrace, func() { cancel(nil) }) },
 		works: func() { alive.Reset(silence) },
 		begins: func(step string) {
 			if step == m.CutIn {
-				time.AfterFunc(m.CutAfter, func() {
+				timer = time.AfterFunc(m.CutAfter, func() {
 					cut.Store(true) // before it: the machine's end is seen at once
 					if m.kill() != nil {
 						cut.Store(false)
