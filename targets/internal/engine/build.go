@@ -22,6 +22,7 @@ import (
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/trace"
+	"drydock/targets/internal/ui"
 )
 
 // packageNode is the name of the last node.
@@ -91,7 +92,7 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 			e.sweeping.Wait()
 		}
 	}()
-	e.progress = &trace.Progress{UI: e.UI, Verbose: verbose(), Width: e.width(), Past: e.records().Load}
+	e.progress = &trace.Progress{UI: e.UI, Verbose: ui.Verbose(), Width: e.width(), Past: e.records().Load}
 	e.progress.Begins(plan, packageNode)
 	g.Watch, g.Done = e.progress, e.done
 	stop := e.progress.Watch()
@@ -148,12 +149,6 @@ func (e *Engine) end(ctx context.Context, failed, unfit error) error {
 		return unfit
 	}
 	return failure.With(failure.Failed, failed)
-}
-
-// verbose is mage's -v.
-func verbose() bool {
-	v := os.Getenv("MAGEFILE_VERBOSE")
-	return v == "1" || strings.EqualFold(v, "true")
 }
 
 // partsOf gives the components that the names stand for, with all that they need.
@@ -214,16 +209,11 @@ func (e *Engine) lock(ctx context.Context, wait bool) error {
 // fit stops before anything is touched when this host cannot build the components.
 func (e *Engine) fit(parts []string) error {
 	findings := e.facts.Check(e.asks(parts))
-	bad := 0
-	for _, x := range findings {
-		if !x.OK {
-			bad++
-		}
-	}
+	bad := host.Unmet(findings)
 	if bad == 0 {
 		return nil
 	}
-	e.UI.Text(findingsTable(e.UI, findings))
+	e.UI.Text(host.Table(e.UI, findings))
 	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
 }
 
@@ -289,40 +279,6 @@ func (e *Engine) rel(p string) string {
 		return p
 	}
 	return r
-}
-
-// goCache is shared by all components that the same toolchain compiles, and by no others: Go does not see that the C
-// library changed, so what the C compiler is stands in the name, and what the stack's own C library is made from. (What
-// that came out as stands in the flags: see recipe.)
-func (e *Engine) goCache(g *host.Go) string {
-	id := "none"
-	if g != nil {
-		in := []graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: e.cc().ID}}
-		for _, l := range e.Stack.Lock.File {
-			if slices.Contains(e.Stack.Ground(), l.Component) {
-				in = append(in, graph.Input{Name: l.Component + " " + l.Name, Value: l.SHA256})
-			}
-		}
-		id = graph.Key(in)[:12]
-	}
-	return filepath.Join(e.Root, "build/cache", "go-"+id)
-}
-
-func writeFile(file recipe.File) error {
-	if err := os.MkdirAll(filepath.Dir(file.Path), 0o755); err != nil {
-		return err
-	}
-	if file.Link != "" {
-		return os.Symlink(file.Link, file.Path)
-	}
-	mode := os.FileMode(0o644)
-	if file.Exec {
-		mode = 0o755
-	}
-	if err := os.WriteFile(file.Path, []byte(file.Data), mode); err != nil {
-		return err
-	}
-	return os.Chmod(file.Path, mode)
 }
 
 // needs gives what a node needs.

@@ -16,6 +16,7 @@ import (
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
+	"drydock/targets/internal/store"
 )
 
 // installerProfile is what the installer knows of the stack, but for the kernel's options.
@@ -86,10 +87,10 @@ func (e *Engine) checker(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	for _, file := range []recipe.File{{Path: filepath.Join(dir, ".config/go/telemetry/mode"), Data: "off"}, {Path: filepath.Join(dir, "main.go"), Data: string(install.CheckSource)}} {
-		if err := writeFile(file); err != nil {
-			return nil, err
-		}
+	err = store.WriteFiles(recipe.File{Path: filepath.Join(dir, ".config/go/telemetry/mode"), Data: "off"},
+		recipe.File{Path: filepath.Join(dir, "main.go"), Data: string(install.CheckSource)})
+	if err != nil {
+		return nil, err
 	}
 	sandbox := e.toolSandbox(g, dir, e.goCache(g))
 	if err := sandbox.Give(); err != nil {

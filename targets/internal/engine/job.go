@@ -13,6 +13,7 @@ import (
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
+	"drydock/targets/internal/store"
 )
 
 // Job is one component on this host: what it is made from, and how.
@@ -106,7 +107,7 @@ func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
 		}
 	}
 	// Without this, every go command would start a child of its own to look after its telemetry.
-	if err := writeFile(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
+	if err := store.WriteFiles(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
 		return p, err
 	}
 	for _, d := range j.Needs {
@@ -120,14 +121,4 @@ func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
 		p.Deps[d] = e.out.Path(d, rec.Key)
 	}
 	return p, nil
-}
-
-// writeFiles writes what a plan's steps find.
-func writeFiles(files []recipe.File) error {
-	for _, file := range files {
-		if err := writeFile(file); err != nil {
-			return err
-		}
-	}
-	return nil
 }

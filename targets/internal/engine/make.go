@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +16,7 @@ import (
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/store"
+	"drydock/targets/internal/trace"
 	"drydock/targets/internal/verify"
 )
 
@@ -75,9 +74,9 @@ func (m *making) timed(name string, do func() error) error {
 func (m *making) prepare(ctx context.Context) error {
 	e, j := m.e, m.job
 	err := m.timed("unpack", func() error {
-		return unlessStopped(ctx, func() error {
+		return run.UnlessStopped(ctx, func() error {
 			told, err := e.src.Prepare(j.Component, j.Source.Found, m.paths.Work)
-			return errors.Join(noted(m.log, told, err), e.src.Unchanged(j.Source.Found))
+			return errors.Join(patch.Noted(m.log, told, err), e.src.Unchanged(j.Source.Found))
 		})
 	})
 	if err != nil {
@@ -85,17 +84,17 @@ func (m *making) prepare(ctx context.Context) error {
 	}
 	err = m.timed("patch", func() error {
 		told, err := patch.Apply(m.paths.Work, j.Source.Patches)
-		return noted(m.log, told, err)
+		return patch.Noted(m.log, told, err)
 	})
 	if err != nil {
 		return err
 	}
 	m.plan = recipe.Of(e.Stack, j.Name, j.Tools, m.paths)
 	m.made.Notes = m.plan.Notes
-	if err := errors.Join(writeFiles(m.plan.Files), e.lend(j.Component)); err != nil {
+	m.sandbox = e.sandbox(m.paths, j.Go)
+	if err := errors.Join(store.WriteFiles(m.plan.Files...), e.lend(j.Component)); err != nil {
 		return err
 	}
-	m.sandbox = e.sandbox(m.paths, j.Go)
 	return m.sandbox.Give()
 }
 
@@ -125,7 +124,7 @@ func (m *making) compile(ctx context.Context) error {
 // publish verifies what the steps made, keeps it in the store, and puts it in place.
 func (m *making) publish(ctx context.Context) error {
 	e, name, plan := m.e, m.job.Name, m.plan
-	if err := take(plan, m.paths.Stage); err != nil {
+	if err := store.Take(plan, m.paths.Stage); err != nil {
 		return err
 	}
 	if err := m.timed("verify", func() error { return e.verifyOutputs(ctx, plan.Outputs, m.paths.Stage) }); err != nil {
@@ -142,27 +141,6 @@ func (m *making) publish(ctx context.Context) error {
 		m.made.Outputs = e.out.Paths(name, m.key, append(plan.Outputs, extras...))
 		return e.out.Publish(name, m.key, plan.Outputs)
 	})
-}
-
-// noted writes what is told of patches into a log.
-func noted(log io.Writer, told []string, err error) error {
-	for _, t := range told {
-		fmt.Fprintf(log, "# %s\n", t)
-	}
-	return err
-}
-
-// unlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process
-// until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
-func unlessStopped(ctx context.Context, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and links,
@@ -210,7 +188,7 @@ func (m *making) step(ctx context.Context, s recipe.Step) (times []graph.StepTim
 	out, count := e.progress.Output(name, m.log)
 	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Sandbox: m.sandbox, Out: out, Usage: &used}
 	if s.Loads {
-		cmd.At = namesPackage // an error is not held back
+		cmd.At = trace.NamesPackage // an error is not held back
 		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {
 			end(cpu)
 			if err := wait(ctx, e.compile, s.Name); err != nil {
@@ -229,16 +207,6 @@ func (m *making) step(ctx context.Context, s recipe.Step) (times []graph.StepTim
 		st.Units, st.Exclusive = n, true
 	}
 	return times, err
-}
-
-// namesPackage says that Go printed a line that is an import path: it loaded all, and begins to compile.
-func namesPackage(printed []byte) bool {
-	for line := range bytes.Lines(printed) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && !bytes.ContainsAny(line, " \t:#") {
-			return true
-		}
-	}
-	return false
 }
 
 // verifyOutputs compares every output in dir with what it must be.

@@ -14,6 +14,7 @@ import (
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/store"
 	"drydock/targets/internal/verify"
@@ -98,7 +99,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
 				}
 			}
-			if err := unlessStopped(ctx, func() error { return pack.Write(e.packageFile(), e.relinkPackage(), c) }); err != nil {
+			if err := run.UnlessStopped(ctx, func() error { return pack.Write(e.packageFile(), e.relinkPackage(), c) }); err != nil {
 				return made, err
 			}
 			for _, file := range []string{e.packageFile(), e.packageFile() + ".sha256", e.relinkPackage()} {

@@ -16,6 +16,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/release"
+	"drydock/targets/internal/run"
 	"drydock/targets/internal/ui"
 )
 
@@ -114,7 +115,7 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 	}
 	// The table of "mage verify" is not what somebody wants to read every night.
 	err := e.verify(ctx, ui.To(io.Discard), true)
-	err = errors.Join(err, unlessStopped(ctx, func() error {
+	err = errors.Join(err, run.UnlessStopped(ctx, func() error {
 		p, err := r.Read()
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
+	"drydock/targets/internal/store"
 	"drydock/targets/internal/suites"
 	"drydock/targets/internal/ui"
 )
@@ -126,7 +127,7 @@ func (e *Engine) testTree(name, base string, src *source.Source) (*suites.Tree, 
 	if j.Go != nil {
 		t.Go = j.Go.Path
 	}
-	if err := writeFiles(t.Plan.Files); err != nil {
+	if err := store.WriteFiles(t.Plan.Files...); err != nil {
 		return nil, err
 	}
 	return t, t.Box.Give()

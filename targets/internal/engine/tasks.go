@@ -83,12 +83,7 @@ func Check(ctx context.Context, asJSON bool) error {
 		asks := e.asks(e.Stack.Parts())
 		asks.Isolation = true
 		findings := e.facts.Check(asks)
-		bad := 0
-		for _, x := range findings {
-			if !x.OK {
-				bad++
-			}
-		}
+		bad := host.Unmet(findings)
 		if asJSON {
 			data, err := json.MarshalIndent(findings, "", "  ")
 			if err != nil {
@@ -96,31 +91,13 @@ func Check(ctx context.Context, asJSON bool) error {
 			}
 			fmt.Println(string(data))
 		} else {
-			e.UI.Text(findingsTable(e.UI, findings))
+			e.UI.Text(host.Table(e.UI, findings))
 		}
 		if bad > 0 {
 			return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", e.Stack.Name, bad))
 		}
 		return nil
 	})
-}
-
-func findingsTable(u *ui.UI, fs []host.Finding) string {
-	rows := [][]string{{"REQUIREMENT", "NEEDED", "FOUND", "VERDICT"}}
-	var fixes []string
-	for _, x := range fs {
-		verdict := u.Good("ok")
-		if !x.OK {
-			verdict = u.Bad("NO")
-		} else if x.Fix != "" {
-			verdict = "without"
-		}
-		if x.Fix != "" {
-			fixes = append(fixes, "  "+x.Name+": "+x.Fix)
-		}
-		rows = append(rows, []string{x.Name, x.Need, x.Found, verdict})
-	}
-	return ui.Table(rows) + strings.Join(fixes, "\n")
 }
 
 // Verify examines every published file of the stack, and its packages, which are hashed; with full, every source and output

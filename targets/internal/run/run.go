@@ -261,6 +261,19 @@ func (c Cmd) Output(ctx context.Context) (string, error) {
 	return string(b.buf), err
 }
 
+// UnlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process
+// until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
+func UnlessStopped(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 type limited struct{ buf []byte }
 
 func (l *limited) Write(p []byte) (int, error) {

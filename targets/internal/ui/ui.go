@@ -318,3 +318,9 @@ func Clip(s string) string {
 	}
 	return s
 }
+
+// Verbose is mage's -v.
+func Verbose() bool {
+	v := os.Getenv("MAGEFILE_VERBOSE")
+	return v == "1" || strings.EqualFold(v, "true")
+}

@@ -1,4 +1,4 @@
-package engine
+package trace
 
 import "testing"
 
@@ -7,7 +7,7 @@ func TestWhatGoPrintsBeforeItCompilesIsNoPackage(t *testing.T) {
 		"internal/cpu\n": true, "github.com/docker/docker/api\nruntime": true, "warning: something\ninternal/cpu\n": true,
 		"": false, "\n": false, "go: inconsistent vendoring in /src:\n": false, "cmd/x.go:3:13: no\n": false, "\texample.invalid/dep@v1.0.0: is explicitly required\n": false, "# runtime/cgo\n": false,
 	} {
-		if got := namesPackage([]byte(text)); got != want {
+		if got := NamesPackage([]byte(text)); got != want {
 			t.Errorf("%q: got %v, want %v", text, got, want)
 		}
 	}
