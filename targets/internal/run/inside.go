@@ -35,12 +35,15 @@ type order struct {
 	Parts  []string
 	Mounts []mount
 	UID    int // the user and group that it becomes; 0 for none
+	// Beside says that the command is to have BesideIn and BesideOut.
+	Beside bool
 }
 
 // mount is something of the host's that is there in the child's root, under the same path.
 type mount struct {
 	Path   string
 	Access access
+	From   string // its path on the host, where that is another
 }
 
 type access string
@@ -90,7 +93,7 @@ func inside(text string) int {
 
 // become goes through all that is ordered, and ends as the command.
 func (o *order) become() error {
-	if err := closeOnExec(); err != nil {
+	if err := o.closeOnExec(); err != nil {
 		return err
 	}
 	if o.has(Files) {
@@ -145,13 +148,13 @@ func (o *order) become() error {
 
 // closeOnExec keeps from the command whatever this process was started with besides its output: a descriptor of a
 // directory is a way out of any root.
-func closeOnExec() error {
+func (o *order) closeOnExec() error {
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return err
 	}
 	for _, e := range fds {
-		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 && !(o.Beside && (fd == BesideIn || fd == BesideOut)) {
 			unix.CloseOnExec(fd)
 		}
 	}
@@ -202,7 +205,7 @@ func (o *order) root() error {
 	slices.SortStableFunc(o.Mounts, func(a, b mount) int { return cmp.Compare(a.Path, b.Path) }) // what is in a directory comes after it
 	sources := make([]int, len(o.Mounts))
 	for i, m := range o.Mounts {
-		fd, err := unix.Open(m.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(cmp.Or(m.From, m.Path), unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil && (m.Access == writable || err != unix.ENOENT && err != unix.ENOTDIR && err != unix.EACCES) {
 			return failed(m.Path, err)
 		}

@@ -33,6 +33,9 @@ type Cmd struct {
 	// closes its output. Its context ends with the child, too, which may have been gone before it could be stopped.
 	Gate func(ctx context.Context, cpu time.Duration) error
 	At   func(printed []byte) bool
+	// Beside, when not nil, goes on beside a confined child: what the child writes to the descriptor BesideOut, r reads, and what
+	// is written to w the child reads from BesideIn. Both end with the child, and the context with it.
+	Beside func(ctx context.Context, r io.Reader, w io.Writer)
 	// Usage, when not nil, is set to what the child and its own children took.
 	Usage *Usage
 }
@@ -82,6 +85,11 @@ func (c Cmd) Run(ctx context.Context) error {
 		return &Error{c, -1, err}
 	}
 	defer out.close()
+	beside, err := c.beside(cmd)
+	if err != nil {
+		return &Error{c, -1, err}
+	}
+	defer beside.close()
 	err = cmd.Start()
 	st.started()
 	if err != nil {
@@ -90,6 +98,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	pgid := cmd.Process.Pid
 	alive, gone := context.WithCancel(ctx)
 	defer gone()
+	beside.begin(alive)
 	if c.Gate != nil {
 		out.to = &gated{w: out.to, at: c.At, gate: func() error {
 			syscall.Kill(-pgid, syscall.SIGSTOP)
@@ -122,6 +131,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	gone()
 	watch.Wait()
 	syscall.Kill(-pgid, syscall.SIGKILL) // what the child left behind
+	beside.close()
 	err = errors.Join(err, out.wait(ctx))
 	if st := cmd.ProcessState; st != nil && c.Usage != nil {
 		c.Usage.CPU = st.UserTime() + st.SystemTime()

@@ -25,6 +25,8 @@ type Sandbox struct {
 	// Read are for reading; what this machine lacks is left out. Write are its own (see Give). Hide are covered where
 	// they lie in something that is read; what the other two name is seen even there.
 	Read, Write, Hide []string
+	// Names are further paths, by which the child can read directories of ours.
+	Names map[string]string
 	// Online leaves it in our network.
 	Online bool
 }
@@ -52,7 +54,10 @@ func (s *Sandbox) mounts() ([]mount, error) {
 	}
 	var all []mount
 	for p, a := range as {
-		all = append(all, mount{p, a})
+		all = append(all, mount{Path: p, Access: a})
+	}
+	for p, of := range s.Names {
+		all = append(all, mount{Path: p, Access: readable, From: of})
 	}
 	return all, nil
 }
@@ -67,7 +72,7 @@ func (c Cmd) confined(path string) (*exec.Cmd, *status, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd, st, err := i.child(order{Path: path, Argv: c.Argv, Dir: c.Dir, Parts: i.parts(), Mounts: mounts, UID: i.uid(c.Sandbox)})
+	cmd, st, err := i.child(order{Path: path, Argv: c.Argv, Dir: c.Dir, Parts: i.parts(), Mounts: mounts, UID: i.uid(c.Sandbox), Beside: c.Beside != nil})
 	if err == nil && c.Sandbox.Online {
 		cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWNET
 	}
