@@ -83,6 +83,7 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 		if err := e.confined(); err != nil { // to try it starts a process
 			return err
 		}
+		e.unshared(parts)
 		e.reap()
 		e.bringAdvisories(ctx)
 	}

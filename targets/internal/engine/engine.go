@@ -21,6 +21,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
+	"drydock/targets/internal/gocache"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/origins"
@@ -48,8 +49,9 @@ type Engine struct {
 	src      *source.Set  // what it is built from
 	out      *store.Store // what was built
 	facts    *host.Facts
-	shared   *remote.Cache // of the team; nil without
-	believed string        // the key of a package that the cache is asked for; empty for none
+	shared   *remote.Cache   // of the team; nil without
+	believed string          // the key of a package that the cache is asked for; empty for none
+	goServer *gocache.Server // of what Go compiles; nil without
 
 	memory   int64                   // bytes that were free at the start
 	compile  *graph.Semaphore        // steps that use every core: one at a time
@@ -169,6 +171,11 @@ func (e *Engine) sources() (err error) {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
 		e.src.Client = &http.Client{Transport: t}
+		if at := os.Getenv("GO_CACHE_SERVER"); at != "" {
+			if e.goServer, err = gocache.New(at, os.Getenv("GO_CACHE_TOKEN_FILE"), func(text string) { e.UI.Line("notice    %s", text) }); err != nil {
+				return err
+			}
+		}
 	}
 	own := stack.Settings{Versions: map[string]string{}, Commits: e.src.Commits()}
 	for _, r := range recipe.Components() {

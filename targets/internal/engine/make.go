@@ -29,6 +29,9 @@ type making struct {
 	log     *os.File
 	paths   recipe.Paths
 	plan    recipe.Plan
+	steps   []recipe.Step // the plan's, as they are run
+	named   recipe.Paths  // where they find things
+	asking  string        // the setting that has Go ask for what others compiled; see share
 	sandbox *run.Sandbox
 	made    graph.Made
 }
@@ -90,9 +93,9 @@ func (m *making) prepare(ctx context.Context) error {
 		return err
 	}
 	m.plan = recipe.Of(e.Stack, j.Name, j.Tools, m.paths)
-	m.made.Notes = m.plan.Notes
+	m.steps, m.named, m.made.Notes = m.plan.Steps, m.paths, m.plan.Notes
 	m.sandbox = e.sandbox(m.paths, j.Go)
-	if err := errors.Join(store.WriteFiles(m.plan.Files...), e.lend(j.Component)); err != nil {
+	if err := errors.Join(store.WriteFiles(m.plan.Files...), e.lend(j.Component), m.share()); err != nil {
 		return err
 	}
 	return m.sandbox.Give()
@@ -101,11 +104,11 @@ func (m *making) prepare(ctx context.Context) error {
 // compile runs the recipe's steps. The error of one that failed is a failure.Failure.
 func (m *making) compile(ctx context.Context) error {
 	c := m.job.Component
-	for _, s := range m.plan.Steps {
+	for i, s := range m.plan.Steps {
 		if m.whole && s.Loads {
 			continue
 		}
-		times, err := m.step(ctx, s)
+		times, err := m.step(ctx, m.steps[i])
 		m.made.Steps = append(m.made.Steps, times...)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -131,7 +134,7 @@ func (m *making) publish(ctx context.Context) error {
 		return err
 	}
 	return m.timed("publish", func() error {
-		extras, err := store.Collect(plan, m.paths)
+		extras, err := store.Collect(plan, m.named)
 		if err != nil {
 			return err
 		}
@@ -187,6 +190,7 @@ func (m *making) step(ctx context.Context, s recipe.Step) (times []graph.StepTim
 	fmt.Fprintf(m.log, "# %s\n# in %s\n%s\n", s.Name, s.Dir, run.Quote(s.Argv))
 	out, count := e.progress.Output(name, m.log)
 	cmd := run.Cmd{Argv: s.Argv, Dir: s.Dir, Env: s.Env, Sandbox: m.sandbox, Out: out, Usage: &used}
+	m.ask(&cmd)
 	if s.Loads {
 		cmd.At = trace.NamesPackage // an error is not held back
 		cmd.Gate = func(ctx context.Context, cpu time.Duration) error {

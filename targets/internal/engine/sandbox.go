@@ -43,5 +43,5 @@ func (e *Engine) sandbox(p recipe.Paths, g *host.Go) *run.Sandbox {
 // toolSandbox is for tools that write to those directories.
 func (e *Engine) toolSandbox(g *host.Go, write ...string) *run.Sandbox {
 	return &run.Sandbox{Read: e.facts.Dirs(e.cc(), g), Write: write,
-		Hide: []string{e.Root, os.Getenv("HOME"), os.Getenv("SIGN_KEY"), os.Getenv("SIGN_PASSWORD_FILE")}}
+		Hide: []string{e.Root, os.Getenv("HOME"), os.Getenv("SIGN_KEY"), os.Getenv("SIGN_PASSWORD_FILE"), os.Getenv("GO_CACHE_TOKEN_FILE")}}
 }

@@ -92,6 +92,7 @@ func Check(ctx context.Context, asJSON bool) error {
 			fmt.Println(string(data))
 		} else {
 			e.UI.Text(host.Table(e.UI, findings))
+			e.unshared(e.Stack.Parts())
 		}
 		if bad > 0 {
 			return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", e.Stack.Name, bad))

@@ -1,4 +1,3 @@
-// Package gocache is about what Go compiles: it lends one cache of Go's what another has.
 package gocache
 
 import (

@@ -51,6 +51,22 @@ func Below(dir string) Paths {
 	return Paths{Work: dir + "/src", Shims: dir + "/shims", Stage: dir + "/stage", Home: dir + "/home", Tmp: dir + "/tmp", Deps: map[string]string{}}
 }
 
+// nameless is a directory that no machine has.
+const nameless = "/.drydock/"
+
+// Named are the paths of a component in which what Go looks for does not depend on the checkout: cgo's flags and the C compiler's
+// name are a part of that. Real says where what they name lies: shims for the stand-ins, and the components that it needs.
+func (p Paths) Named(shims string) (named Paths, real map[string]string) {
+	named = p
+	named.Shims, named.Deps = nameless+"shims", map[string]string{}
+	real = map[string]string{named.Shims: shims}
+	for name, at := range p.Deps {
+		named.Deps[name] = nameless + name
+		real[nameless+name] = at
+	}
+	return named, real
+}
+
 // Symbolic are paths for a key: the same on every machine and in every checkout.
 func Symbolic(deps []string) Paths {
 	p := Paths{Work: "<work>", Shims: "<shims>", Stage: "<stage>", Home: "<home>", Tmp: "<tmp>", Cache: "<cache>", Path: "<path>", Deps: map[string]string{}}
