@@ -55,30 +55,33 @@ func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map
 		if !e.borrow(ctx, e.partsOf(names), fresh) {
 			continue
 		}
-		var all bool
-		if known, all, err = e.takeAs(ctx, names); err != nil || all {
+		var lacks []string
+		if known, lacks, err = e.takeAs(ctx, names); err != nil || lacks == nil {
 			return known, err
+		}
+		if fresh {
+			e.UI.Line("cache     %s lacks %s as its own compilers would make it", e.shared.Address, strings.Join(lacks, ", "))
 		}
 		e.facts = own // two machines' builds are not mixed
 		clear(e.done)
 	}
-	known, all, err := e.takeAs(ctx, names)
-	if !all && slices.Contains(names, packageNode) {
+	known, lacks, err := e.takeAs(ctx, names)
+	if lacks != nil && slices.Contains(names, packageNode) {
 		return nil, err // packing needs all sources
 	}
 	return known, err
 }
 
-// takeAs is take with the compilers that the facts have; all says that nothing is left to be made.
-func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*source.Source, all bool, err error) {
+// takeAs is take with the compilers that the facts have; lacks are the nodes that are left to be made.
+func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*source.Source, lacks []string, err error) {
 	for _, e.believed = range e.packers() {
 		g, found, _, err := e.survey(ctx, names)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		plan, err := g.Plan(names)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		for _, n := range g.Nodes {
 			n.Do = func(ctx context.Context, key string) (graph.Made, error) { return e.takeNode(ctx, n, key) }
@@ -86,18 +89,18 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 		stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh && p.Status != graph.Damaged })
 		if stale {
 			if err := e.confined(); err != nil { // what is fetched is asked for its version
-				return nil, false, err
+				return nil, nil, err
 			}
 		}
 		g.KeepGoing, g.Watch, g.Done = true, silent{}, e.done
 		results, _ := g.Run(ctx, names) // what was not taken is built
 		if ctx.Err() != nil {
-			return nil, false, failure.With(failure.Stopped, fmt.Errorf("stopped by a signal: what was fetched is kept: %w", context.Canceled))
+			return nil, nil, failure.With(failure.Stopped, fmt.Errorf("stopped by a signal: what was fetched is kept: %w", context.Canceled))
 		}
-		known, all = map[string]*source.Source{}, true
+		known, lacks = map[string]*source.Source{}, nil
 		for _, r := range results {
 			if r.Record == nil {
-				all = false
+				lacks = append(lacks, r.Name)
 				continue
 			}
 			if r.Status != graph.Fresh {
@@ -107,12 +110,12 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 				known[r.Name] = found[r.Name]
 			}
 		}
-		if all {
-			return known, true, nil
+		if lacks == nil {
+			return known, nil, nil
 		}
 	}
 	e.believed = "" // what is packed here is not signed by others
-	return known, false, nil
+	return known, lacks, nil
 }
 
 // packers are the keys, as minisign writes them, by which the package may have been signed that the cache is asked for: who signs
