@@ -123,7 +123,8 @@ var madeUpRunner = sync.OnceValues(func() (string, error) {
 	return dir, compileRunner(filepath.Join(dir, "drydock"), "..", "GOFLAGS=-overlay="+filepath.Join(dir, "overlay.json"))
 })
 
-// compileRunner has mage compile the commands of a repository.
+// compileRunner has mage compile the commands of a repository, with C as the tests are, so that Go compiles each package
+// once; nothing of this machine's is linked to it. The long tests have it without C, as ./mage makes it.
 func compileRunner(file, root string, env ...string) error {
 	// Mage writes a file beside the sources meanwhile: two runs of the tests must not meet there.
 	lock, err := os.Open(filepath.Join(root, "magefile.go"))
@@ -134,12 +135,18 @@ func compileRunner(file, root string, env ...string) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "tool", "mage", "-compile", file, "-ldflags", "-X drydock/targets/internal/archive.quick=yes")
-	cmd.Dir, cmd.Env = root, append(append(os.Environ(), "CGO_ENABLED=0"), env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("compile the runner: %w\n%s", err, out)
+	compile := func(ldflags string, with ...string) error {
+		cmd := exec.Command("go", "tool", "mage", "-compile", file, "-ldflags", "-X drydock/targets/internal/archive.quick=yes "+ldflags)
+		cmd.Dir, cmd.Env = root, slices.Concat(os.Environ(), with, env)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("compile the runner: %w\n%s", err, out)
+		}
+		return nil
 	}
-	return nil
+	if os.Getenv("DRYDOCK_LONG") != "1" && compile("-w -linkmode=external -extldflags=-static") == nil {
+		return nil
+	}
+	return compile("", "CGO_ENABLED=0")
 }
 
 // madeup makes drydock the runner that knows the made-up components, serves their sources, and has their blocks in the stack.
