@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", "zip" for the files of a zip as a tar, or "deb" for
-// the data of a Debian package.
+// Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", "zip" for the files of a zip as a tar,
+// or "deb" for the data of a Debian package.
 func Open(file, format string) (io.ReadCloser, error) {
 	f, err := OpenFile(file)
 	if err != nil {

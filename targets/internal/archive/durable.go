@@ -95,8 +95,8 @@ func Stat(p string) (Stamp, error) {
 	return s, err
 }
 
-// statDir is Stat for what is in a directory. "Nothing to do" looks at a thousand headers: names below an open directory
-// take two thirds of the time of whole paths.
+// statDir is Stat for what is in a directory. "Nothing to do" looks at a thousand headers: names below an open
+// directory take two thirds of the time of whole paths.
 func statDir(dir string) (size, mtime int64, err error) {
 	f, err := os.Open(dir)
 	if err != nil {

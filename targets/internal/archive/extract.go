@@ -21,8 +21,9 @@ const (
 )
 
 // Extract unpacks a tar into dir, which must exist, dropping strip leading directories of every name (an entry with
-// no more than that is skipped). A file that is there is replaced, never written into. It refuses what could reach out of dir: absolute names and links, "..", writing
-// through a link, devices, setuid bits. Modes become 0644 or 0755, times are kept (make looks at them).
+// no more than that is skipped). A file that is there is replaced, never written into. It refuses what could reach out
+// of dir: absolute names and links, "..", writing through a link, devices, setuid bits. Modes become 0644 or 0755,
+// times are kept (make looks at them).
 func Extract(r io.Reader, dir string, strip int) error { return ExtractOnly(r, dir, strip, nil) }
 
 // ExtractOnly is Extract for the entries that want says yes to, by their names after stripping; nil wants all.

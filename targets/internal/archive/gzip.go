@@ -77,7 +77,8 @@ func (z *gzipWriter) send() {
 	}()
 }
 
-// Close writes what is left and the end of the stream, and gives the first error of the writer below. That is not closed.
+// Close writes what is left and the end of the stream, and gives the first error of the writer below. That is not
+// closed.
 func (z *gzipWriter) Close() error {
 	if len(z.block) > 0 {
 		z.send()

@@ -118,8 +118,8 @@ func Tree(dir, prefix string) ([]Entry, error) {
 	return es, err
 }
 
-// WriteTar writes entries in the order of their names, those first that ask for it, all of time t and owner 0: the same entries
-// give the same bytes.
+// WriteTar writes entries in the order of their names, those first that ask for it, all of time t and owner 0: the same
+// entries give the same bytes.
 func WriteTar(w io.Writer, es []Entry, t time.Time) error {
 	es = slices.Clone(es)
 	slices.SortFunc(es, func(a, b Entry) int {

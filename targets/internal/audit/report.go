@@ -293,7 +293,8 @@ func (r *Report) Table(open bool, bad func(string) string) [][]string {
 	return rows
 }
 
-// Closes names the advisories against a component's own module that a release has mended, and that are open here or affect it.
+// Closes names the advisories against a component's own module that a release has mended, and that are open here or
+// affect it.
 func (r *Report) Closes(component, module, release string) (ids []string) {
 	at, err := version.NewVersion(release)
 	for _, x := range r.Rows {

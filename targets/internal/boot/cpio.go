@@ -12,8 +12,9 @@ import (
 	"drydock/targets/internal/archive"
 )
 
-// writeCpio writes entries as the kernel reads its first root (Documentation/driver-api/early-userspace/buffer-format.rst: newc),
-// all of them root's, with the directories above them.
+// writeCpio writes entries as the kernel reads its first root
+// (Documentation/driver-api/early-userspace/buffer-format.rst: newc), all of them root's, with the directories above
+// them.
 func writeCpio(w io.Writer, es []archive.Entry) error {
 	b := bufio.NewWriterSize(w, 1<<20)
 	dirs := map[string]bool{}

@@ -23,8 +23,8 @@ type Contents struct {
 	To      string // a later package; empty without
 }
 
-// image is the first root of the machine: what loads the modules, and below tree what becomes its root. It is the same for
-// the same files, but for the order.
+// image is the first root of the machine: what loads the modules, and below tree what becomes its root. It is the same
+// for the same files, but for the order.
 func image(t *Target, k Kernel, c Contents, order []byte) ([]archive.Entry, error) {
 	modules, err := loadable(k.Modules, t.loads())
 	if err != nil {

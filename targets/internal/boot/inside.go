@@ -243,8 +243,8 @@ func (g *guest) command() (string, error) {
 	return runIn(context.Background(), func(*exec.Cmd) {}, "sh", "-c", g.order.Run)
 }
 
-// whole holds the version that "current" points to against its own list of digests. Where nothing is linked, nothing may be
-// there to be called.
+// whole holds the version that "current" points to against its own list of digests. Where nothing is linked, nothing
+// may be there to be called.
 func (g *guest) whole() (string, error) {
 	const current = "/usr/local/libexec/drydock/current"
 	to, err := os.Readlink(current)

@@ -1,5 +1,5 @@
-// Package boot starts a kernel in a virtual machine (qemu), installs the package there with its own installer, starts the
-// service and uses it: what a filter of system calls cannot imitate is booted.
+// Package boot starts a kernel in a virtual machine (qemu), installs the package there with its own installer, starts
+// the service and uses it: what a filter of system calls cannot imitate is booted.
 package boot
 
 import (
@@ -171,8 +171,8 @@ func releaseOfPC(r io.ReaderAt) (string, error) {
 	return word, nil
 }
 
-// releaseOfARM looks for the release in a kernel that says "Linux version" somewhere, as it is (Image) or in the stream, compressed
-// by gzip or xz, that an Image.gz is and a zImage has in it: neither has a header that names one.
+// releaseOfARM looks for the release in a kernel that says "Linux version" somewhere, as it is (Image) or in the
+// stream, compressed by gzip or xz, that an Image.gz is and a zImage has in it: neither has a header that names one.
 func releaseOfARM(r io.ReaderAt) (string, error) {
 	data, err := io.ReadAll(io.NewSectionReader(r, 0, maxModule))
 	if err != nil {

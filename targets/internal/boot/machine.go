@@ -51,8 +51,8 @@ func KnownCgroup(name string) error {
 	return nil
 }
 
-// Accelerator returns what qemu can run a machine with here: kvm where that can run a machine of this processor's, else tcg. The
-// error is a *smoke.Refusal where there is no qemu. work is a directory for the trial.
+// Accelerator returns what qemu can run a machine with here: kvm where that can run a machine of this processor's, else
+// tcg. The error is a *smoke.Refusal where there is no qemu. work is a directory for the trial.
 func (t *Target) Accelerator(ctx context.Context, work string) (string, error) {
 	if _, err := run.LookPath(t.qemu(), env()); err != nil {
 		return "", &smoke.Refusal{Why: "there is no " + t.qemu() + " (Debian: " + t.debian + "): nothing was booted"}
@@ -87,7 +87,8 @@ func (t *Target) Accelerator(ctx context.Context, work string) (string, error) {
 
 func env() []string { return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"} }
 
-// argv is qemu's command line. The first serial line is the console, into a file; the second brings results to standard output.
+// argv is qemu's command line. The first serial line is the console, into a file; the second brings results to standard
+// output.
 func (m Machine) argv(initrd string) []string {
 	cpu := "host"
 	if m.Accelerator == "tcg" {
@@ -194,7 +195,8 @@ func CopyDisk(to, from string) error {
 	}
 }
 
-// Start boots the machine with an order, and calls each with the rows that it reports. It returns when the machine is off.
+// Start boots the machine with an order, and calls each with the rows that it reports. It returns when the machine is
+// off.
 func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) error {
 	order, err := json.Marshal(o)
 	if err != nil {
@@ -272,7 +274,8 @@ func (m Machine) kill() error {
 func (m Machine) console() string { return filepath.Join(m.Work, "console.log") }
 func (m Machine) pidFile() string { return filepath.Join(m.Work, "machine.pid") }
 
-// reports takes apart what comes from the machine's second serial line: a line of JSON each. What qemu itself says is kept.
+// reports takes apart what comes from the machine's second serial line: a line of JSON each. What qemu itself says is
+// kept.
 type reports struct {
 	each    func(smoke.Result)
 	done    func()

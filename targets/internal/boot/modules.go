@@ -12,8 +12,8 @@ import (
 	"drydock/targets/internal/archive"
 )
 
-// wanted are the modules that the machine loads where the kernel has them as modules: its disk, what Docker uses, and what the
-// rules of iptables use. Older names of the same code stand beside the newer ones.
+// wanted are the modules that the machine loads where the kernel has them as modules: its disk, what Docker uses, and
+// what the rules of iptables use. Older names of the same code stand beside the newer ones.
 var wanted = strings.Fields(`virtio_pci virtio_blk virtio_rng ext4 overlay bridge br_netfilter veth vxlan macvlan
 	ip_tables iptable_filter iptable_nat iptable_mangle iptable_raw ip6_tables ip6table_filter ip6table_nat ip6table_mangle ip6table_raw
 	nf_nat nf_conntrack nf_conntrack_ipv4 nf_conntrack_ipv6 nf_nat_ipv4 nf_nat_ipv6 nf_conntrack_netlink xfrm_user
@@ -26,8 +26,9 @@ type module struct {
 	data       []byte // uncompressed
 }
 
-// loadable finds modules below a kernel's directory, and returns them with those that they need, each after what it needs. What
-// the kernel has built in, and what it has not at all, is left out: where that matters, a check of the stack says so.
+// loadable finds modules below a kernel's directory, and returns them with those that they need, each after what it
+// needs. What the kernel has built in, and what it has not at all, is left out: where that matters, a check of the
+// stack says so.
 func loadable(dir string, names []string) ([]module, error) {
 	if dir == "" {
 		return nil, nil
@@ -104,8 +105,8 @@ func readModule(file string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// needsOf reads what a module must find loaded, from its section .modinfo: its dependencies, and those that it asks for by name
-// (softdep pre).
+// needsOf reads what a module must find loaded, from its section .modinfo: its dependencies, and those that it asks for
+// by name (softdep pre).
 func needsOf(data []byte) (needs []string, err error) {
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {

@@ -63,8 +63,8 @@ func Kept(dir string) ([]*Report, error) {
 	return reports, nil
 }
 
-// Documents are the texts below docs/ that the reports make, by name: those of all of a stack's machines, and those of this
-// architecture. root is drydock's own directory.
+// Documents are the texts below docs/ that the reports make, by name: those of all of a stack's machines, and those of
+// this architecture. root is drydock's own directory.
 func (t *Target) Documents(root, stack string) (map[string]string, error) {
 	var all []*Report
 	for _, a := range platform.All() {
@@ -85,7 +85,8 @@ func (t *Target) Documents(root, stack string) (map[string]string, error) {
 	return made, nil
 }
 
-// Page makes docs/kernels.md of reports. What the page before has of other machines stays: it may have been booted elsewhere.
+// Page makes docs/kernels.md of reports. What the page before has of other machines stays: it may have been booted
+// elsewhere.
 func Page(reports []*Report, before string) string {
 	var rows, why []string
 	made := map[string]bool{}

@@ -9,8 +9,8 @@ import (
 	"drydock/targets/internal/run"
 )
 
-// Runner returns the program that does an order in the machine: this one, or for another processor than this one's command
-// runner, compiled into dir from the sources of drydock in root. The error says what is missing.
+// Runner returns the program that does an order in the machine: this one, or for another processor than this one's
+// command runner, compiled into dir from the sources of drydock in root. The error says what is missing.
 func (t *Target) Runner(ctx context.Context, root, dir string) (string, error) {
 	if t.Native() {
 		return os.Executable()

@@ -19,7 +19,8 @@ type Target struct {
 	console string   // the kernel's name of the first serial line
 	modules []string // beyond those that every machine loads
 	release func(io.ReaderAt) (string, error)
-	// Kernels are those of Debian that can be asked for by series: the last point release of each, which nothing replaces there.
+	// Kernels are those of Debian that can be asked for by series: the last point release of each, which nothing
+	// replaces there.
 	Kernels []Source
 	// Busybox is the machine's userland.
 	Busybox Source
@@ -71,8 +72,8 @@ func (t *Target) qemu() string { return "qemu-system-" + t.Qemu }
 // pc reports whether the machine is a PC.
 func (t *Target) pc() bool { return t.Name == platform.Default }
 
-// serial are qemu's flags for the two lines: the console into a file, the rows to standard output. ARM's machine "virt" has one
-// serial line only: virtio's brings the rows.
+// serial are qemu's flags for the two lines: the console into a file, the rows to standard output. ARM's machine "virt"
+// has one serial line only: virtio's brings the rows.
 func (t *Target) serial(console string) []string {
 	rows := []string{"-serial", "stdio"}
 	if !t.pc() {

@@ -22,7 +22,8 @@ type Trial struct {
 	Quick   bool   // the few checks of smoke.Brief
 }
 
-// Do tries it, and returns its name; empty for the smoke test. The error is of the machine; what was tried is told by rows.
+// Do tries it, and returns its name; empty for the smoke test. The error is of the machine; what was tried is told by
+// rows.
 func (t Trial) Do(ctx context.Context, each func(smoke.Result)) (string, error) {
 	m := t.Machine
 	steps, what := []string{"machine", "install", "start", "container", "plugins", "stop", "smoke"}, ""
@@ -73,8 +74,9 @@ func (t Trial) life(ctx context.Context, each func(smoke.Result)) error {
 	return nil
 }
 
-// cuts cuts the power while something is done, at a moment of its usual time that is drawn. Started again, the machine must
-// have the old version or the new one whole, and the same must come to its end. Every cut begins with a copy of one disk.
+// cuts cuts the power while something is done, at a moment of its usual time that is drawn. Started again, the machine
+// must have the old version or the new one whole, and the same must come to its end. Every cut begins with a copy of
+// one disk.
 func (t Trial) cuts(ctx context.Context, each func(smoke.Result)) error {
 	m := t.Machine
 	before, what, after := "machine unpack", "install", "whole install whole"

@@ -70,8 +70,8 @@ func With(code int, err error) error {
 // maxOneLine is how long the cause in a run's last line gets, in characters.
 const maxOneLine = 300
 
-// OneLine says a text of several lines in one, whose end is cut where it gets too long. A line that announces what follows
-// (": ", "; tried:") runs on.
+// OneLine says a text of several lines in one, whose end is cut where it gets too long. A line that announces what
+// follows (": ", "; tried:") runs on.
 func OneLine(text string) string {
 	var b strings.Builder
 	lines := strings.Split(text, "\n")
@@ -93,8 +93,9 @@ func OneLine(text string) string {
 	return strings.TrimRight(b.String(), ":; ")
 }
 
-// LastLine gives a command's error the form of a run's last line: what failed, in one line that a mail's subject can carry.
-// The whole of a longer error is printed before it. An error without an exit code gets Other. The stack may have no name yet.
+// LastLine gives a command's error the form of a run's last line: what failed, in one line that a mail's subject can
+// carry. The whole of a longer error is printed before it. An error without an exit code gets Other. The stack may have
+// no name yet.
 func LastLine(stack, outcome string, err error) error {
 	if err == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package failure is what a run says when it did not do what was asked: a failed step with what a person needs to go on,
-// the exit code, and the run's last line.
+// Package failure is what a run says when it did not do what was asked: a failed step with what a person needs to go
+// on, the exit code, and the run's last line.
 package failure
 
 import (
@@ -39,8 +39,8 @@ type Failure struct {
 // logEnd is how many lines of the log a card shows.
 const logEnd = 30
 
-// Of completes a failure: it writes the script that runs the step again, and reads the log. What it cannot do is said on
-// the card.
+// Of completes a failure: it writes the script that runs the step again, and reads the log. What it cannot do is said
+// on the card.
 func Of(f Failure) *Failure {
 	f.again = "sh " + f.Replay
 	if err := f.writeReplay(); err != nil {
@@ -71,7 +71,8 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// said are the lines of the log that the failed step wrote: the log of one component has all its steps, the last one failed.
+// said are the lines of the log that the failed step wrote: the log of one component has all its steps, the last one
+// failed.
 func (f *Failure) said() ([]string, error) {
 	data, err := os.ReadFile(f.Log)
 	if err != nil {
@@ -133,7 +134,8 @@ func (f *Failure) card() string {
 	return b.String()
 }
 
-// writeReplay writes a script that runs the step again as it ran here, but as whoever starts it, and confined to nothing.
+// writeReplay writes a script that runs the step again as it ran here, but as whoever starts it, and confined to
+// nothing.
 func (f *Failure) writeReplay() error {
 	s := f.Step
 	text := fmt.Sprintf("#!/bin/sh\n# Runs the step %q of %s %s again: the same directory, environment and command. It is not confined: what the sources\n"+

@@ -1,11 +1,11 @@
-// Package gocache is about what Go compiles: it lends one cache of Go's what another has, and shares what is compiled with
-// other machines, over a server that speaks gocached's protocol (github.com/bradfitz/go-tool-cache).
+// Package gocache is about what Go compiles: it lends one cache of Go's what another has, and shares what is compiled
+// with other machines, over a server that speaks gocached's protocol (github.com/bradfitz/go-tool-cache).
 //
-// Go asks a program for what it has compiled (GOCACHEPROG, Go 1.24). Compile steps have no network, so that there are two
-// halves. The program that Go starts is this one again, confined as Go is: it keeps Go's cache as Go itself does, and what
-// is not there it asks its runner for, over two pipes that the step was started with. The runner asks the server, and
-// writes nothing to this machine's disks. The server's own client (package cachers) would keep a cache of another form
-// beside Go's, in which what was compiled without a server is not.
+// Go asks a program for what it has compiled (GOCACHEPROG, Go 1.24). Compile steps have no network, so that there are
+// two halves. The program that Go starts is this one again, confined as Go is: it keeps Go's cache as Go itself does,
+// and what is not there it asks its runner for, over two pipes that the step was started with. The runner asks the
+// server, and writes nothing to this machine's disks. The server's own client (package cachers) would keep a cache of
+// another form beside Go's, in which what was compiled without a server is not.
 package gocache
 
 import (

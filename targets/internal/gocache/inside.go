@@ -49,8 +49,8 @@ func number(s string) (n uintptr) {
 	return n
 }
 
-// question and answer are Go's: see cmd/go/internal/cacheprog. A put with a BodySize is followed by a JSON string, which
-// is the output in base64.
+// question and answer are Go's: see cmd/go/internal/cacheprog. A put with a BodySize is followed by a JSON string,
+// which is the output in base64.
 type question struct {
 	ID                 int64
 	Command            string

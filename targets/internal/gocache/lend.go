@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lend gives one Go cache what another has: a copy of each entry that is whole, which says what an action made, and a link to what
-// it made, whose name is the digest of its content. Go's own program may be at work in own meanwhile. It may write an
-// entry of the same name, which is a file of own; and what it makes again has the same content, which it does not write
-// where that is. Who writes to own may be hostile: a Root does not leave the directory.
+// Lend gives one Go cache what another has: a copy of each entry that is whole, which says what an action made, and a
+// link to what it made, whose name is the digest of its content. Go's own program may be at work in own meanwhile. It
+// may write an entry of the same name, which is a file of own; and what it makes again has the same content, which it
+// does not write where that is. Who writes to own may be hostile: a Root does not leave the directory.
 func Lend(own, shared string) error {
 	for _, d := range []string{own, shared} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -78,8 +78,9 @@ func Lend(own, shared string) error {
 	return nil
 }
 
-// cacheEntry reads an entry of a Go cache and returns it with the name of the output that it leads to; none where one of
-// the two is not whole, for who makes them may be at it. Source: cmd/go/internal/cache, whose form is the same since Go 1.10.
+// cacheEntry reads an entry of a Go cache and returns it with the name of the output that it leads to; none where one
+// of the two is not whole, for who makes them may be at it. Source: cmd/go/internal/cache, whose form is the same since
+// Go 1.10.
 func cacheEntry(cache, file string) (data []byte, output string) {
 	const size = len("v1 ") + 64 + 1 + 64 + 1 + 20 + 1 + 20 + 1
 	data, err := os.ReadFile(file)

@@ -19,7 +19,8 @@ import (
 	"time"
 )
 
-// Server is a server that keeps what Go compiles. What goes wrong there is told once, and the server is not asked again.
+// Server is a server that keeps what Go compiles. What goes wrong there is told once, and the server is not asked
+// again.
 type Server struct {
 	base   string
 	token  string // a file with it; empty for none
@@ -69,9 +70,9 @@ const atOnce = 4
 // many is how many answers make an average.
 const many = 50
 
-// Serve answers the program that a step's Go asks, until that ends or ctx does. Actions are looked for under each of the
-// names, and what is new is put under the first: what hostile sources can have written there is taken by those alone who
-// use that name.
+// Serve answers the program that a step's Go asks, until that ends or ctx does. Actions are looked for under each of
+// the names, and what is new is put under the first: what hostile sources can have written there is taken by those
+// alone who use that name.
 func (s *Server) Serve(ctx context.Context, names []string, r io.Reader, w io.Writer) *Tally {
 	var t Tally
 	var writing sync.Mutex

@@ -31,7 +31,8 @@ type Made struct {
 	Outputs []string
 	Steps   []StepTime
 	Notes   []string
-	// Elsewhere is the record of another machine that made this, nil where it was made here; Origin says where it was found.
+	// Elsewhere is the record of another machine that made this, nil where it was made here; Origin says where it was
+	// found.
 	Elsewhere *Record
 	Origin    string
 }
@@ -50,12 +51,12 @@ type Graph struct {
 	Watch     Watcher
 	// Done are nodes that this process has brought up to date before; they are not looked at again.
 	Done map[string]Result
-	// Elsewhere returns the record of another machine that made a node with this key; nil where none did. Plan asks it of what is
-	// stale; it may be nil.
+	// Elsewhere returns the record of another machine that made a node with this key; nil where none did. Plan asks it
+	// of what is stale; it may be nil.
 	Elsewhere func(n *Node, key string) *Record
 
-	// looked are the records of nodes that Plan found fresh. Run takes its word until it makes something, for looking at
-	// an output costs by its files, and a making takes minutes, in which somebody may have changed another.
+	// looked are the records of nodes that Plan found fresh. Run takes its word until it makes something, for looking
+	// at an output costs by its files, and a making takes minutes, in which somebody may have changed another.
 	mu     sync.Mutex
 	looked map[string]*Record
 }

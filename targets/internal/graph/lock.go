@@ -177,7 +177,8 @@ func holder(file string) Holder {
 	return h
 }
 
-// lockedBy returns the number of the process that has a file's lock, from the kernel's table; 0 where that does not say.
+// lockedBy returns the number of the process that has a file's lock, from the kernel's table; 0 where that does not
+// say.
 func lockedBy(file string) int {
 	var st unix.Stat_t
 	if unix.Stat(file, &st) != nil {

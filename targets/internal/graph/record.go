@@ -197,9 +197,9 @@ func brief(s string) string {
 	return s
 }
 
-// Damage names the first output that is not as recorded, with what was got and wanted; empty when all are. Without full,
-// contents are believed where size, mode, time and inode are as recorded: nothing is hashed then. An output that has
-// another time or inode and the same content is taken into r with those.
+// Damage names the first output that is not as recorded, with what was got and wanted; empty when all are. Without
+// full, contents are believed where size, mode, time and inode are as recorded: nothing is hashed then. An output that
+// has another time or inode and the same content is taken into r with those.
 func (g *Graph) Damage(r *Record, full bool) string {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]

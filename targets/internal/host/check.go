@@ -37,8 +37,8 @@ type Asks struct {
 	// Go are constraints by component, and Fetch the releases of the toolchains that "mage fetch" would bring.
 	Go    map[string]string
 	Fetch []string
-	// C asks for a compiler, an assembler and a linker; Libc for one whose own static C library and headers serve. Brings
-	// says what a stack has in their place.
+	// C asks for a compiler, an assembler and a linker; Libc for one whose own static C library and headers serve.
+	// Brings says what a stack has in their place.
 	C, Libc bool
 	Brings  string
 	// Make asks for what libseccomp's configure needs: make and a shell.
@@ -252,7 +252,8 @@ func checkNoexec(dirs []string) Finding {
 		"mount that file system without noexec (mount -o remount,exec), or copy drydock to another one")
 }
 
-// special are the characters, besides blanks, that configure, make, a shell or gcc's specs take for something else in a path.
+// special are the characters, besides blanks, that configure, make, a shell or gcc's specs take for something else in a
+// path.
 const special = "\"#$%&'();<>\\`|"
 
 // checkPath asks whether the path of a directory, and the one that it is a link to, can stand in lists of directories;
@@ -317,7 +318,8 @@ func mountOf(file string) string {
 	data, _ := os.ReadFile("/proc/self/mountinfo")
 	best := ""
 	for line := range strings.Lines(string(data)) {
-		// 36 35 98:0 /root /mounted/at rw,noexec …; a blank in a name is \040. Of mounts over each other the last is seen.
+		// 36 35 98:0 /root /mounted/at rw,noexec …; a blank in a name is \040. Of mounts over each other the last is
+		// seen.
 		if f := strings.Fields(line); len(f) > 4 {
 			d := octal.ReplaceAllStringFunc(f[4], func(o string) string { n, _ := strconv.ParseUint(o[1:], 8, 8); return string([]byte{byte(n)}) })
 			if len(d) >= len(best) && (file == d || strings.HasPrefix(file, strings.TrimSuffix(d, "/")+"/")) {
@@ -357,8 +359,8 @@ func freeBytes(dir string) int64 {
 	}
 }
 
-// FreeMemory is what the kernel says is available, in bytes; before Linux 3.14, which does not say, what is free or holds
-// files that can be read again.
+// FreeMemory is what the kernel says is available, in bytes; before Linux 3.14, which does not say, what is free or
+// holds files that can be read again.
 func FreeMemory() int64 {
 	data, _ := os.ReadFile("/proc/meminfo")
 	return available(string(data))

@@ -21,8 +21,8 @@ type Libc struct {
 	Texts []string
 }
 
-// banner is how the GNU C library calls itself in its libc.a: the build, the version. (musl's does not say what it is; a stack that
-// wants it brings it along.)
+// banner is how the GNU C library calls itself in its libc.a: the build, the version. (musl's does not say what it is;
+// a stack that wants it brings it along.)
 var banner = regexp.MustCompile(`GNU C Library (?:\(([^)\n]*)\) )?(?:stable|development) release version ([0-9.]*[0-9])`)
 
 // notices are where distributions put a C library's licence texts, below /usr/share; the first that has some counts.

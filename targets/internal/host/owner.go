@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckOwner returns an error when somebody else could say what is run in a repository. As git has it, its directory must
-// belong to this user, to root, or to the user who called sudo. As sudo and ssh have it, neither the directory, nor what
-// decides there what is built, nor a directory above may be writable by everybody; a sticky directory above is none such.
+// CheckOwner returns an error when somebody else could say what is run in a repository. As git has it, its directory
+// must belong to this user, to root, or to the user who called sudo. As sudo and ssh have it, neither the directory,
+// nor what decides there what is built, nor a directory above may be writable by everybody; a sticky directory above is
+// none such.
 func CheckOwner(root string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(root, &st); err != nil {

@@ -61,7 +61,8 @@ func (c Config) lacks(options []string, release int) []string {
 	return all
 }
 
-// Facts draws what a person asks for from the configuration. have is the kernel, least the oldest that the stack is for.
+// Facts draws what a person asks for from the configuration. have is the kernel, least the oldest that the stack is
+// for.
 func Facts(c Config, have, least *version.Version) []Fact {
 	fs := []Fact{{"kernel >= " + least.Original(), have.String(), have.GreaterThanOrEqual(least), true}}
 	number := Number(have.String())

@@ -28,10 +28,10 @@ type Need struct {
 	Why string
 }
 
-// lifetimes are the releases of vanilla Linux in which an option exists, where upstream's list names it for others as well
-// or where this package asks for it. Outside of them another option does the work, or nothing needs to. Source: the Kconfig
-// files of the releases on both sides of each border. Distributions bring newer names into older releases (RHEL 7's 3.10 has
-// IP_NF_NAT): an option that is set counts wherever it is asked for.
+// lifetimes are the releases of vanilla Linux in which an option exists, where upstream's list names it for others as
+// well or where this package asks for it. Outside of them another option does the work, or nothing needs to. Source:
+// the Kconfig files of the releases on both sides of each border. Distributions bring newer names into older releases
+// (RHEL 7's 3.10 has IP_NF_NAT): an option that is set counts wherever it is asked for.
 var lifetimes = map[string]struct{ from, to, instead string }{
 	"IP_NF_NAT":                      {"3.17", "", "NF_NAT_IPV4"},
 	"IP6_NF_NAT":                     {"3.17", "", "NF_NAT_IPV6"},
@@ -49,8 +49,8 @@ var lifetimes = map[string]struct{ from, to, instead string }{
 	"CPUSETS_V1":                     {"6.12", "", ""},
 }
 
-// alternatives returns the options that do what the named one does in a release, the right one first; none where nothing
-// needs to.
+// alternatives returns the options that do what the named one does in a release, the right one first; none where
+// nothing needs to.
 func alternatives(option string, release int) []string {
 	l, known := lifetimes[option]
 	if !known || (l.from == "" || release >= Number(l.from)) && (l.to == "" || release <= Number(l.to)) {
@@ -124,8 +124,8 @@ func releases() []string {
 	return all
 }
 
-// Needs returns what dockerd asks of a kernel, by release, in the order of upstream's list: that list, but for the names
-// that are wrong for a release (see lifetimes), and what it does not ask for. The error is that of Options.
+// Needs returns what dockerd asks of a kernel, by release, in the order of upstream's list: that list, but for the
+// names that are wrong for a release (see lifetimes), and what it does not ask for. The error is that of Options.
 func Needs(script string) ([]Need, error) {
 	type run struct{ first, last int }
 	all := releases()
@@ -208,7 +208,8 @@ type Verdict struct {
 	Netfilter []Need
 }
 
-// Judge compares a kernel with the needs. cgroup is the layout of control groups that is wanted: v1, v2, or empty for either.
+// Judge compares a kernel with the needs. cgroup is the layout of control groups that is wanted: v1, v2, or empty for
+// either.
 func Judge(needs []Need, release, cgroup string, c Config) Verdict {
 	lacks := map[string][]Need{}
 	for _, n := range needs {
@@ -233,8 +234,8 @@ var labels = map[string]string{
 	NFTables: "required with iptables (nf_tables)", Cgroup1: "control groups of version 1",
 }
 
-// Asked returns the options for one release as Options does, with the necessary ones as Needs has them: under the name that
-// is right for the release, and said where upstream's list has another.
+// Asked returns the options for one release as Options does, with the necessary ones as Needs has them: under the name
+// that is right for the release, and said where upstream's list has another.
 func Asked(options []Option, needs []Need, release string, c Config) []Option {
 	var all []Option
 	for _, n := range needs {

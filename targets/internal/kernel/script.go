@@ -1,5 +1,5 @@
-// Package kernel knows what running Docker asks of a kernel: it reads the option list, with its branches by release, out
-// of upstream's contrib/check-config.sh, so that it follows the version, and holds a configuration against it.
+// Package kernel knows what running Docker asks of a kernel: it reads the option list, with its branches by release,
+// out of upstream's contrib/check-config.sh, so that it follows the version, and holds a configuration against it.
 package kernel
 
 import (
@@ -35,8 +35,8 @@ var (
 	releaseRE    = regexp.MustCompile(`^(\d+)\.(\d+)`)
 )
 
-// level is one open "if": whether its current branch runs, whether one ran or cannot be told, and the conditions in it that
-// were not understood.
+// level is one open "if": whether its current branch runs, whether one ran or cannot be told, and the conditions in it
+// that were not understood.
 type level struct {
 	on, done bool
 	unknown  string
@@ -164,8 +164,8 @@ func (r *reading) flags(s string) error {
 	return nil
 }
 
-// statement reads what else is done where the script gets to: an assignment, an option by itself, or a heading. understood
-// says that all conditions around it are.
+// statement reads what else is done where the script gets to: an assignment, an option by itself, or a heading.
+// understood says that all conditions around it are.
 func (r *reading) statement(s string, understood bool) {
 	if a := arrayHead.FindStringSubmatch(s); a != nil {
 		r.array, r.vars[a[1]] = a[1], ""

@@ -1,5 +1,6 @@
-// Package origins knows where a file can be had: at the Debian archives that apt on this machine is set up with, a site's own
-// mirror, Debian's snapshot service, a git repository. It trusts none of them: who asks checks what comes by digest.
+// Package origins knows where a file can be had: at the Debian archives that apt on this machine is set up with, a
+// site's own mirror, Debian's snapshot service, a git repository. It trusts none of them: who asks checks what comes by
+// digest.
 package origins
 
 import (

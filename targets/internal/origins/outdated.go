@@ -20,8 +20,8 @@ import (
 	"github.com/therootcompany/xz"
 )
 
-// lifetimes say until when upstream mends a series: a day or a month, or "mended" where none is set. Each line has the date on which it was
-// read at upstream; what is not in it is not known.
+// lifetimes say until when upstream mends a series: a day or a month, or "mended" where none is set. Each line has the
+// date on which it was read at upstream; what is not in it is not known.
 //
 //go:embed lifetimes.csv
 var lifetimes string
@@ -50,7 +50,8 @@ type Outdated struct {
 // Ask runs "go list" with the machine's module proxies: argv are its arguments.
 type Ask func(ctx context.Context, argv ...string) (string, error)
 
-// Newer asks for what is newer than those, at module proxies and in the security archives. now is the day that it is asked.
+// Newer asks for what is newer than those, at module proxies and in the security archives. now is the day that it is
+// asked.
 func Newer(ctx context.Context, used []Used, ask Ask, sources []SecuritySource, now time.Time) ([]Outdated, error) {
 	lists, err := versions(ctx, used, ask)
 	if err != nil {
@@ -96,8 +97,8 @@ func newest(list []string, ours, of string) string {
 	return is
 }
 
-// paths are the names under which a proxy can have a module's releases from ours on. Go knows releases by years as some of a time
-// before modules.
+// paths are the names under which a proxy can have a module's releases from ours on. Go knows releases by years as some
+// of a time before modules.
 func paths(module, ours string) []string {
 	major, _, _ := strings.Cut(ours, ".")
 	n, err := strconv.Atoi(major)
@@ -138,7 +139,8 @@ func list(ctx context.Context, ask Ask, argv ...string) (all []listed, err error
 	return all, nil
 }
 
-// versions are the releases of each component. A module that there is none of is no error, unless no module can be asked for.
+// versions are the releases of each component. A module that there is none of is no error, unless no module can be
+// asked for.
 func versions(ctx context.Context, used []Used, ask Ask) (map[string][]string, error) {
 	of, argv := map[string]string{}, []string{}
 	for _, u := range used {
@@ -218,8 +220,8 @@ type SecuritySource struct{ Name, Version string }
 
 var stanza = regexp.MustCompile(`(?m)^(Package|Version): (.*)$`)
 
-// SecuritySources reads what the security archives have for Debian's stable release and the one before. Those that cannot be asked
-// are in the error; what the others said is returned in any case.
+// SecuritySources reads what the security archives have for Debian's stable release and the one before. Those that
+// cannot be asked are in the error; what the others said is returned in any case.
 func (m Mirrors) SecuritySources(ctx context.Context, client *http.Client) (all []SecuritySource, err error) {
 	for _, base := range m.Security {
 		for _, suite := range []string{"stable-security", "oldstable-security"} {
@@ -268,7 +270,8 @@ func securitySources(ctx context.Context, client *http.Client, url string) (all 
 	return all, nil
 }
 
-// securityOf is the security upload of the same release of one of a component's Debian files; empty where ours is that one.
+// securityOf is the security upload of the same release of one of a component's Debian files; empty where ours is that
+// one.
 func securityOf(u Used, sources []SecuritySource) string {
 	revisions := map[[2]string]string{} // by the source's name and upstream's release
 	for _, p := range u.Debian {

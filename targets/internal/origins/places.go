@@ -24,8 +24,8 @@ type Places struct {
 	Snapshot string
 }
 
-// Named are the places that settings name (DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR, SOURCE_MIRROR, DEBIAN_SNAPSHOT), and where they
-// name no archives of Debian, those of this machine's apt.
+// Named are the places that settings name (DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR, SOURCE_MIRROR, DEBIAN_SNAPSHOT), and
+// where they name no archives of Debian, those of this machine's apt.
 func Named(setting func(name string) string) (p Places, err error) {
 	p.Mirrors = AptMirrors("/etc/apt", "/var/lib/apt/lists")
 	for _, s := range []struct {

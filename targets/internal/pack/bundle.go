@@ -24,11 +24,13 @@ const (
 	BundleText = "BUNDLE.txt"    // for people
 	// BundleSignature is that of BundleSums, in minisign's format.
 	BundleSignature = BundleSums + ".minisig"
-	// BundleStack holds the name of the stack that it was made for, which is built there when STACK does not say otherwise.
+	// BundleStack holds the name of the stack that it was made for, which is built there when STACK does not say
+	// otherwise.
 	BundleStack = "BUNDLE.stack"
 )
 
-// BundleLinks lists a bundle's links, of which BUNDLE.sha256 says nothing; it is one of the files that are listed there.
+// BundleLinks lists a bundle's links, of which BUNDLE.sha256 says nothing; it is one of the files that are listed
+// there.
 const BundleLinks = "BUNDLE.links"
 
 // linksOf is the list of the links among entries: a line for each, with target and name; nil without any.
@@ -100,8 +102,8 @@ type Bundle struct {
 	Time    time.Time                // of every file
 }
 
-// Write writes the bundle, and file.sha256. The list of digests comes first: whoever reads the bundle knows of each file, as
-// soon as it is read, whether it is the one that was bundled.
+// Write writes the bundle, and file.sha256. The list of digests comes first: whoever reads the bundle knows of each
+// file, as soon as it is read, whether it is the one that was bundled.
 func (x Bundle) Write(file string) (*Bundled, error) {
 	es, old := slices.Clone(x.Entries), x.Old
 	if links := linksOf(es); links != nil {
@@ -180,8 +182,8 @@ func OldSums(file string) (Sums, error) {
 	return sums, nil
 }
 
-// CheckUnpacked holds an unpacked bundle in root against its list, and gives what is wrong, by file. was is the list that
-// held before a newer bundle was unpacked over it, or nil: what is only in that is outdated.
+// CheckUnpacked holds an unpacked bundle in root against its list, and gives what is wrong, by file. was is the list
+// that held before a newer bundle was unpacked over it, or nil: what is only in that is outdated.
 func CheckUnpacked(root string, was Sums) (problems, outdated []string, list []byte, err error) {
 	list, err = os.ReadFile(filepath.Join(root, BundleSums))
 	if err != nil {

@@ -88,7 +88,8 @@ func readListed(file string, form form) (*contained, error) {
 	l.contained.texts, l.links = map[string][]byte{}, map[string]string{}
 	var broken *brokenError
 	if err := l.read(); errors.As(err, &broken) {
-		// What comes after damage to the compressed data is noise. A file whose digest was wrong before is where it began.
+		// What comes after damage to the compressed data is noise. A file whose digest was wrong before is where it
+		// began.
 		l.problems = append(l.problems, l.where(broken.err))[:1]
 		return &l.contained, nil
 	} else if err != nil {
@@ -162,8 +163,8 @@ func (l *lister) read() error {
 // maxPadding is how many zero bytes may follow a tar's end: tars are padded to 10 KiB.
 const maxPadding = 64 << 10
 
-// entry reads one entry. It must have the form that WriteTar gives it: whoever unpacks the archive as root gets no other modes
-// and owners than those that drydock wrote.
+// entry reads one entry. It must have the form that WriteTar gives it: whoever unpacks the archive as root gets no
+// other modes and owners than those that drydock wrote.
 func (l *lister) entry(h *tar.Header, r io.Reader) error {
 	name, ok := strings.CutPrefix(h.Name, l.prefix)
 	if !ok || !filepath.IsLocal(name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink || l.got[name] != "" || l.links[name] != "" {
@@ -268,8 +269,8 @@ func (l *lister) compare() {
 	slices.Sort(l.left)
 }
 
-// ReadBundle reads a bundle and returns its list and that list's signature (nil without), what is wrong with it, file by file,
-// and the files that its list names and a difference leaves out.
+// ReadBundle reads a bundle and returns its list and that list's signature (nil without), what is wrong with it, file
+// by file, and the files that its list names and a difference leaves out.
 func ReadBundle(file string) (list, signature []byte, problems, left []string, err error) {
 	c, err := readListed(file, form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature, BundleLinks}})
 	if err != nil {
@@ -303,8 +304,8 @@ func CheckSum(file, sum string) error {
 	return fmt.Errorf("%s: sha256: got %s, want %s, which %s.sha256 has", file, sum, strings.Join(want, " or "), filepath.Base(file))
 }
 
-// closed says what is wrong with a bundle whose files are those of its list: links that are not in theirs, and what is not
-// where it was written.
+// closed says what is wrong with a bundle whose files are those of its list: links that are not in theirs, and what is
+// not where it was written.
 func (c *contained) closed() (problems []string) {
 	want, err := ParseLinks(c.texts[BundleLinks])
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// A source that is older than modules may be compiled with Debian's packages of Go libraries in place of its vendor tree. Then
-// these, at their own versions, are what is linked, and each says in its copyright file where it comes from and on which terms.
+// A source that is older than modules may be compiled with Debian's packages of Go libraries in place of its vendor
+// tree. Then these, at their own versions, are what is linked, and each says in its copyright file where it comes from
+// and on which terms.
 
 // LibraryList is the text in which the collector lists the import paths of such libraries.
 const LibraryList = "libraries.txt"
@@ -56,7 +57,8 @@ func importPath(copyright []byte) string {
 	return p
 }
 
-// libraryModules gives the packages whose code is in a Go file, and the import paths in it that no package accounts for.
+// libraryModules gives the packages whose code is in a Go file, and the import paths in it that no package accounts
+// for.
 func libraryModules(data []byte, ts []text, versions map[string]string) (ms []Module, unknown []string) {
 	provides := map[string]string{} // import path → packages, separated by spaces: some share a source
 	var dirs []string
@@ -93,8 +95,8 @@ func libraryModules(data []byte, ts []text, versions map[string]string) (ms []Mo
 	return slices.CompactFunc(ms, func(a, b Module) bool { return a.Package == b.Package }), unknown
 }
 
-// linked says whether a file has functions of the package with that import path: the table of their names stays when all
-// symbols are stripped. Dots in the last element are written %2e there.
+// linked says whether a file has functions of the package with that import path: the table of their names stays when
+// all symbols are stripped. Dots in the last element are written %2e there.
 func linked(data []byte, imp string) bool {
 	dir, base := path.Split(imp)
 	return bytes.Contains(data, []byte(dir+strings.ReplaceAll(base, ".", "%2e")+"."))

@@ -52,7 +52,8 @@ var licenceName = regexp.MustCompile(`(?i)^((un)?licen[cs]es?|copying|copyright)
 // forDocs are licences of a project's documentation, which is not linked.
 var forDocs = regexp.MustCompile(`(?i)[-._]docs?$`)
 
-// stated are licences that cannot be told from a text alone, by module, each with the reason; a component's stands in its row.
+// stated are licences that cannot be told from a text alone, by module, each with the reason; a component's stands in
+// its row.
 var stated = map[string]string{
 	"glibc":  "LGPL-2.1-or-later",
 	"libgcc": "GPL-3.0-or-later WITH GCC-exception-3.1", // linking with it puts no terms on the result
@@ -67,8 +68,8 @@ var spdx = map[string]string{"LGPL-2.1": "LGPL-2.1-only", "GPL-2.0": "GPL-2.0-on
 // scanned are the texts that were looked at: most are there many times over.
 var scanned sync.Map
 
-// common are the beginnings of licensecheck's names of licences that nearly everything has, and of those that have a short
-// form beside a long one.
+// common are the beginnings of licensecheck's names of licences that nearly everything has, and of those that have a
+// short form beside a long one.
 var common = []string{"Apache-2.0", "BSD-", "CDDL-1.0", "GPL-2.0", "HPND", "Intel", "LGPL-2.1", "MIT", "MPL-", "Multics"}
 
 // shortLicence is the length, in words, below which a licence is looked for always.
@@ -125,7 +126,8 @@ func licencesIn(data []byte) []string {
 	return ids
 }
 
-// licenceOf joins the licences of a name's texts into one SPDX expression. No licence is an error: nobody may pass it on.
+// licenceOf joins the licences of a name's texts into one SPDX expression. No licence is an error: nobody may pass it
+// on.
 func licenceOf(name string, ts []text) (string, error) {
 	if s, ok := stated[name]; ok {
 		return s, nil
@@ -168,8 +170,8 @@ func isList(name string) bool {
 }
 
 // textsOfModule gives the texts that belong to a vendored module, with names below the module's directory. modules are
-// all modules of the tree: what lies in the directory of a deeper one belongs to that. Where the module has none, those of the
-// directories above it count: one licence at a repository's top is for all modules in it.
+// all modules of the tree: what lies in the directory of a deeper one belongs to that. Where the module has none, those
+// of the directories above it count: one licence at a repository's top is for all modules in it.
 func textsOfModule(ts []text, module string, modules []string) []text {
 	inner := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return !strings.HasPrefix(m, module+"/") })
 	var own []text

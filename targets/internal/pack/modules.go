@@ -40,8 +40,8 @@ type goFile struct {
 
 var errNotGo = errors.New("not a Go file")
 
-// readGo reads what Go wrote into a file. A file that was built without modules says nothing of what is linked; then the vendor
-// lists of its tree do, as far as the names in the file's table of functions agree.
+// readGo reads what Go wrote into a file. A file that was built without modules says nothing of what is linked; then
+// the vendor lists of its tree do, as far as the names in the file's table of functions agree.
 func readGo(file string, ts []text, versions map[string]string) (*goFile, error) {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
@@ -88,8 +88,8 @@ func readGo(file string, ts []text, versions map[string]string) (*goFile, error)
 	return g, nil
 }
 
-// Linked tells which modules are in a Go file that was built without modules: notices are its component's texts, versions those of
-// the packages that it was compiled with.
+// Linked tells which modules are in a Go file that was built without modules: notices are its component's texts,
+// versions those of the packages that it was compiled with.
 func Linked(file, notices string, versions map[string]string) ([]Module, error) {
 	ts, err := readTexts(notices)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package pack turns published files into the package that a user takes away: a deterministic tar of the files, a
-// manifest of what they were made from, a bill of materials, the licence texts, and checksums; and beside it what linking the
-// LGPL's libraries again needs.
+// manifest of what they were made from, a bill of materials, the licence texts, and checksums; and beside it what
+// linking the LGPL's libraries again needs.
 package pack
 
 import (
@@ -51,7 +51,8 @@ type Contents struct {
 	OwnTexts []string `json:"-"`
 	// CLib is the C library of the compiler; the stack's own, where Parts has one, goes first.
 	CLib CLib `json:"-"`
-	// Specs are what makes gcc link with the stack's own C library, whose directory MUSL/lib stands for; empty without one.
+	// Specs are what makes gcc link with the stack's own C library, whose directory MUSL/lib stands for; empty without
+	// one.
 	Specs string `json:"-"`
 	// Packages are the releases of Debian's packages of Go libraries, where those take the place of modules.
 	Packages map[string]string `json:"-"`
@@ -95,12 +96,14 @@ type Part struct {
 
 // Facts are of a component's row in room recipe, whatever its version.
 type Facts struct {
-	// Upstream is its repository on GitHub, License what its texts do not say alone, as an SPDX expression; both may be empty.
+	// Upstream is its repository on GitHub, License what its texts do not say alone, as an SPDX expression; both may be
+	// empty.
 	Upstream, License string
-	// Library says that it is linked into others, CLibrary that it is the C library, Ground that it is that or what it stands
-	// on, which every file with C in it has.
+	// Library says that it is linked into others, CLibrary that it is the C library, Ground that it is that or what it
+	// stands on, which every file with C in it has.
 	Library, CLibrary, Ground bool
-	// LGPL says that who gets a file with it must be able to link it again, SourceGoes that its source goes with the package.
+	// LGPL says that who gets a file with it must be able to link it again, SourceGoes that its source goes with the
+	// package.
 	LGPL, SourceGoes bool
 }
 
@@ -159,8 +162,8 @@ type CLib struct {
 	Texts []string
 }
 
-// Write makes the package, unless a file of it is not what its digest says, its checksum in file.sha256 (in sha256sum's format), and relink, which may be empty when nothing of it is
-// under the LGPL.
+// Write makes the package, unless a file of it is not what its digest says, its checksum in file.sha256 (in sha256sum's
+// format), and relink, which may be empty when nothing of it is under the LGPL.
 func Write(file, relink string, c *Contents) error {
 	c.Format = 1
 	for _, f := range c.Files {
@@ -314,8 +317,8 @@ func (c *Contents) part(has func(Facts) bool) *Part {
 func isCLibrary(f Facts) bool { return f.CLibrary }
 func isLGPL(f Facts) bool     { return f.LGPL }
 
-// linkedAgain says that those who get the files of a component must be able to link them again: they have something under the
-// LGPL in them, be it the compiler's C library.
+// linkedAgain says that those who get the files of a component must be able to link them again: they have something
+// under the LGPL in them, be it the compiler's C library.
 func (c *Contents) linkedAgain(p *Part) bool {
 	lib := c.part(isLGPL)
 	return lib != nil && slices.Contains(p.Links, lib.Name) || c.part(isCLibrary) == nil && c.CLib.Name == "glibc"

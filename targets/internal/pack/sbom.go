@@ -31,7 +31,8 @@ type billOf struct {
 	errs    []error
 }
 
-// bom lists everything that is linked: the components, every Go module that their files name, Go's own library, the C library.
+// bom lists everything that is linked: the components, every Go module that their files name, Go's own library, the C
+// library.
 func bom(c *Contents) (*billOf, error) {
 	b := &billOf{parts: map[string]*cdx.Component{}, depends: map[string][]string{}}
 	root := fmt.Sprintf("docker@%s", c.Version)
@@ -236,8 +237,8 @@ func (b *billOf) debian(from string, m Module, ts []text) {
 	b.take(x, debianLicence(ts[i].data), "deb/"+m.Package, []text{{"copyright", ts[i].data}})
 }
 
-// goLibrary is Go's own library and runtime. Its licence lies in the toolchain; where it does not, the same text goes with
-// golang.org/x modules.
+// goLibrary is Go's own library and runtime. Its licence lies in the toolchain; where it does not, the same text goes
+// with golang.org/x modules.
 func (b *billOf) goLibrary(c *Contents, from, release string, texts map[string][]text) {
 	purl := "pkg:golang/stdlib@" + release
 	b.need(from, purl)

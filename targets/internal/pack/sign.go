@@ -47,12 +47,14 @@ func OpenSigner(file, password string) (*Signer, error) {
 // ID is how minisign calls the key.
 func (s *Signer) ID() string { return fmt.Sprintf("%016X", s.key.ID()) }
 
-// Sign returns the signature of a list of that name: the same list and key give the same bytes, so it says nothing of when.
+// Sign returns the signature of a list of that name: the same list and key give the same bytes, so it says nothing of
+// when.
 func (s *Signer) Sign(name string, list []byte, what string) []byte {
 	return minisign.SignWithComments(s.key, list, what, "signature of "+name+" by key "+s.ID())
 }
 
-// CheckSignature checks the signature of a list (SumsName, BundleSums) with a public key file. The error names the list.
+// CheckSignature checks the signature of a list (SumsName, BundleSums) with a public key file. The error names the
+// list.
 func CheckSignature(file, name string, list, signature []byte) error {
 	key, err := minisign.PublicKeyFromFile(file)
 	if err != nil {
@@ -72,7 +74,8 @@ func CheckSignature(file, name string, list, signature []byte) error {
 	return nil
 }
 
-// NewKey writes a new secret key, without a password, into file, and its public half into file.pub; both must not be there.
+// NewKey writes a new secret key, without a password, into file, and its public half into file.pub; both must not be
+// there.
 func NewKey(file string) (id string, err error) {
 	for _, f := range []string{file, file + ".pub"} {
 		if _, err := os.Lstat(f); err == nil {

@@ -30,7 +30,8 @@ func IsScrap(name string) bool {
 	return strings.HasPrefix(filepath.Base(name), ".tmp-")
 }
 
-// Unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is none of it.
+// Unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is
+// none of it.
 func Unlisted(root string, list []byte) ([]string, error) {
 	listed, err := Listed(root, list)
 	if err != nil {
@@ -42,7 +43,8 @@ func Unlisted(root string, list []byte) ([]string, error) {
 			more = append(more, name)
 		}
 	}
-	// Beside what belongs to the repository, what Go and Mage would take of a directory, and the checkouts that were bundled.
+	// Beside what belongs to the repository, what Go and Mage would take of a directory, and the checkouts that were
+	// bundled.
 	trees := append(slices.Clone(Repository), "vendor", "magefiles", "go.work")
 	tops, err := os.ReadDir(root)
 	if err != nil {

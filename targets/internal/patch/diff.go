@@ -88,7 +88,8 @@ func sideOf(p string) (s side, err error) {
 	return s, err
 }
 
-// diffFile is the part of a patch for one file; nil where nothing changed. Its head is git's, which alone tells of modes.
+// diffFile is the part of a patch for one file; nil where nothing changed. Its head is git's, which alone tells of
+// modes.
 func diffFile(name, before, after string) ([]byte, error) {
 	a, err := sideOf(before)
 	b, err2 := sideOf(after)

@@ -45,8 +45,8 @@ type Group struct {
 	Patches    []Patch
 }
 
-// Groups gives the constraint directories below dir (patches/) of a component, in the order of their names, but with those of
-// an exact version behind the others: what was made for one version was made on what is there for many.
+// Groups gives the constraint directories below dir (patches/) of a component, in the order of their names, but with
+// those of an exact version behind the others: what was made for one version was made on what is there for many.
 func Groups(dir, component, ver string) ([]Group, error) {
 	v, err := version.NewVersion(ver)
 	if err != nil {
@@ -109,8 +109,8 @@ func applying(gs []Group) (ps []Patch) {
 	return ps
 }
 
-// SeriesWith is Series as it will be when p is the last patch of a constraint directory that the version meets, which need
-// not be there yet.
+// SeriesWith is Series as it will be when p is the last patch of a constraint directory that the version meets, which
+// need not be there yet.
 func SeriesWith(dir, component, ver, constraint string, p Patch) ([]Patch, error) {
 	gs, err := Groups(dir, component, ver)
 	if err != nil {
@@ -170,9 +170,9 @@ func ReadSeries(dir, label string) ([]Patch, error) {
 	return ps, sc.Err()
 }
 
-// Apply applies a series to the tree, in order, with no fuzz. A hunk may lie elsewhere than it says (see place), unless the
-// series is strict; told has a line for each that does. Everything is worked out in memory first: a patch that does not fit
-// leaves the tree as it was. Only a failing disk can leave a part.
+// Apply applies a series to the tree, in order, with no fuzz. A hunk may lie elsewhere than it says (see place), unless
+// the series is strict; told has a line for each that does. Everything is worked out in memory first: a patch that does
+// not fit leaves the tree as it was. Only a failing disk can leave a part.
 func Apply(tree string, ps []Patch) (told []string, err error) {
 	root, err := os.OpenRoot(tree)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package platform knows the processor architectures that stacks are built for, as one table: how Go, GNU, musl, Debian,
-// qemu, ELF and OCI call each.
+// Package platform knows the processor architectures that stacks are built for, as one table: how Go, GNU, musl,
+// Debian, qemu, ELF and OCI call each.
 package platform
 
 import (
@@ -28,15 +28,16 @@ type Arch struct {
 	Qemu string
 	// Uname are what uname -m says on a machine that runs its files.
 	Uname []string
-	// Kernel is the first Linux release that runs on it, where that is newer than the oldest that Docker does; or empty.
+	// Kernel is the first Linux release that runs on it, where that is newer than the oldest that Docker does; or
+	// empty.
 	Kernel string
 	// OCI is the platform in the words of the OCI's image specification.
 	OCI string
 
 	Machine elf.Machine
 	Class   elf.Class
-	// ARM is the highest level of the ARM architecture that code may ask for, as Tag_CPU_arch has it (10 is v7), for one that has
-	// a level and a float ABI in its files, which is that of hardware; or 0.
+	// ARM is the highest level of the ARM architecture that code may ask for, as Tag_CPU_arch has it (10 is v7), for
+	// one that has a level and a float ABI in its files, which is that of hardware; or 0.
 	ARM int
 
 	// Exits is exit(0) in C, without a C library.

@@ -9,23 +9,24 @@ import (
 	"drydock/targets/internal/verify"
 )
 
-// Component is one row: all that is known of a component, but for its versions and origins, which stand in stack files. A
-// component is one file of this directory, which registers it, and a block in a stack file. All other rooms ask its row.
+// Component is one row: all that is known of a component, but for its versions and origins, which stand in stack files.
+// A component is one file of this directory, which registers it, and a block in a stack file. All other rooms ask its
+// row.
 type Component struct {
 	Name string
-	// After is the component that is listed and, where neither needs the other, compiled before it; empty for the first. What
-	// others need goes first, and last what links fast. Components after the same one go by name.
+	// After is the component that is listed and, where neither needs the other, compiled before it; empty for the
+	// first. What others need goes first, and last what links fast. Components after the same one go by name.
 	After string
 	// Optional says that a stack may lack it.
 	Optional bool
-	// Extra is the word by which a stack asks for it (extras = […]), where it is made only then; it is optional. Components
-	// with the same word go together.
+	// Extra is the word by which a stack asks for it (extras = […]), where it is made only then; it is optional.
+	// Components with the same word go together.
 	Extra string
 	// Ground and Libc: see stack.Row.
 	Ground, Libc bool
 
-	// Target is the command that builds it; empty for one of its own name. Does is the end of a sentence that says what the
-	// command of its name, or a Target that is no component's name, does; further paragraphs say more.
+	// Target is the command that builds it; empty for one of its own name. Does is the end of a sentence that says what
+	// the command of its name, or a Target that is no component's name, does; further paragraphs say more.
 	Target, Does string
 	// Example is a command line with it, in place of "mage <target>".
 	Example string
@@ -36,16 +37,18 @@ type Component struct {
 	Module string
 	// License is an SPDX expression, where the texts of its tree do not tell it alone; the reason stands beside it.
 	License string
-	// SourceGoes says that its licence asks that its source goes with what is passed on, Relink that those who get it must be
-	// able to link with another version of it: its licence is the LGPL.
+	// SourceGoes says that its licence asks that its source goes with what is passed on, Relink that those who get it
+	// must be able to link with another version of it: its licence is the LGPL.
 	SourceGoes, Relink bool
-	// Library says that it is linked into others. Libs are patterns of the static libraries that they get, below its outputs.
+	// Library says that it is linked into others. Libs are patterns of the static libraries that they get, below its
+	// outputs.
 	Library bool
 	Libs    []string
-	// Install is where its files go below bin/ in output/ and below docker/ in the package, such as "cli-plugins/"; empty for
-	// these directories themselves, whose files are commands once they are installed.
+	// Install is where its files go below bin/ in output/ and below docker/ in the package, such as "cli-plugins/";
+	// empty for these directories themselves, whose files are commands once they are installed.
 	Install string
-	// Apart says that its files have a directory of their own in the package, named after its Extra, which can be installed or left.
+	// Apart says that its files have a directory of their own in the package, named after its Extra, which can be
+	// installed or left.
 	Apart bool
 
 	// Needs are the components that it is compiled with; NeedsOf, where that depends on its version, in place of it.
@@ -122,7 +125,8 @@ func Rows() stack.Rows {
 	return rs
 }
 
-// OfTarget returns the components of a stack that a command builds: the one of that name, or all that have it as their Target.
+// OfTarget returns the components of a stack that a command builds: the one of that name, or all that have it as their
+// Target.
 func OfTarget(s *stack.Stack, target string) (names []string) {
 	for _, c := range Components() {
 		if s.Component[c.Name] != nil && (c.Name == target || c.Target == target && registered[target].Name == "") {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// names looks users, hosts and services up in the files of /etc. It is linked before the C library, whose own ways do so
-// through libraries that a static program would load at run time.
+// names looks users, hosts and services up in the files of /etc. It is linked before the C library, whose own ways do
+// so through libraries that a static program would load at run time.
 //
 //go:embed source/names.c
 var names string

@@ -29,7 +29,8 @@ func containerd(r request) Plan {
 	want := append([]string{"v" + r.c.Version}, nonEmpty(r.c.Commit)...)
 	p := Plan{Files: r.gopathLinks()}
 	cmds := []string{"containerd", "ctr"}
-	// dockerd asks for the first shim until 19.03, for the other from 20.10 on; upstream's archives have both where both are.
+	// dockerd asks for the first shim until 19.03, for the other from 20.10 on; upstream's archives have both where
+	// both are.
 	if !r.atLeast("1.7") {
 		cmds = append(cmds, "containerd-shim")
 	}

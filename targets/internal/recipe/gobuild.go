@@ -153,9 +153,9 @@ func (r request) filled(texts []string) (out []string) {
 // compileMemory is what one compiler may take, in bytes, that is told to collect garbage rarely.
 const compileMemory = 2 << 30
 
-// narrow has each compiler use fewer cores, for Go starts as many compilers as there are: on two cores that costs 7 to 15 %
-// less CPU time, which otherwise goes to threads that look for work. With many cores the last packages want more than one.
-// Where there is memory, garbage is collected rarely, which was another tenth of docker's.
+// narrow has each compiler use fewer cores, for Go starts as many compilers as there are: on two cores that costs 7 to
+// 15 % less CPU time, which otherwise goes to threads that look for work. With many cores the last packages want more
+// than one. Where there is memory, garbage is collected rarely, which was another tenth of docker's.
 func (r request) narrow(env []string) []string {
 	if r.t.Jobs == 0 {
 		return env
@@ -179,7 +179,8 @@ func atLeast(c *stack.Component, v string) bool {
 	return version.Must(version.NewVersion(c.Version)).Core().GreaterThanOrEqual(version.Must(version.NewVersion(v)))
 }
 
-// packages are the packages of the sources, as Go wants them named: by directory in a module, by import path in a GOPATH.
+// packages are the packages of the sources, as Go wants them named: by directory in a module, by import path in a
+// GOPATH.
 func (r request) packages(module string, dirs ...string) []string {
 	if r.modules() == "on" {
 		return dirs

@@ -52,7 +52,8 @@ func libseccomp(r request) Plan {
 }
 
 // seccompEnv makes cgo find libseccomp. The path of the library is part of the two variables, and carries its key: Go
-// does not see that a .a changed, but it does see another flag. The stand-in for pkg-config then only names the library.
+// does not see that a .a changed, but it does see another flag. The stand-in for pkg-config then only names the
+// library.
 func (r request) seccompEnv() []string {
 	lib := r.p.Deps["libseccomp"]
 	cflags := strings.Join(append([]string{"-O2", "-I" + lib + "/include"}, r.include()...), " ")

@@ -31,9 +31,9 @@ func musl(r request) Plan {
 }
 
 // specs tell gcc where the stack's C library and headers are, in place of the host's. They are those that musl's own
-// wrapper has, and link -static-pie truly static: with rcrt1.o, and no interpreter. What is linked neither way is dynamic
-// and cannot run; cgo makes such a program to look at its symbols. What is static exports none: Go's linker asks for all
-// where ld is older than 2.35, and musl's start of a static-pie relocates none by name.
+// wrapper has, and link -static-pie truly static: with rcrt1.o, and no interpreter. What is linked neither way is
+// dynamic and cannot run; cgo makes such a program to look at its symbols. What is static exports none: Go's linker
+// asks for all where ld is older than 2.35, and musl's start of a static-pie relocates none by name.
 const specs = `%rename cpp_options gcc_cpp_options
 
 *cpp_options:
@@ -75,8 +75,8 @@ libgcc.a%s %:if-exists(libgcc_eh.a%s)
 var LinkSpecs = strings.ReplaceAll(specs, "INCLUDE", "")
 
 // compiler is what a component that stands on the stack's C library calls as its C compiler: the host's, told of the
-// specs. It is one word, for Go's linker tries flags with the first word alone. Its name carries the digest of the specs:
-// Go does not see what is in a file, but it sees another name.
+// specs. It is one word, for Go's linker tries flags with the first word alone. Its name carries the digest of the
+// specs: Go does not see what is in a file, but it sees another name.
 func (r request) compiler() []File {
 	m, h := r.p.Deps["musl"], r.p.Deps["linux-headers"]
 	include := "-isystem " + m + "/include -isystem " + h + "/include -isystem " + h + "/include/x86_64-linux-gnu"

@@ -22,7 +22,8 @@ type Tools struct {
 	Quota     bool // linux/quota.h and linux/dqblk_xfs.h are there
 	// Headers is a directory of kernel headers that come before the compiler's own; empty for none.
 	Headers string
-	// Library is the path of a libseccomp.a below Work that is taken as it is, in place of libseccomp's sources; or empty.
+	// Library is the path of a libseccomp.a below Work that is taken as it is, in place of libseccomp's sources; or
+	// empty.
 	Library string
 	Jobs    int // how many compilers one step may start
 	// Memory is what is free for them, in bytes.
@@ -38,8 +39,8 @@ type Paths struct {
 	Tmp   string
 	Cache string // GOCACHE
 	Path  string // the rest of PATH
-	// Gopath says which import paths lie where below Work, for sources that are older than modules; Libraries, that what
-	// they import and lack lies in Work's .libraries.
+	// Gopath says which import paths lie where below Work, for sources that are older than modules; Libraries, that
+	// what they import and lack lies in Work's .libraries.
 	Gopath    map[string]string
 	Libraries bool
 	// Deps are the published outputs of the components that this one needs.
@@ -54,8 +55,9 @@ func Below(dir string) Paths {
 // nameless is a directory that no machine has.
 const nameless = "/.drydock/"
 
-// Named are the paths of a component in which what Go looks for does not depend on the checkout: cgo's flags and the C compiler's
-// name are a part of that. Real says where what they name lies: shims for the stand-ins, and the components that it needs.
+// Named are the paths of a component in which what Go looks for does not depend on the checkout: cgo's flags and the C
+// compiler's name are a part of that. Real says where what they name lies: shims for the stand-ins, and the components
+// that it needs.
 func (p Paths) Named(shims string) (named Paths, real map[string]string) {
 	named = p
 	named.Shims, named.Deps = nameless+"shims", map[string]string{}
@@ -157,8 +159,8 @@ func (r request) env(more ...string) []string {
 	}
 }
 
-// configureEnv is env for GNU's configure: what it tries must run, also where the host has no loader of musl's. The flag
-// goes with the compiler, for libtool would keep a -static in LDFLAGS for itself.
+// configureEnv is env for GNU's configure: what it tries must run, also where the host has no loader of musl's. The
+// flag goes with the compiler, for libtool would keep a -static in LDFLAGS for itself.
 func (r request) configureEnv() []string {
 	if r.own {
 		return r.env("-static")

@@ -20,8 +20,9 @@ func (u *Unknown) Error() string {
 	return fmt.Sprintf("no package %q: want a file, a name that \"mage packages\" lists, latest, or previous", u.Name)
 }
 
-// Package reads a package to its end and compares it with what is known of it: its own list, and the note of one that is
-// kept, or the digest beside it. name is a path, a kept one's name, "latest", or "previous" for the one before that; another is Unknown.
+// Package reads a package to its end and compares it with what is known of it: its own list, and the note of one that
+// is kept, or the digest beside it. name is a path, a kept one's name, "latest", or "previous" for the one before that;
+// another is Unknown.
 func (k Kept) Package(name string) (*pack.Read, error) {
 	all, err := k.List()
 	if err != nil {

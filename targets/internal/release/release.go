@@ -1,5 +1,5 @@
-// Package release keeps a stack's packages: a directory for each, with a note of what it is and what it passed, and a link
-// to the one to take.
+// Package release keeps a stack's packages: a directory for each, with a note of what it is and what it passed, and a
+// link to the one to take.
 package release
 
 import (
@@ -35,7 +35,8 @@ type Kept struct {
 	Dir  string // output/<stack>, relative to it
 }
 
-// Release is one package that is kept. It is a file of its own: what happens to the one that it was made from is nothing to it.
+// Release is one package that is kept. It is a file of its own: what happens to the one that it was made from is
+// nothing to it.
 type Release struct {
 	Version string    `json:"version"`
 	Built   time.Time `json:"built"`
@@ -145,8 +146,8 @@ func (k Kept) Point(r *Release) error {
 	return archive.WriteLink(filepath.Join(Dir, r.Name), k.path(Latest))
 }
 
-// Keep puts copies of a package and of what goes with it into a directory of their own. The first of the files, whose paths
-// are relative to the root, is the package. What comes out with another digest is not kept.
+// Keep puts copies of a package and of what goes with it into a directory of their own. The first of the files, whose
+// paths are relative to the root, is the package. What comes out with another digest is not kept.
 func (k Kept) Keep(version string, built time.Time, files []File) (*Release, error) {
 	r := &Release{Version: version, Built: built.UTC().Truncate(time.Second), root: k.Root}
 	r.Name = version + "-" + r.Built.Format(builtForm)
@@ -196,8 +197,8 @@ func (r *Release) Note() error {
 	return archive.WriteBytes(filepath.Join(r.root, r.dir, noteFile), 0o644, append(data, '\n'))
 }
 
-// Check hashes the package and what goes with it: an error, which is a *Changed where a file has another content, says that
-// they are not what was kept.
+// Check hashes the package and what goes with it: an error, which is a *Changed where a file has another content, says
+// that they are not what was kept.
 func (r *Release) Check() error {
 	for _, f := range append([]File{{r.File, r.SHA256}}, r.With...) {
 		sum, err := archive.SHA256File(filepath.Join(r.root, r.dir, f.File))
@@ -253,8 +254,8 @@ func (r *Release) Read() (*pack.Read, error) {
 	return p, nil
 }
 
-// Adopt gives a package that an older drydock kept files of its own and a note. One that was changed is left as it is: its
-// check says so.
+// Adopt gives a package that an older drydock kept files of its own and a note. One that was changed is left as it is:
+// its check says so.
 func (r *Release) Adopt() error {
 	if !r.old || r.Check() != nil {
 		return nil
@@ -314,8 +315,8 @@ func (k Kept) Find(all []*Release, name string) *Release {
 	return nil
 }
 
-// Before returns the package to go back to from latest: the last one before it that passed and that nobody went back from.
-// It is nil when there is none.
+// Before returns the package to go back to from latest: the last one before it that passed and that nobody went back
+// from. It is nil when there is none.
 func (k Kept) Before(all []*Release) *Release {
 	at := slices.IndexFunc(all, func(r *Release) bool { return r.Name == k.Latest() })
 	for i := at - 1; i >= 0; i-- {

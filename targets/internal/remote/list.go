@@ -93,7 +93,8 @@ func ignored(err error) error {
 	return err
 }
 
-// Prune removes all but the newest keep of each name of each stack. A registry frees the space when its own collection runs.
+// Prune removes all but the newest keep of each name of each stack. A registry frees the space when its own collection
+// runs.
 func (c *Cache) Prune(ctx context.Context, keep int) (removed []Listed, err error) {
 	all, err := c.List(ctx)
 	if err != nil {

@@ -35,8 +35,8 @@ type Package struct {
 	About                []Note
 }
 
-// Note is one thing that is known of a package: its manifest, its bill of materials. It refers to the package, so that other
-// tools find it.
+// Note is one thing that is known of a package: its manifest, its bill of materials. It refers to the package, so that
+// other tools find it.
 type Note struct {
 	Name, Type string
 	Data       []byte
@@ -91,8 +91,8 @@ func describe(file string) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{MediaType: fileType, Digest: sum, Size: int64(size)}, err
 }
 
-// PullPackage gets the files of a package by a name of PushPackage into dir, which is there, and returns their paths. Their digests are
-// those of the manifest; whose manifest it is, nobody has said: the package's own signature does.
+// PullPackage gets the files of a package by a name of PushPackage into dir, which is there, and returns their paths.
+// Their digests are those of the manifest; whose manifest it is, nobody has said: the package's own signature does.
 func (c *Cache) PullPackage(ctx context.Context, name, dir string, took func(n int)) (files []string, err error) {
 	d, err := c.at.Resolve(ctx, name)
 	if notFound(err) {
@@ -138,8 +138,8 @@ func (c *Cache) Believes(data, signature []byte) string {
 
 func notFound(err error) bool { return errors.Is(err, errdef.ErrNotFound) }
 
-// Pull gets a package by a name of PushPackage into dir, and says so. It is signed by a key that is believed, and all of it is as it was made,
-// or nothing of it is kept: a failure.Exit.
+// Pull gets a package by a name of PushPackage into dir, and says so. It is signed by a key that is believed, and all
+// of it is as it was made, or nothing of it is kept: a failure.Exit.
 func (c *Cache) Pull(ctx context.Context, name, dir string, u *ui.UI) error {
 	tmp, err := os.MkdirTemp(dir, ".tmp-pull-")
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package remote keeps what one machine built where a team's other machines find it: in an OCI registry, or in a directory
-// with the layout of an OCI image. What it says is believed where a key of the team has signed it, and bytes where their digest is
-// the one that was signed: who is on the cache can withhold, not alter.
+// Package remote keeps what one machine built where a team's other machines find it: in an OCI registry, or in a
+// directory with the layout of an OCI image. What it says is believed where a key of the team has signed it, and bytes
+// where their digest is the one that was signed: who is on the cache can withhold, not alter.
 package remote
 
 import (
@@ -28,7 +28,8 @@ import (
 	"oras.land/oras-go/v2/errdef"
 )
 
-// Media types of ours. A manifest's layers are a record, its signature in minisign's format, and then the files that the record names.
+// Media types of ours. A manifest's layers are a record, its signature in minisign's format, and then the files that
+// the record names.
 const (
 	BuildType     = "application/vnd.drydock.build.v1"
 	recordType    = "application/vnd.drydock.record.v1+json"
@@ -37,14 +38,15 @@ const (
 )
 
 const (
-	// maxRecord is the size, in bytes, up to which manifests, records and signatures are read: dockerd's record is 20 kB.
+	// maxRecord is the size, in bytes, up to which manifests, records and signatures are read: dockerd's record is 20
+	// kB.
 	maxRecord = 4 << 20
 	// minRate is how many bytes a second a transfer is given.
 	minRate = 256 << 10
 )
 
-// patience is how long the cache may take to say what it has of one build, what a transfer is given at least, and how long one may
-// stand still.
+// patience is how long the cache may take to say what it has of one build, what a transfer is given at least, and how
+// long one may stand still.
 type patience struct{ ask, transfer, stall time.Duration }
 
 var usual = patience{ask: 10 * time.Second, transfer: 30 * time.Second, stall: 10 * time.Second}
@@ -106,8 +108,9 @@ type Cache struct {
 	refused map[string]bool // keys of what turned out to be of no use
 }
 
-// Open reads an address (oci://host:port/name, oci+http:// for a registry without TLS, file:///dir) and the public keys that are
-// believed: files in minisign's format, or keys as they stand in such a file, with commas between them. It asks nothing yet.
+// Open reads an address (oci://host:port/name, oci+http:// for a registry without TLS, file:///dir) and the public keys
+// that are believed: files in minisign's format, or keys as they stand in such a file, with commas between them. It
+// asks nothing yet.
 func Open(address, keys string) (*Cache, error) {
 	c := &Cache{Address: address, patience: usual, Say: func(string, ...any) {}, said: map[string]bool{}, refused: map[string]bool{}}
 	for _, k := range strings.FieldsFunc(keys, func(r rune) bool { return r == ',' || r == ' ' }) {
@@ -184,8 +187,8 @@ func brief(err error) string {
 // By is the key that signed a record.
 func (r *Record) By() string { return r.by }
 
-// Ask returns what the cache has of a build with this key, signed by a key that is believed; nil where it has nothing of the kind.
-// What is wrong is told, once, and is nothing.
+// Ask returns what the cache has of a build with this key, signed by a key that is believed; nil where it has nothing
+// of the kind. What is wrong is told, once, and is nothing.
 func (c *Cache) Ask(ctx context.Context, key string) *Record {
 	c.mu.Lock()
 	useless := c.down != nil || c.refused[key]
@@ -301,8 +304,8 @@ func (c *Cache) record(ctx context.Context, m *ocispec.Manifest, key string) (*R
 	return r, nil
 }
 
-// Push puts a build into the cache, signed: the files first, then the record, and last the name under which they are found. Of the
-// files, which lie below dir, it fills in digests and sizes.
+// Push puts a build into the cache, signed: the files first, then the record, and last the name under which they are
+// found. Of the files, which lie below dir, it fills in digests and sizes.
 func (c *Cache) Push(ctx context.Context, r *Record, dir string, sign Signer) error {
 	if err := c.Down(); err != nil {
 		return err
@@ -332,8 +335,8 @@ func (c *Cache) Push(ctx context.Context, r *Record, dir string, sign Signer) er
 		stackNote: r.Stack}})
 }
 
-// PushAll is Push of what the cache has not yet, several at a time; at gives the directory of each one's files. It returns how many were
-// pushed, how many could not be, and the first reason.
+// PushAll is Push of what the cache has not yet, several at a time; at gives the directory of each one's files. It
+// returns how many were pushed, how many could not be, and the first reason.
 func (c *Cache) PushAll(ctx context.Context, all []*Record, at func(*Record) string, sign Signer) (pushed, failed int, why error) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, pushWidth)

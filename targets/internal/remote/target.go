@@ -47,8 +47,8 @@ func openRegistry(name string, plain bool) (target, error) {
 	return repo, nil
 }
 
-// dir is a directory with the layout of an OCI image. Its index has the names; it is replaced as a whole, so that who reads sees the
-// one or the other.
+// dir is a directory with the layout of an OCI image. Its index has the names; it is replaced as a whole, so that who
+// reads sees the one or the other.
 type dir struct {
 	*oci.Storage
 	root string
@@ -139,7 +139,8 @@ func (d *dir) Tags(_ context.Context, _ string, fn func([]string) error) error {
 	return fn(tags)
 }
 
-// Delete takes a manifest out of the index, and those that refer to it. What no manifest names any more goes after a day: somebody may be pushing.
+// Delete takes a manifest out of the index, and those that refer to it. What no manifest names any more goes after a
+// day: somebody may be pushing.
 func (d *dir) Delete(ctx context.Context, m ocispec.Descriptor) error {
 	return d.change(func(x *ocispec.Index) error {
 		x.Manifests = slices.DeleteFunc(x.Manifests, func(o ocispec.Descriptor) bool {

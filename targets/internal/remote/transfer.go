@@ -47,8 +47,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Take gets the files of a record into dir, which is there, as they were built. An error leaves what was there; who got it builds.
-// took is told of bytes as they come.
+// Take gets the files of a record into dir, which is there, as they were built. An error leaves what was there; who got
+// it builds. took is told of bytes as they come.
 func (c *Cache) Take(ctx context.Context, r *Record, dir string, took func(n int)) error {
 	if err := c.Down(); err != nil {
 		return err

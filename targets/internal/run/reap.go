@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// Reap ends what a killed run left running with a HOME below a directory, and returns the ids of those processes. Children
-// die with their runner, but for one that was just being made: as the first process of a namespace of its own it is not told.
+// Reap ends what a killed run left running with a HOME below a directory, and returns the ids of those processes.
+// Children die with their runner, but for one that was just being made: as the first process of a namespace of its own
+// it is not told.
 func Reap(below string) (ended []int) {
 	home := []byte("\x00HOME=" + below + "/")
 	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is a good one
@@ -27,7 +28,8 @@ func Reap(below string) (ended []int) {
 	return ended
 }
 
-// orphan reports whether a process, named by its directory in /proc, has been left to the first one, or to a session's systemd.
+// orphan reports whether a process, named by its directory in /proc, has been left to the first one, or to a session's
+// systemd.
 func orphan(proc string) bool {
 	status, _ := os.ReadFile(proc + "/status")
 	_, after, _ := bytes.Cut(status, []byte("\nPPid:\t"))

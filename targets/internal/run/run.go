@@ -1,5 +1,6 @@
 // Package run starts one child process the way a build wants it: in a process group of its own, with an environment
-// from scratch, its output in a log, confined to what it is given, and gone to the last grandchild when the context ends.
+// from scratch, its output in a log, confined to what it is given, and gone to the last grandchild when the context
+// ends.
 package run
 
 import (
@@ -26,15 +27,17 @@ type Cmd struct {
 	Env []string
 	// Out receives standard output and standard error. Nil throws them away.
 	Out io.Writer
-	// Sandbox is what the child is confined to. One without can do what we can: for tools that are asked about themselves.
+	// Sandbox is what the child is confined to. One without can do what we can: for tools that are asked about
+	// themselves.
 	Sandbox *Sandbox
-	// Gate, when not nil, is called once, when the child first prints what At wants (anything, where that is nil), with the
-	// CPU time that the child has taken without its own children. All its group stands still until Gate returns; an error
-	// closes its output. Its context ends with the child, too, which may have been gone before it could be stopped.
+	// Gate, when not nil, is called once, when the child first prints what At wants (anything, where that is nil), with
+	// the CPU time that the child has taken without its own children. All its group stands still until Gate returns; an
+	// error closes its output. Its context ends with the child, too, which may have been gone before it could be
+	// stopped.
 	Gate func(ctx context.Context, cpu time.Duration) error
 	At   func(printed []byte) bool
-	// Beside, when not nil, goes on beside a confined child: what the child writes to the descriptor BesideOut, r reads, and what
-	// is written to w the child reads from BesideIn. Both end with the child, and the context with it.
+	// Beside, when not nil, goes on beside a confined child: what the child writes to the descriptor BesideOut, r
+	// reads, and what is written to w the child reads from BesideIn. Both end with the child, and the context with it.
 	Beside func(ctx context.Context, r io.Reader, w io.Writer)
 	// Usage, when not nil, is set to what the child and its own children took.
 	Usage *Usage
@@ -168,8 +171,9 @@ func (c Cmd) command(path string) (*exec.Cmd, *status, error) {
 	return cmd, nil, nil
 }
 
-// held is how long the output of a child that has ended may stay open. Besides its grandchildren, it is held for a moment
-// by every other child that this process is just making: making one with a network of its own takes seconds on a busy machine.
+// held is how long the output of a child that has ended may stay open. Besides its grandchildren, it is held for a
+// moment by every other child that this process is just making: making one with a network of its own takes seconds on a
+// busy machine.
 var held = 30 * time.Second
 
 // output is the way of a child's output to a writer that is not a file.
@@ -196,8 +200,8 @@ func (g *gated) Write(p []byte) (int, error) {
 	return g.w.Write(p)
 }
 
-// cpuOf is the CPU time of a process, all its threads together; 0 where it is gone. The number of such a clock is made of
-// the process's, as clock_getcpuclockid(3) does it.
+// cpuOf is the CPU time of a process, all its threads together; 0 where it is gone. The number of such a clock is made
+// of the process's, as clock_getcpuclockid(3) does it.
 func cpuOf(pid int) time.Duration {
 	const sched = 2
 	var ts unix.Timespec
@@ -271,8 +275,8 @@ func (c Cmd) Output(ctx context.Context) (string, error) {
 	return string(b.buf), err
 }
 
-// UnlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this process
-// until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
+// UnlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this
+// process until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
 func UnlessStopped(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// given says since which kernel the system calls with numbers from first to last are there. Numbers are given in the order of
-// merging, which is not always that of the releases.
+// given says since which kernel the system calls with numbers from first to last are there. Numbers are given in the
+// order of merging, which is not always that of the releases.
 type given struct {
 	since       string
 	first, last int
@@ -78,7 +78,8 @@ var callsAMD64 = []given{
 	{"4.18", 333, 334}, // io_pgetevents, rseq
 }
 
-// From include/uapi/asm-generic/unistd.h of the kernels, which arm64 has had since its first one; 295 to 423 were never given.
+// From include/uapi/asm-generic/unistd.h of the kernels, which arm64 has had since its first one; 295 to 423 were never
+// given.
 var callsARM64 = []given{
 	{"3.7", 0, 271},   // … process_vm_readv, process_vm_writev
 	{"3.8", 272, 273}, // kcmp, finit_module
@@ -98,8 +99,8 @@ var callsARM64 = []given{
 	{"5.0", 294, 294},  // kexec_file_load
 }
 
-// From arch/arm/kernel/calls.S of the kernels up to 4.8, arch/arm/tools/syscall.tbl after that, by libseccomp's syscalls.csv, which
-// has the release of each; 402 was never given.
+// From arch/arm/kernel/calls.S of the kernels up to 4.8, arch/arm/tools/syscall.tbl after that, by libseccomp's
+// syscalls.csv, which has the release of each; 402 was never given.
 var callsARM = []given{
 	{"3.2", 0, 377},   // … process_vm_readv, process_vm_writev
 	{"3.9", 378, 378}, // kcmp
@@ -150,7 +151,8 @@ type flag struct {
 // flags are those that the parts of the stack try and do without.
 func (t *table) flags() []flag {
 	all := []flag{
-		// An open with O_TMPFILE looks to an older kernel like one of a directory for writing: the flag was chosen for that.
+		// An open with O_TMPFILE looks to an older kernel like one of a directory for writing: the flag was chosen for
+		// that.
 		{"3.11", t.open, 1, t.tmpfile, t.tmpfile, unix.EISDIR},
 		{"3.11", t.openat, 2, t.tmpfile, t.tmpfile, unix.EISDIR},
 		// Came with memfd_create. With the one and without the other, runc 1.1 executes itself for ever.

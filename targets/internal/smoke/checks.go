@@ -231,7 +231,8 @@ func infoPlugins(l *lab) {
 	}
 }
 
-// containerdPlugins wants no plugin of the running containerd to have failed, but for those that this machine has no use for.
+// containerdPlugins wants no plugin of the running containerd to have failed, but for those that this machine has no
+// use for.
 func containerdPlugins(l *lab) {
 	a := l.command("", "ctr", "-a", runDir+"/containerd/containerd.sock", "plugins", "ls")
 	l.is("exit code", a.code, 0)

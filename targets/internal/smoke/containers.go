@@ -210,7 +210,8 @@ func restartPolicy(l *lab) {
 	})
 }
 
-// noNetwork wants what the kernel makes in every new namespace by itself: lo, and sit0 or tunl0 where their modules are loaded.
+// noNetwork wants what the kernel makes in every new namespace by itself: lo, and sit0 or tunl0 where their modules are
+// loaded.
 func noNetwork(l *lab) {
 	var made string
 	l.ok("a network namespace", elsewhere(func() error {

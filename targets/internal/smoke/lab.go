@@ -156,8 +156,8 @@ func (l *lab) logged(name, text string) {
 	l.until(name+" says "+text, 10*time.Second, func() bool { return strings.Contains(l.try("logs", name).out, text) })
 }
 
-// slowContainerd is the last that dockerd says where its containerd needs more than the 15 s that it gives it. The next one finds that
-// containerd running.
+// slowContainerd is the last that dockerd says where its containerd needs more than the 15 s that it gives it. The next
+// one finds that containerd running.
 const slowContainerd = "timeout waiting for containerd to start"
 
 // start starts the daemon and waits until it answers.

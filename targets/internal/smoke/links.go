@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkAddresses returns the hardware addresses that the interface of that name has while f runs, one after the other: what
-// the kernel says of it to who listens.
+// linkAddresses returns the hardware addresses that the interface of that name has while f runs, one after the other:
+// what the kernel says of it to who listens.
 func linkAddresses(name string, f func()) ([]string, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -77,8 +77,8 @@ func attributes(b []byte) (all []part) {
 	return all
 }
 
-// bridgeAddress wants a bridge to be made without an address, and to get it when it is there: before Linux 3.14 one that is
-// made with it takes no packets (patches/dockerd).
+// bridgeAddress wants a bridge to be made without an address, and to get it when it is there: before Linux 3.14 one
+// that is made with it takes no packets (patches/dockerd).
 func bridgeAddress(l *lab) {
 	l.bridged()
 	const name = "smoke-made"

@@ -80,8 +80,8 @@ func (l *lab) hide(names ...string) {
 	}
 }
 
-// world brings the programs back and builds the world outside. What this kernel lacks is the reason that the checks after
-// it are skipped with.
+// world brings the programs back and builds the world outside. What this kernel lacks is the reason that the checks
+// after it are skipped with.
 func world(l *lab) {
 	for _, file := range l.hidden {
 		l.ok("show "+file, unix.Unmount(file, 0))
@@ -123,7 +123,8 @@ func (l *lab) reached() {
 	}
 }
 
-// rules are what Docker's versions and their users write, table by table, each with an extension. A ~ is a blank within a word.
+// rules are what Docker's versions and their users write, table by table, each with an extension. A ~ is a blank within
+// a word.
 var rules = []struct {
 	v4, v6 bool
 	text   string
@@ -212,7 +213,8 @@ func extensions(l *lab) {
 	}
 }
 
-// kernelLacks tells what the kernel answers to a rule that it has no module for from what iptables says of one that it does not know.
+// kernelLacks tells what the kernel answers to a rule that it has no module for from what iptables says of one that it
+// does not know.
 func kernelLacks(text string) bool {
 	return strings.Contains(text, "No chain/target/match by that name") || strings.Contains(text, "can't initialize") || strings.Contains(text, "Table does not exist")
 }

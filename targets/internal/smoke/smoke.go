@@ -29,17 +29,19 @@ type Config struct {
 	Bin string `json:"bin"`
 	// Tools are other programs for the daemon's PATH, by name: iptables, for one.
 	Tools map[string]string `json:"tools,omitempty"`
-	// Work is a directory of this run alone, with the guest in it (see CompileGuest). Data roots are removed, logs stay.
+	// Work is a directory of this run alone, with the guest in it (see CompileGuest). Data roots are removed, logs
+	// stay.
 	Work string `json:"work"`
 	// Kernel imitates the system calls of an older kernel; empty for this one's.
 	Kernel string `json:"kernel,omitempty"`
 	// Files are the names that must be in Bin.
 	Files []string `json:"files"`
-	// Versions are what "docker version" must say: docker, containerd, runc, docker-init; and plugins of themselves: buildx, compose. Commits may be unknown: "".
+	// Versions are what "docker version" must say: docker, containerd, runc, docker-init; and plugins of themselves:
+	// buildx, compose. Commits may be unknown: "".
 	Versions map[string]string `json:"versions"`
 	Commits  map[string]string `json:"commits,omitempty"`
-	// Network are dockerd's flags for the network part, with an iptables that is in Bin; nil leaves that part out, and NoNetwork
-	// says why.
+	// Network are dockerd's flags for the network part, with an iptables that is in Bin; nil leaves that part out, and
+	// NoNetwork says why.
 	Network   []string `json:"network,omitempty"`
 	NoNetwork string   `json:"no_network,omitempty"`
 	// Share is the directory with dbus's configuration, where a dbus is in Bin; empty where there is none.
@@ -50,8 +52,8 @@ type Config struct {
 	Daemon []string `json:"daemon"`
 	// Only are the names of the checks that are run; nil for all.
 	Only []string `json:"only,omitempty"`
-	// Slow is by how much a program takes longer to start here than on a machine of today; limits of time are so many times longer. Run
-	// sets it.
+	// Slow is by how much a program takes longer to start here than on a machine of today; limits of time are so many
+	// times longer. Run sets it.
 	Slow float64 `json:"slow"`
 	// Cgroup is the name of the cgroup below which the daemon makes its own. Run sets it.
 	Cgroup string `json:"cgroup"`
@@ -99,7 +101,8 @@ type message struct {
 // longest is the whole run's time: more than the checks' own limits can add up to is a hang of our own.
 const longest = 20 * time.Minute
 
-// slowness is how many times longer than usual a program of Go takes to say its version, from 1 to 20: the best of three.
+// slowness is how many times longer than usual a program of Go takes to say its version, from 1 to 20: the best of
+// three.
 func slowness(ctx context.Context, program string) float64 {
 	const usual = 100 * time.Millisecond // 40 ms on an idle machine of today
 	best := 20 * usual
@@ -226,7 +229,8 @@ func inside(ctx context.Context, c Config, each func(Result)) ([]Result, error) 
 	return results, nil
 }
 
-// controllers are the directories of the cgroup file systems: one for each version 1 hierarchy, or the one of version 2.
+// controllers are the directories of the cgroup file systems: one for each version 1 hierarchy, or the one of version
+// 2.
 func controllers() []string {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	var dirs []string

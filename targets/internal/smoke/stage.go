@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The program runs itself again inside the namespaces: as their first process, which takes the status of every orphan; when
-// that has put itself under the kernel's filter, as the one that makes the root file system; and there, as the one that runs
-// the checks. The name that it is called by says which.
+// The program runs itself again inside the namespaces: as their first process, which takes the status of every orphan;
+// when that has put itself under the kernel's filter, as the one that makes the root file system; and there, as the one
+// that runs the checks. The name that it is called by says which.
 const (
 	stageInit  = "drydock-smoke-init"
 	stageRoot  = "drydock-smoke-root"
@@ -84,8 +84,8 @@ func first(config string) int {
 	}
 }
 
-// second builds the root file system and goes there. In a chroot, and on a machine's first root, that is its thread's root
-// alone: then it becomes the third, which this program must be static for.
+// second builds the root file system and goes there. In a chroot, and on a machine's first root, that is its thread's
+// root alone: then it becomes the third, which this program must be static for.
 func second(config string) int {
 	lockThread()
 	var c Config
@@ -179,7 +179,8 @@ func enter(c Config) (all bool, err error) {
 	if err := unix.Mount("", root+binDir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		return false, fmt.Errorf("make %s read-only: %w", binDir, err)
 	}
-	// A sysfs of this network namespace's own shows the bridges that dockerd makes; what is mounted in the host's comes along.
+	// A sysfs of this network namespace's own shows the bridges that dockerd makes; what is mounted in the host's comes
+	// along.
 	shared := []string{"/dev", "/sys"}
 	if unix.Mount("sysfs", root+"/sys", "sysfs", 0, "") == nil {
 		shared = []string{"/dev", "/sys/fs/cgroup", "/sys/kernel/security"}
@@ -204,8 +205,8 @@ func enter(c Config) (all bool, err error) {
 	return all, Loopback()
 }
 
-// surface leaves a chroot: a thread that enters its own mount namespace gets that namespace's root. Whoever enters it later,
-// as "docker exec" does with a container's, gets that one, too: so the roots of containers must be below it.
+// surface leaves a chroot: a thread that enters its own mount namespace gets that namespace's root. Whoever enters it
+// later, as "docker exec" does with a container's, gets that one, too: so the roots of containers must be below it.
 func surface() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
@@ -237,8 +238,8 @@ func private() error {
 	return unix.Chroot(".")
 }
 
-// turn makes a mounted directory the root, and leaves the old one. The kernel gives all threads the new one that had the old
-// one, which those in a chroot have not.
+// turn makes a mounted directory the root, and leaves the old one. The kernel gives all threads the new one that had
+// the old one, which those in a chroot have not.
 func turn(root string) (all bool, err error) {
 	var before, after unix.Stat_t
 	if err := unix.Stat("/", &before); err != nil {

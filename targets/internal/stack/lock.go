@@ -42,8 +42,8 @@ type LockedFile struct {
 	Size int64 `toml:"size"`
 	// SHA1 is what Debian's snapshot service calls a file that came from Debian. It proves nothing: SHA256 does.
 	SHA1 string `toml:"sha1"`
-	// Publishers is how many independent packagers publish the same digest of upstream's file; 0 where it was computed from
-	// upstream's git alone, nil where it is that of a file that was downloaded.
+	// Publishers is how many independent packagers publish the same digest of upstream's file; 0 where it was computed
+	// from upstream's git alone, nil where it is that of a file that was downloaded.
 	Publishers *int `toml:"publishers"`
 }
 

@@ -49,7 +49,8 @@ var stackName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 // IsName reports whether a stack can have that name.
 func IsName(name string) bool { return stackName.MatchString(name) && isStack(name) }
 
-// Write writes dir/Name.toml and dir/Name.lock, neither of which may be there. An error says what is wrong with what is wanted.
+// Write writes dir/Name.toml and dir/Name.lock, neither of which may be there. An error says what is wrong with what is
+// wanted.
 func (w Wanted) Write(dir string, rows Rows) (Draft, error) {
 	file, lock := filepath.Join(dir, w.Name+".toml"), filepath.Join(dir, w.Name+".lock")
 	if err := w.check(file, lock); err != nil {
@@ -124,8 +125,8 @@ func (w Wanted) from(dir string, rows Rows) (*Stack, error) {
 	return best, nil
 }
 
-// draft makes the texts. Docker's own components are those that have the stack's version. The components that stay are taken over
-// with their comments, and with what the lock has of them.
+// draft makes the texts. Docker's own components are those that have the stack's version. The components that stay are
+// taken over with their comments, and with what the lock has of them.
 func (w Wanted) draft(from *Stack, text string) (Draft, error) {
 	for name, v := range w.Versions {
 		if v != "" && from.Component[name] == nil {
@@ -212,7 +213,8 @@ func (w Wanted) block(was *Component, release string, archives []Archive, lock *
 	return b.String() + "\n", unknown
 }
 
-// fileOf is an archive's name in vendor-sources/, which says of what it is: upstream calls many of them by their version alone.
+// fileOf is an archive's name in vendor-sources/, which says of what it is: upstream calls many of them by their
+// version alone.
 func fileOf(component string, a Archive) string {
 	base := path.Base(a.URL)
 	_, ending, _ := strings.Cut(base[strings.LastIndex(base, ".tar"):], ".")
@@ -223,7 +225,8 @@ func fileOf(component string, a Archive) string {
 	return name + "-" + a.Version + "." + ending
 }
 
-// moduleOf is a module's release by the name that a proxy has it under; empty for one that the archive's tag is no release of.
+// moduleOf is a module's release by the name that a proxy has it under; empty for one that the archive's tag is no
+// release of.
 func moduleOf(module, release, url string) string {
 	major, _, _ := strings.Cut(release, ".")
 	switch {

@@ -67,8 +67,9 @@ func List(dir string) ([]string, error) {
 // maxFile is the size, in bytes, up to which a stack file or a lock is read. The largest lock has 31 kB.
 const maxFile = 4 << 20
 
-// Load reads and validates dir/name.toml and, where it exists, dir/name.lock; rows are the components that it can name. An error that comes from the files'
-// content is a Problems with all that is wrong; an unknown name lists the known ones.
+// Load reads and validates dir/name.toml and, where it exists, dir/name.lock; rows are the components that it can name.
+// An error that comes from the files' content is a Problems with all that is wrong; an unknown name lists the known
+// ones.
 func Load(dir, name string, rows Rows) (*Stack, error) {
 	file := filepath.Join(dir, name+".toml")
 	data, err := archive.ReadFile(file, maxFile)
@@ -119,7 +120,8 @@ func decode(data []byte, file string, v any) (map[string]int, Problems) {
 	}
 }
 
-// keyLines maps "table.key" to its line, with "[i]" behind the name of an array table, and for the elements of an array.
+// keyLines maps "table.key" to its line, with "[i]" behind the name of an array table, and for the elements of an
+// array.
 func keyLines(data []byte) map[string]int {
 	lines := map[string]int{}
 	count := map[string]int{}
@@ -383,8 +385,8 @@ func (ck *checking) origin(o *Origin, table, name string) {
 // isPoolPath says whether p is a path below a mirror's base.
 func isPoolPath(p string) bool { return path.Clean(p) == p && filepath.IsLocal(p) && p != "." }
 
-// urlProblem says what an origin's address must be where it is not; empty when all is well. A stack file is for everybody, so
-// no password belongs in it.
+// urlProblem says what an origin's address must be where it is not; empty when all is well. A stack file is for
+// everybody, so no password belongs in it.
 func urlProblem(address string) string {
 	u, err := url.Parse(address)
 	switch {
@@ -416,8 +418,8 @@ func moduleProblem(o *Origin) string {
 // gitName is a tag, or the leading directory of an archive: nothing that git takes for an option or an expression.
 var gitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/+~-]*$`)
 
-// gitProblem says what a git origin must be where it is not; empty when all is well. Plain http will do: the commit and the
-// digest vouch for what comes.
+// gitProblem says what a git origin must be where it is not; empty when all is well. Plain http will do: the commit and
+// the digest vouch for what comes.
 func gitProblem(o *Origin) string {
 	u, err := url.Parse(o.Git)
 	web := err == nil && u.Host != "" && slices.Contains([]string{"https", "http", "ssh", "git"}, u.Scheme)

@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// Row is what this room knows of a component that a stack file can name. Its whole row, and where it comes from, is in room
-// recipe.
+// Row is what this room knows of a component that a stack file can name. Its whole row, and where it comes from, is in
+// room recipe.
 type Row struct {
 	Name string
 	// Optional says that a stack may lack it.
 	Optional bool
-	// Extra is the word by which a stack asks for it, where it is made only then; components with the same word go together.
+	// Extra is the word by which a stack asks for it, where it is made only then; components with the same word go
+	// together.
 	Extra string
 	// Needs are the components that it is always compiled with.
 	Needs []string
-	// Ground says that it takes the place of something of the host's that all C is compiled with: its kernel headers, or, with
-	// Libc, its C library, whose name libc = "…" is then.
+	// Ground says that it takes the place of something of the host's that all C is compiled with: its kernel headers,
+	// or, with Libc, its C library, whose name libc = "…" is then.
 	Ground, Libc bool
 }
 
@@ -62,7 +63,8 @@ func (rs Rows) extras() (words []string) {
 // LibcHost is the word for the build host's own C library.
 const LibcHost = "host"
 
-// Ground names the components that stand in for the host's C library and kernel headers; none where the stack takes those.
+// Ground names the components that stand in for the host's C library and kernel headers; none where the stack takes
+// those.
 func (s *Stack) Ground() []string {
 	if !s.OwnLibc() {
 		return nil
@@ -81,8 +83,8 @@ type Settings struct {
 	Versions, Commits map[string]string
 }
 
-// With returns the stack as settings have it. The stack itself stays as it is, and the lock is the same one. An error names
-// the setting that cannot be.
+// With returns the stack as settings have it. The stack itself stays as it is, and the lock is the same one. An error
+// names the setting that cannot be.
 func (s *Stack) With(set Settings) (*Stack, error) {
 	if why := s.libcProblem(set.Libc); why != "" {
 		return nil, fmt.Errorf("LIBC: %s", why)
@@ -117,8 +119,8 @@ func (s *Stack) libcProblem(libc string) string {
 	return ""
 }
 
-// Parts are the components that the stack is made of, in the order of its rows: those that it names, without the extras that
-// it does not ask for, and without what would stand in for a C library of the host's.
+// Parts are the components that the stack is made of, in the order of its rows: those that it names, without the extras
+// that it does not ask for, and without what would stand in for a C library of the host's.
 func (s *Stack) Parts() []string {
 	return s.Rows.where(func(r Row) bool {
 		unused := r.Extra != "" && !slices.Contains(s.Extras, r.Extra) || r.Ground && !s.OwnLibc() || r.Libc && r.Name != s.Libc

@@ -24,8 +24,8 @@ type Stack struct {
 	Toolchain string `toml:"toolchain"`
 	// Epoch is SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date.
 	Epoch int64 `toml:"epoch"`
-	// Libc is the C library of all that has C in it: a component, built with kernel headers of its own, or "host", the build
-	// host's static one. Empty is "host".
+	// Libc is the C library of all that has C in it: a component, built with kernel headers of its own, or "host", the
+	// build host's static one. Empty is "host".
 	Libc string `toml:"libc"`
 	// Extras are the words for what belongs to the stack and is made only where it is asked for.
 	Extras []string `toml:"extras"`
@@ -70,8 +70,8 @@ type Component struct {
 	// Go and Toolchain override the stack's for this component.
 	Go        string `toml:"go"`
 	Toolchain string `toml:"toolchain"`
-	// Checkout is a directory in vendor-sources/ that takes the origins' place: the user's own, only read. Where the component
-	// has origins too, it counts if it is there.
+	// Checkout is a directory in vendor-sources/ that takes the origins' place: the user's own, only read. Where the
+	// component has origins too, it counts if it is there.
 	Checkout string `toml:"checkout"`
 	// Gopath says where the trees of import paths lie below the sources, for a component that is older than modules; an
 	// origin of another layout has its own. Empty for a component with a go.mod.
@@ -120,19 +120,22 @@ type Origin struct {
 	URL string `toml:"url"`
 	// Module is the module and its release for a module origin, such as example.org/x@v1.2.3.
 	Module string `toml:"module"`
-	// Git is the address or the directory of a git repository; Commit is the whole name of the commit that is wanted, and Tag, where
-	// there is one, the tag of it, which says what the archive's bytes are. Prefix is the archive's leading directory, by default
-	// the file's name without .tar.gz, and a slash.
+	// Git is the address or the directory of a git repository; Commit is the whole name of the commit that is wanted,
+	// and Tag, where there is one, the tag of it, which says what the archive's bytes are. Prefix is the archive's
+	// leading directory, by default the file's name without .tar.gz, and a slash.
 	Git    string `toml:"git"`
 	Tag    string `toml:"tag"`
 	Commit string `toml:"commit"`
 	Prefix string `toml:"prefix"`
-	// File is the name in vendor-sources/; by default the last element of Path or URL, or <module's name>-<release>.zip.
+	// File is the name in vendor-sources/; by default the last element of Path or URL, or <module's
+	// name>-<release>.zip.
 	File string `toml:"file"`
-	// SignedBy is the fingerprint of the OpenPGP key that made upstream's signature of the archive: that of the subkey where a
-	// subkey did. The signature lies beside the archive, under its name with ".asc". Empty where there is none to check.
+	// SignedBy is the fingerprint of the OpenPGP key that made upstream's signature of the archive: that of the subkey
+	// where a subkey did. The signature lies beside the archive, under its name with ".asc". Empty where there is none
+	// to check.
 	SignedBy string `toml:"signed_by"`
-	// Strip is the number of leading directories that the archive's names lose. Default 1, or those of the module's own path.
+	// Strip is the number of leading directories that the archive's names lose. Default 1, or those of the module's own
+	// path.
 	Strip *int `toml:"strip"`
 	// Vendored says that the archive carries its vendor/ tree.
 	Vendored bool `toml:"vendored"`
@@ -142,11 +145,13 @@ type Origin struct {
 	With []*Origin `toml:"with"`
 	// Series is the series file in the tree of the patches that belong to these sources.
 	Series string `toml:"series"`
-	// Skip are patches of the series that are left out, by their names in it; Only are those that are applied, and no others.
+	// Skip are patches of the series that are left out, by their names in it; Only are those that are applied, and no
+	// others.
 	Skip []string `toml:"skip"`
 	Only []string `toml:"only"`
-	// SeriesDirs says where the directories of the tree that the patches are of lie in this one; "" leaves out what is below,
-	// "." is all that is not named. The longest name that fits counts; a file may be named, too. Empty for the same tree.
+	// SeriesDirs says where the directories of the tree that the patches are of lie in this one; "" leaves out what is
+	// below, "." is all that is not named. The longest name that fits counts; a file may be named, too. Empty for the
+	// same tree.
 	SeriesDirs map[string]string `toml:"series_dirs"`
 	// Gopath overrides the component's.
 	Gopath map[string]string `toml:"gopath"`

@@ -11,7 +11,8 @@ import (
 	"github.com/hashicorp/go-version"
 )
 
-// upstreamTable has what is known of upstream's archives: the digests that packagers publish, or what git makes of a tag.
+// upstreamTable has what is known of upstream's archives: the digests that packagers publish, or what git makes of a
+// tag.
 //
 //go:embed upstream.csv
 var upstreamTable string
@@ -21,7 +22,8 @@ type Archive struct {
 	Component, Version, URL, SHA256 string
 	Size                            int64  // bytes; 0 where it is not known
 	Commit                          string // upstream's, of that release; empty where it is not known
-	// Publishers is how many independent packagers publish the same digest; 0 where it was computed from upstream's git alone.
+	// Publishers is how many independent packagers publish the same digest; 0 where it was computed from upstream's git
+	// alone.
 	Publishers int
 }
 
@@ -48,8 +50,8 @@ func Archives() ([]Archive, error) {
 	return all, nil
 }
 
-// archivesOf are those of a component's release. Where none is known, the first is what upstream would call it, without a digest:
-// as it called its last release before that one.
+// archivesOf are those of a component's release. Where none is known, the first is what upstream would call it, without
+// a digest: as it called its last release before that one.
 func archivesOf(all []Archive, component, release string) []Archive {
 	var of, exact []Archive
 	for _, a := range all {

@@ -20,14 +20,15 @@ import (
 )
 
 // What is kept of a component beside its outputs, so that the package needs no source tree: the licence texts and lists
-// of modules that lie in it, and the objects of the links that can be made again. Plain tars, for gzip's bytes depend on
-// the Go that wrote them, and these digests enter the keys of the components that need this one.
+// of modules that lie in it, and the objects of the links that can be made again. Plain tars, for gzip's bytes depend
+// on the Go that wrote them, and these digests enter the keys of the components that need this one.
 const (
 	NoticesFile = "notices.tar"
 	RelinkFile  = "relink.tar"
 )
 
-// noticeName is how files that say who owns a source tree, and on which terms, are named; and the lists of what is in vendor/.
+// noticeName is how files that say who owns a source tree, and on which terms, are named; and the lists of what is in
+// vendor/.
 var noticeName = regexp.MustCompile(`(?i)^(un)?(licen[cs]es?|copying|copyright|notice|patents)([-._].*)?$|^modules\.txt$|^vendor\.conf$`)
 
 // maxNotice is the size, in bytes, of the largest file that can be a licence text.

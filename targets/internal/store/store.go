@@ -106,8 +106,8 @@ func (s *Store) Whole(r *graph.Record) error {
 	return nil
 }
 
-// Paths are what a record lists of a component's outputs, relative to the root: each in the store, followed by the names
-// under which it is published.
+// Paths are what a record lists of a component's outputs, relative to the root: each in the store, followed by the
+// names under which it is published.
 func (s *Store) Paths(component, key string, outputs []recipe.Output) []string {
 	var all []string
 	for _, o := range outputs {

@@ -1,4 +1,5 @@
-// Package testregistry is an OCI registry in memory, for tests: as much of one as the cache asks for, and a place to make it fail.
+// Package testregistry is an OCI registry in memory, for tests: as much of one as the cache asks for, and a place to
+// make it fail.
 package testregistry
 
 import (

@@ -23,8 +23,8 @@ func (n Node) why() string {
 	return n.Why + "; " + n.Lacks
 }
 
-// Would writes what a run would do with each node of a plan, why, and how long it took the last time; width nodes are in the making at a
-// time, on so many cores, and from is where others' builds are.
+// Would writes what a run would do with each node of a plan, why, and how long it took the last time; width nodes are
+// in the making at a time, on so many cores, and from is where others' builds are.
 func Would(plan []Node, width, cores int, from string) string {
 	rows := [][]string{{"COMPONENT", "WOULD", "LAST TOOK", "WHY"}}
 	var jobs []graph.Job

@@ -10,7 +10,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Node is a node of a plan with what a drawing says of it. In a plan to draw, needs come first, and the last one needs all.
+// Node is a node of a plan with what a drawing says of it. In a plan to draw, needs come first, and the last one needs
+// all.
 type Node struct {
 	graph.Planned
 	Version string

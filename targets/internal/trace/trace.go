@@ -1,4 +1,5 @@
-// Package trace is what runs did: their history beside the logs, and the drawings of runs and plans. It works on plain data.
+// Package trace is what runs did: their history beside the logs, and the drawings of runs and plans. It works on plain
+// data.
 package trace
 
 import (

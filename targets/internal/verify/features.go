@@ -16,8 +16,8 @@ type Tells struct {
 	File string
 	// Names are how it shows in a Go file: in the table of function names, which stays when all symbols are stripped.
 	Names []Name
-	// Ask are the arguments with which the file says it of itself, and Read takes its answer apart, as "kind name". One that
-	// does not know the command is too old for it.
+	// Ask are the arguments with which the file says it of itself, and Read takes its answer apart, as "kind name". One
+	// that does not know the command is too old for it.
 	Ask  []string
 	Read func(answer string) ([]string, error)
 }
@@ -28,8 +28,8 @@ type Name struct {
 	Pattern *regexp.Regexp
 }
 
-// Features lists what is built into those files of a stack that are in dir, as "file: kind name", sorted. It runs those that
-// say it of themselves.
+// Features lists what is built into those files of a stack that are in dir, as "file: kind name", sorted. It runs those
+// that say it of themselves.
 func Features(ctx context.Context, dir string, files []string, tells []Tells) ([]string, error) {
 	var all []string
 	add := func(file, feature string) { all = append(all, file+": "+strings.TrimSpace(feature)) }

@@ -232,7 +232,8 @@ func Linked(path string) (string, error) {
 	return kind(f), nil
 }
 
-// OldestKernel gives the kernel that the C library in a file needs at least, by its ABI note; "any" for a file without one.
+// OldestKernel gives the kernel that the C library in a file needs at least, by its ABI note; "any" for a file without
+// one.
 func OldestKernel(path string) (string, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -245,8 +246,8 @@ func OldestKernel(path string) (string, error) {
 	return "any", nil
 }
 
-// loadsCanary says that some code reads %fs:0x28, where the C libraries of x86-64 keep the stack protector's canary: mov,
-// sub, xor or cmp with a 64-bit register. Go's own code has no use for that place.
+// loadsCanary says that some code reads %fs:0x28, where the C libraries of x86-64 keep the stack protector's canary:
+// mov, sub, xor or cmp with a 64-bit register. Go's own code has no use for that place.
 func loadsCanary(data []byte) bool {
 	place := []byte{0x25, 0x28, 0, 0, 0}
 	for at := 0; ; {

@@ -1,5 +1,5 @@
-// Command runner is what does an order in a machine of another processor than drydock's own: the rooms boot and smoke alone, which
-// look at the name that they are called by.
+// Command runner is what does an order in a machine of another processor than drydock's own: the rooms boot and smoke
+// alone, which look at the name that they are called by.
 package main
 
 import (

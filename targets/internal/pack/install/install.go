@@ -1,6 +1,7 @@
-// Package install has what a package installs itself with: install.sh and, below init/, the services' files for the target
-// host, a program that checks and renames where the host's tools cannot, and what the kernel must have. install.sh is
-// POSIX sh for the oldest shells; its own --help is its reference. It is one file in the package, and parts here.
+// Package install has what a package installs itself with: install.sh and, below init/, the services' files for the
+// target host, a program that checks and renames where the host's tools cannot, and what the kernel must have.
+// install.sh is POSIX sh for the oldest shells; its own --help is its reference. It is one file in the package, and
+// parts here.
 package install
 
 import (
@@ -38,7 +39,8 @@ type Profile struct {
 	Kernel, Init, Cgroup, Arch string
 	IPTables                   *bool
 	Storage                    string
-	// Commands are the files that docker/ has in the package. Those in it are commands, those in cli-plugins/ plugins of docker.
+	// Commands are the files that docker/ has in the package. Those in it are commands, those in cli-plugins/ plugins
+	// of docker.
 	Commands []string
 	// KernelScript is upstream's check-config.sh; nil where the source has none.
 	KernelScript []byte
@@ -136,10 +138,10 @@ func daemonJSON(p Profile) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// kernelTable writes down what dockerd asks of a kernel: install.sh must answer as drydock does, without it. Lines: the kind of
-// need (package kernel has them), the options with | between those of which any will do, the first and the last release by
-// two numbers or "-", and why. A list that drydock cannot read does not keep a package from being made: a line "unknown"
-// says why only the release is checked.
+// kernelTable writes down what dockerd asks of a kernel: install.sh must answer as drydock does, without it. Lines: the
+// kind of need (package kernel has them), the options with | between those of which any will do, the first and the last
+// release by two numbers or "-", and why. A list that drydock cannot read does not keep a package from being made: a
+// line "unknown" says why only the release is checked.
 func kernelTable(p Profile) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString("# What the kernel must have, by contrib/check-config.sh of this dockerd's source. Read by install.sh.\n")
