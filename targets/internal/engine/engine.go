@@ -285,11 +285,16 @@ func (e *Engine) newLogDir() (string, error) {
 	return e.logs, nil
 }
 
-// look gets the host's facts.
+// look gets the host's facts, once.
 func (e *Engine) look(ctx context.Context) error {
 	if e.facts != nil {
 		return nil
 	}
+	return e.lookAgain(ctx)
+}
+
+// lookAgain gets facts that know what came meanwhile. They are a value of their own; without them the former stay.
+func (e *Engine) lookAgain(ctx context.Context) error {
 	if err := e.src.UnpackToolchains(); err != nil {
 		return failure.With(failure.Sources, err)
 	}

@@ -48,8 +48,7 @@ func (e *Engine) toolchain(ctx context.Context, src *source.Set, always bool) er
 			return err
 		}
 	}
-	e.facts = nil
-	return e.look(ctx)
+	return e.lookAgain(ctx)
 }
 
 // pick returns the Go that meets a constraint, and its release.
