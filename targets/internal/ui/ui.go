@@ -181,7 +181,7 @@ func (u *UI) shown(text string) string {
 	return b.String() + Shown(text[at:])
 }
 
-// Start, Add and Done make a UI the meter of transfers.
+// Start begins a transfer of size bytes; with Add and Done it makes a UI the meter of transfers.
 func (u *UI) Start(name, from string, size int64) {
 	u.mu.Lock()
 	if len(u.files) == 0 {
