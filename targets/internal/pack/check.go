@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"drydock/targets/internal/platform"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
@@ -33,6 +36,7 @@ type contained struct {
 	sha256   string   // of the archive
 	texts    map[string][]byte
 	links    map[string]string // targets by name
+	heads    map[string][]byte // how programs begin, by name
 	order    string            // what is not where or when it was written; empty for nothing
 }
 
@@ -85,7 +89,7 @@ func readListed(file string, form form) (*contained, error) {
 	defer f.Close()
 	sum := sha256.New()
 	l := &lister{form: form, file: file, in: &position{Reader: bufio.NewReader(io.TeeReader(f, sum))}, got: Sums{}}
-	l.contained.texts, l.links = map[string][]byte{}, map[string]string{}
+	l.contained.texts, l.links, l.heads = map[string][]byte{}, map[string]string{}, map[string][]byte{}
 	var broken *brokenError
 	if err := l.read(); errors.As(err, &broken) {
 		// What comes after damage to the compressed data is noise. A file whose digest was wrong before is where it
@@ -189,8 +193,15 @@ func (l *lister) entry(h *tar.Header, r io.Reader) error {
 		}
 		l.contained.texts[name] = text
 		sum.Write(text)
-	} else if _, err := io.Copy(sum, r); err != nil {
-		return &brokenError{err}
+	} else {
+		head := make([]byte, platform.HeadSize)
+		n, _ := io.ReadFull(r, head) // what is wrong is wrong of what follows, too
+		if sum.Write(head[:n]); bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
+			l.heads[name] = head[:n]
+		}
+		if _, err := io.Copy(sum, r); err != nil {
+			return &brokenError{err}
+		}
 	}
 	l.got[name] = hex.EncodeToString(sum.Sum(nil))
 	if name == l.list {
@@ -414,5 +425,19 @@ func ReadPackage(file string) (*Read, []string, error) {
 	if c.order != "" {
 		return nil, []string{c.order}, nil
 	}
-	return r, nil, nil
+	return r, r.foreign(c.heads), nil
+}
+
+// foreign says which of a package's programs are of another machine than its manifest says, by how they begin; nil where none is.
+func (r *Read) foreign(heads map[string][]byte) (problems []string) {
+	a, err := platform.Of(r.Manifest.Arch)
+	if err != nil {
+		return []string{fmt.Sprintf("%s: arch: %v", ManifestName, err)}
+	}
+	for _, name := range slices.Sorted(maps.Keys(heads)) {
+		if why := a.Foreign(heads[name]); why != "" {
+			problems = append(problems, fmt.Sprintf("%s: %s, which is %s's: %s says arch %q", name, why, a.Name, ManifestName, a.Name))
+		}
+	}
+	return problems
 }
