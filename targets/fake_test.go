@@ -299,7 +299,7 @@ func scripts(dir string) testscript.Params {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "built": built, "madeup": madeup, "gocached": gocached,
+			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "machine": machine, "built": built, "madeup": madeup, "gocached": gocached,
 			"proxy":      proxy,
 			"advisories": advisories, "attacked": attacked, "owned": owned, "kept": kept,
 			// toolchain RELEASE makes the stack name a release to fetch.

@@ -26,7 +26,7 @@ func (e *Engine) against(dir string, record bool) error {
 	if err != nil {
 		return err
 	}
-	other := &graph.Graph{Root: dir, Records: filepath.Join(dir, "build", e.Stack.Name, "record")}
+	other := &graph.Graph{Root: dir, Records: filepath.Join(dir, "build", e.Stack.Dir(), "record")}
 	rows := [][]string{{"COMPONENT", "FILE", "HERE", "THERE", "VERDICT"}}
 	same, differ, bad := 0, 0, 0
 	var twice []string

@@ -184,7 +184,7 @@ func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
 
 // ownSubject is the stack's own files, or those of a directory under their names.
 func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
-	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Target.Arch, Known: e.Stack.Rows.Names(), Raised: map[string][]stack.Raised{}}
+	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Arch().GOARCH, Known: e.Stack.Rows.Names(), Raised: map[string][]stack.Raised{}}
 	var err error
 	if sub.Evidence, err = e.evidences(); err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
 package engine
 
 import (
+	"cmp"
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +14,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
+	"drydock/targets/internal/host"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -57,10 +58,11 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		if err != nil {
 			return err
 		}
-		file := e.output("drydock-" + e.Stack.Name + ".tar.gz")
+		file := "drydock-" + e.Stack.Tag()
 		if old != nil {
-			file = e.output("drydock-" + e.Stack.Name + "-update.tar.gz")
+			file += "-update"
 		}
+		file = e.output(file + ".tar.gz")
 		if err := os.MkdirAll(e.output(), 0o755); err != nil {
 			return err
 		}
@@ -105,11 +107,11 @@ func signSum(key *pack.Signer, file, what string) error {
 
 // bundled lists what goes into a bundle.
 func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archive.Entry, error) {
-	runner, err := staticSelf()
+	runner, err := host.StaticSelf()
 	if err != nil {
 		return nil, err
 	}
-	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755}, {Name: pack.BundleStack, Data: []byte(e.Stack.Name + "\n"), Mode: 0o644}}
+	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755}, {Name: pack.BundleStack, Data: []byte(e.Stack.Dir() + "\n"), Mode: 0o644}}
 	for _, n := range pack.Repository {
 		tree, err := archive.Tree(filepath.Join(e.Root, n), n)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -178,25 +180,6 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 		}
 	}
 	return es, err
-}
-
-// staticSelf is this program's file, which must need nothing of the host that it is carried to.
-func staticSelf() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	e, err := elf.Open(self)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", self, err)
-	}
-	defer e.Close()
-	for _, p := range e.Progs {
-		if p.Type == elf.PT_INTERP {
-			return "", fmt.Errorf("%s is linked dynamically, and would not start on another host: run ./mage bundle, which compiles a static one", self)
-		}
-	}
-	return self, nil
 }
 
 // bundleText is BUNDLE.txt.
@@ -325,10 +308,18 @@ func checkBundle(root string, u *ui.UI) error {
 	return archive.WriteBytes(filepath.Join(root, checkedList), 0o644, list)
 }
 
-// bundledStack is the stack that the bundle in root was made for; empty where it is none.
-func bundledStack(root string) string {
-	data, _ := os.ReadFile(filepath.Join(root, pack.BundleStack))
-	return strings.TrimSpace(string(data))
+// selected is the stack of this run, and selectedArch its architecture; empty for that of the stack's file.
+func selected(root string) string {
+	name, _ := pack.BundledFor(root)
+	return cmp.Or(os.Getenv("STACK"), name, DefaultStack)
+}
+
+func selectedArch(root string) string {
+	name, arch := pack.BundledFor(root)
+	if selected(root) != name {
+		arch = ""
+	}
+	return cmp.Or(os.Getenv("ARCH"), arch)
 }
 
 // MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else.

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -132,7 +131,7 @@ func open() (*Engine, error) {
 	if err := checkBundle(root, u); err != nil {
 		return nil, err
 	}
-	return openStack(root, cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack), u)
+	return openStack(root, selected(root), u)
 }
 
 // openStack reads one stack of the repository, and the settings that are about it.
@@ -142,7 +141,7 @@ func openStack(root, name string, u *ui.UI) (*Engine, error) {
 		return nil, err
 	}
 	extras := strings.Fields(strings.ReplaceAll(os.Getenv("EXTRAS"), ",", " "))
-	if s, err = s.With(stack.Settings{Libc: os.Getenv("LIBC"), Extras: extras}); err != nil {
+	if s, err = s.With(stack.Settings{Arch: selectedArch(root), Libc: os.Getenv("LIBC"), Extras: extras}); err != nil {
 		return nil, err
 	}
 	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
@@ -247,11 +246,11 @@ func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (e *Engine) build(parts ...string) string {
-	return filepath.Join(append([]string{e.Root, "build", e.Stack.Name}, parts...)...)
+	return filepath.Join(append([]string{e.Root, "build", e.Stack.Dir()}, parts...)...)
 }
 
 func (e *Engine) output(parts ...string) string {
-	return filepath.Join(append([]string{e.Root, "output", e.Stack.Name}, parts...)...)
+	return filepath.Join(append([]string{e.Root, "output", e.Stack.Dir()}, parts...)...)
 }
 
 // keptLogs is how many runs' logs are kept.
@@ -298,7 +297,8 @@ func (e *Engine) lookAgain(ctx context.Context) error {
 	if err := e.src.UnpackToolchains(); err != nil {
 		return failure.With(failure.Sources, err)
 	}
-	facts, err := host.Look(ctx, host.FromEnv(e.src.Dir, filepath.Join(e.Root, "build")), filepath.Join(e.Root, ".cache/host.json"))
+	asked := host.FromEnv(e.src.Dir, filepath.Join(e.Root, "build")).For(e.Stack.Arch())
+	facts, err := host.Look(ctx, asked, filepath.Join(e.Root, ".cache", asked.CacheName()))
 	if err != nil {
 		return failure.With(failure.Other, err)
 	}

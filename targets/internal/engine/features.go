@@ -11,6 +11,7 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
+	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
@@ -18,7 +19,7 @@ import (
 
 // featuresFile is where the features of the stack's release are recorded.
 func (e *Engine) featuresFile() string {
-	return strings.TrimSuffix(e.Stack.File, ".toml") + ".features"
+	return e.Stack.Beside(".features")
 }
 
 // noQuota is how a dockerd says that it was built without project quotas because this host has no headers for them.
@@ -97,7 +98,7 @@ func (e *Engine) features(ctx context.Context) ([]string, error) {
 	for _, n := range e.Stack.Parts() {
 		tells = append(tells, recipe.Row(n).Features)
 	}
-	return verify.Features(ctx, e.output("bin"), e.commandFiles(), tells)
+	return verify.Features(ctx, e.output("bin"), host.Emulator(e.Stack.Arch()), e.commandFiles(), tells)
 }
 
 // parity says which features the files have lost, and prints which they have gained.

@@ -26,7 +26,7 @@ func (e *Engine) goCache(g *host.Go) string {
 	if g != nil {
 		in := []graph.Input{{Name: "go", Value: g.ID}, {Name: "cc", Value: e.cc().ID}}
 		for _, l := range e.Stack.Lock.File {
-			if slices.Contains(e.Stack.Ground(), l.Component) {
+			if slices.Contains(e.Stack.Ground(), l.Component) && e.Stack.Uses(l) {
 				in = append(in, graph.Input{Name: l.Component + " " + l.Name, Value: l.SHA256})
 			}
 		}

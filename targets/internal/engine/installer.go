@@ -97,8 +97,8 @@ func (e *Engine) checker(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	out, err := run.Cmd{Sandbox: sandbox, Argv: []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
-		Env: []string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
-			"GOFLAGS=", "GOENV=off", "GOOS=linux", "GOARCH=" + e.Stack.Target.Arch}}.Output(ctx)
+		Env: append([]string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
+			"GOFLAGS=", "GOENV=off"}, e.Stack.Arch().Go()...)}.Output(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w\n%s", install.CheckName, err, out)
 	}

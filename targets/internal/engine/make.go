@@ -12,6 +12,7 @@ import (
 
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
 	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
@@ -230,5 +231,6 @@ func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir
 }
 
 func (e *Engine) want(o recipe.Output) verify.Want {
-	return verify.Want{Kernel: e.Stack.Target.Kernel, Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
+	return verify.Want{Kernel: e.Stack.Target.Kernel, Arch: e.Stack.Target.Arch, Emulator: host.Emulator(e.Stack.Arch()),
+		Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
 }

@@ -165,7 +165,7 @@ func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, err
 		c.OwnTexts = []string{own}
 	}
 	if s.OwnLibc() {
-		c.Specs = recipe.LinkSpecs
+		c.Specs = recipe.LinkSpecs(s.Arch())
 	}
 	c.Packages = s.PackageVersions()
 	if err := e.toolchains(ctx, c); err != nil {
@@ -296,7 +296,7 @@ func (e *Engine) toolchains(ctx context.Context, c *pack.Contents) error {
 			c.Toolchains = append(c.Toolchains, pack.Toolchain{Name: name, Version: release, ID: id})
 		}
 		if _, g := e.tools(e.Stack.Component[p.Name]); g != nil {
-			c.GoTexts[g.Version] = goTexts(g)
+			c.GoTexts[g.Version] = g.Texts()
 		}
 		c.CLib.GCC = e.cc().Version
 		if p.CC != "" && c.CLib.Name == "" && !e.Stack.OwnLibc() {
@@ -309,22 +309,6 @@ func (e *Engine) toolchains(ctx context.Context, c *pack.Contents) error {
 	}
 	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int { return strings.Compare(a.Name+a.Version+a.ID, b.Name+b.Version+b.ID) })
 	return nil
-}
-
-// goTexts are the licence texts that lie in a Go toolchain.
-func goTexts(g *host.Go) []string {
-	path, err := filepath.EvalSymlinks(g.Path)
-	if err != nil {
-		return nil
-	}
-	var have []string
-	for _, n := range []string{"LICENSE", "PATENTS"} {
-		t := filepath.Join(filepath.Dir(filepath.Dir(path)), n)
-		if _, err := os.Stat(t); err == nil {
-			have = append(have, t)
-		}
-	}
-	return have
 }
 
 // packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every extra

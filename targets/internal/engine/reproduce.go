@@ -16,6 +16,7 @@ import (
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/host"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
@@ -123,7 +124,7 @@ func (e *Engine) buildAs(ctx context.Context, v variant, root, base, target stri
 	}
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	user := "the same user"
-	if v.uid != 0 && os.Geteuid() == 0 && readableByAll(e.Root) {
+	if v.uid != 0 && os.Geteuid() == 0 && host.ReadableByAll(e.Root) {
 		attr.Credential = &syscall.Credential{Uid: uint32(v.uid), Gid: uint32(v.uid)}
 		user = fmt.Sprintf("user %d", v.uid)
 		for d := root; d != base; d = filepath.Dir(d) {
@@ -147,28 +148,28 @@ func (e *Engine) buildAs(ctx context.Context, v variant, root, base, target stri
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, self, target)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = root, log, log, attr
-	cmd.Env = append(slices.Clone(v.env), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(root, "home"), "DRYDOCK_ROOT="+root, "STACK="+e.Stack.Name, "LIBC="+e.Stack.Libc,
+	cmd.Env = append(slices.Clone(v.env), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(root, "home"), "DRYDOCK_ROOT="+root, "STACK="+e.Stack.Name, "ARCH="+e.Stack.Target.Arch, "LIBC="+e.Stack.Libc,
 		"OFFLINE=1", "KEEP=0", fmt.Sprintf("JOBS=%d", v.jobs))
-	for _, k := range []string{"GO", "CC", "KERNEL_HEADERS", "GOROOT", "EXTRAS", "TRUST_OWNER"} {
+	for _, k := range []string{"GO", "CC", "CC_" + e.Stack.Target.Arch, "KERNEL_HEADERS", "GOROOT", "EXTRAS", "TRUST_OWNER"} {
 		if x, ok := os.LookupEnv(k); ok {
 			cmd.Env = append(cmd.Env, k+"="+x)
 		}
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	host := "the same host name"
+	name := "the same host name"
 	start := time.Now()
 	ended := make(chan error, 1)
 	go func() {
 		// The name and the umask are set for a thread of our own, which ends with this function: the child gets them.
 		runtime.LockOSThread()
 		if syscall.Unshare(syscall.CLONE_NEWUTS|syscall.CLONE_FS) == nil && syscall.Sethostname([]byte(v.host)) == nil {
-			host = "host " + v.host
+			name = "host " + v.host
 		}
 		if syscall.Unshare(syscall.CLONE_FS) == nil {
 			syscall.Umask(v.umask)
 		}
-		e.UI.Line("build     %s: %s, %s, umask %03o, -j%d, %s", e.rel(root), user, host, v.umask, v.jobs, strings.Join(v.env, " "))
+		e.UI.Line("build     %s: %s, %s, umask %03o, -j%d, %s", e.rel(root), user, name, v.umask, v.jobs, strings.Join(v.env, " "))
 		ended <- cmd.Run()
 	}()
 	if err := <-ended; err != nil {
@@ -181,18 +182,6 @@ func (e *Engine) buildAs(ctx context.Context, v variant, root, base, target stri
 	return nil
 }
 
-// readableByAll says whether another user may get to a directory.
-func readableByAll(dir string) bool {
-	for ; ; dir = filepath.Dir(dir) {
-		if fi, err := os.Stat(dir); err != nil || fi.Mode()&0o005 != 0o005 {
-			return false
-		}
-		if dir == filepath.Dir(dir) {
-			return true
-		}
-	}
-}
-
 // compare holds every output of the parts in one repository against the other's, and against what is built in this one: other
 // counts those that the same inputs made here to be something else.
 func (e *Engine) compare(roots []string, parts []string) (rows [][]string, same bool, other int, err error) {
@@ -200,7 +189,7 @@ func (e *Engine) compare(roots []string, parts []string) (rows [][]string, same 
 	for _, n := range parts {
 		var recs []*graph.Record
 		for _, r := range roots {
-			g := &graph.Graph{Root: r, Records: filepath.Join(r, "build", e.Stack.Name, "record")}
+			g := &graph.Graph{Root: r, Records: filepath.Join(r, "build", e.Stack.Dir(), "record")}
 			rec := g.Load(n)
 			if rec == nil {
 				return nil, false, 0, fmt.Errorf("%s was not built in %s", n, e.rel(r))
@@ -259,7 +248,7 @@ func (e *Engine) asBuilt(rec, mine *graph.Record, i int) (text string, wrong boo
 }
 
 // digestsFile is where the stack's recorded digests stand.
-func (e *Engine) digestsFile() string { return strings.TrimSuffix(e.Stack.File, ".toml") + ".digests" }
+func (e *Engine) digestsFile() string { return e.Stack.Beside(".digests") }
 
 // recorded returns what is noted of a build.
 func recorded(rec *graph.Record) *stack.RecordedBuild {
@@ -271,7 +260,7 @@ func (e *Engine) recordDigests(root string, components []string) error {
 	if err != nil {
 		return err
 	}
-	g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Name, "record")}
+	g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Dir(), "record")}
 	for _, n := range components { // the package follows from them, whatever compiled them
 		all.Put(recorded(g.Load(n)))
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -19,6 +20,14 @@ func (e *Engine) confine() error {
 	}
 	if len(iso.Refused) > 0 {
 		e.UI.Line("notice    ISOLATION=best-effort: build steps are not confined as they should be: %s", iso)
+	}
+	return nil
+}
+
+// native stops a command that starts the stack's files where they are of another machine.
+func (e *Engine) native(command string) error {
+	if a := e.Stack.Arch(); !a.Native() {
+		return failure.With(failure.Skipped, fmt.Errorf("%s: the files of %s are for %s, and this machine runs none of them: run it on such a machine", command, e.Stack.Name, a.Name))
 	}
 	return nil
 }

@@ -18,9 +18,11 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/remote"
 	"drydock/targets/internal/source"
+	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
 )
@@ -89,7 +91,7 @@ func Push(ctx context.Context, name string) error {
 		if err := r.Check(); err != nil {
 			return failure.With(failure.Failed, err)
 		}
-		p := remote.Package{Name: r.Name, Version: r.Version, Stack: e.Stack.Name, Made: r.Built, Files: []string{r.Path()}}
+		p := remote.Package{Name: r.Name, Version: r.Version, Stack: e.Stack.Tag(), Made: r.Built, Files: []string{r.Path()}}
 		for _, w := range r.With {
 			p.Files = append(p.Files, filepath.Join(filepath.Dir(r.Path()), w.File))
 		}
@@ -130,7 +132,11 @@ func Pull(ctx context.Context, name, dir string) error {
 		return errNoCache
 	}
 	if name == release.Latest {
-		name = cmp.Or(os.Getenv("STACK"), DefaultStack)
+		of := stack.Stack{Name: cmp.Or(os.Getenv("STACK"), DefaultStack), Target: stack.Target{Arch: cmp.Or(os.Getenv("ARCH"), platform.Default)}}
+		if _, err := platform.Of(of.Target.Arch); err != nil {
+			return fmt.Errorf("ARCH: %w", err)
+		}
+		name = of.Tag()
 	}
 	return e.shared.Pull(ctx, name, cmp.Or(dir, "."), e.UI)
 }
@@ -167,7 +173,7 @@ func Challenge(ctx context.Context, component string) error {
 		if err := e.buildAs(ctx, v, root, base, targetOf(component)); err != nil {
 			return failure.With(failure.Failed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
 		}
-		g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Name, "record")}
+		g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Dir(), "record")}
 		mine := g.Load(component)
 		if mine == nil {
 			return fmt.Errorf("%s was not built in %s", component, e.rel(root))

@@ -56,7 +56,7 @@ func (e *Engine) writeSmoke(native, old *smoke.Report) error {
 	}
 	seen := smoke.Seen{Of: smokedParts(e.Stack), Date: e.start.UTC().Format(time.DateOnly), Kernel: old.Kernel,
 		Native: told(native, host.Release()), Old: told(old, old.Kernel)}
-	file := strings.TrimSuffix(e.Stack.File, ".toml") + ".smoke"
+	file := e.Stack.Beside(".smoke")
 	if err := archive.WriteBytes(file, 0o644, seen.Encode()); err != nil {
 		return err
 	}
@@ -78,6 +78,9 @@ func (e *Engine) writeSmoke(native, old *smoke.Report) error {
 func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*smoke.Report, error) {
 	if kernel == "target" {
 		kernel = e.Stack.Target.Kernel
+	}
+	if err := e.native("smoke"); err != nil {
+		return nil, err
 	}
 	if err := smoke.Known(kernel, e.Stack.Target.Arch); err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/failure"
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/stack"
@@ -37,7 +38,6 @@ func Stacks(ctx context.Context) error {
 	}
 	rows := [][]string{append(head, "LIBC", "GO", "KERNEL", "PROVEN", "")}
 	var errs []error
-	selected := cmp.Or(os.Getenv("STACK"), bundledStack(root), DefaultStack)
 	for _, n := range names {
 		s, err := stack.Load(dir, n, recipe.Rows())
 		if err != nil {
@@ -45,7 +45,7 @@ func Stacks(ctx context.Context) error {
 			continue
 		}
 		mark := ""
-		if n == selected {
+		if n == selected(root) {
 			mark = "← selected"
 		}
 		libc := stack.LibcHost
@@ -56,7 +56,7 @@ func Stacks(ctx context.Context) error {
 		for _, p := range parts {
 			row = append(row, s.Component[p].Version)
 		}
-		rows = append(rows, append(row, libc, s.Go, ">= "+s.Target.Kernel, proven(s), mark))
+		rows = append(rows, append(row, libc, s.Go, ">= "+s.Target.Kernel, provenEach(s), mark))
 	}
 	ui.New(os.Stdout).Text(ui.Table(rows))
 	return failure.With(failure.Other, errors.Join(errs...))
@@ -64,22 +64,32 @@ func Stacks(ctx context.Context) error {
 
 // proven is what the records beside a stack's file say that was seen of it; each is written by the command that saw it.
 func proven(s *stack.Stack) string {
-	base := strings.TrimSuffix(s.File, ".toml")
-	there := func(ending string) bool { _, err := os.Stat(base + ending); return err == nil }
+	there := func(ending string) bool { return exists(s.Beside(ending)) }
 	var words []string
 	if there(".features") {
 		words = append(words, "built")
 	}
-	if seen, err := smoke.Recorded(base + ".smoke"); err == nil && seen.Of == smokedParts(s) {
+	if seen, err := smoke.Recorded(s.Beside(".smoke")); err == nil && seen.Of == smokedParts(s) {
 		words = append(words, seen.Words()...)
 	}
 	if there(".digests") {
 		words = append(words, "reproduced")
 	}
-	if there(".vex.toml") {
+	if s.Arch().Below() == "" && there(".vex.toml") {
 		words = append(words, "audited")
 	}
-	return cmp.Or(strings.Join(words, ", "), "nothing here")
+	return strings.Join(words, ", ")
+}
+
+// provenEach is proven for every architecture of which something is; the stack's own is not named.
+func provenEach(s *stack.Stack) string {
+	said := []string{cmp.Or(proven(s), "nothing here")}
+	for _, a := range platform.All() {
+		if of, err := s.With(stack.Settings{Arch: a.Name}); err == nil && a.Name != s.Target.Arch && proven(of) != "" {
+			said = append(said, a.Name+": "+proven(of))
+		}
+	}
+	return strings.Join(said, "; ")
 }
 
 // smokedParts names what a smoke test is a test of.

@@ -27,7 +27,7 @@ func Suites(ctx context.Context, component string, write bool) error {
 }
 
 func (e *Engine) suites(ctx context.Context, component string, write bool) error {
-	if err := e.look(ctx); err != nil {
+	if err := errors.Join(e.native("suites"), e.look(ctx)); err != nil {
 		return err
 	}
 	var parts []string

@@ -17,6 +17,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/source"
@@ -229,21 +230,28 @@ func targetOf(component string) string {
 func Clean(ctx context.Context) error {
 	return reading(ctx, func(ctx context.Context, e *Engine) error {
 		// The compile caches belong to all stacks, so none may be building.
-		for _, l := range archive.Glob(e.Root, "build/*/lock") {
+		locks := archive.Glob(e.Root, "build/*/lock")
+		for _, a := range platform.All() {
+			locks = append(locks, archive.Glob(e.Root, "build/*/"+a.Name+"/lock")...)
+		}
+		for _, l := range locks {
 			unlock, err := graph.Lock(ctx, filepath.Dir(l), strings.Join(os.Args, " "), nil)
 			if err != nil {
 				return failure.With(failure.Other, err)
 			}
 			defer unlock()
 		}
-		dirs := []string{e.build(), filepath.Join(e.Root, "build/cache"), filepath.Join(e.Root, "build/tmp")}
-		outputs, err := os.ReadDir(e.output())
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return failure.With(failure.Other, err)
-		}
-		for _, entry := range outputs {
-			if entry.Name() != release.Dir && entry.Name() != release.Latest {
-				dirs = append(dirs, e.output(entry.Name()))
+		dirs := []string{filepath.Join(e.Root, "build/cache"), filepath.Join(e.Root, "build/tmp")}
+		for _, dir := range []string{e.build(), e.output()} {
+			entries, err := os.ReadDir(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return failure.With(failure.Other, err)
+			}
+			for _, entry := range entries {
+				_, other := platform.Of(entry.Name()) // that of another architecture
+				if n := entry.Name(); other != nil && (dir == e.build() || n != release.Dir && n != release.Latest) {
+					dirs = append(dirs, filepath.Join(dir, n))
+				}
 			}
 		}
 		for _, d := range dirs {
@@ -252,6 +260,7 @@ func Clean(ctx context.Context) error {
 			}
 		}
 		os.Remove(e.output()) // unless packages are kept there
+		os.Remove(e.build())
 		e.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay", e.rel(e.build()), e.rel(e.output()))
 		return nil
 	})

@@ -309,7 +309,7 @@ func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 		}
 	}
 	for _, r := range jobs {
-		r.Stack, r.Version = e.Stack.Name, e.versionOf(r.Build.Name)
+		r.Stack, r.Version = e.Stack.Tag(), e.versionOf(r.Build.Name)
 	}
 	pushed, failed, why := e.shared.PushAll(ctx, jobs, func(r *remote.Record) string { return e.keptAt(r.Build.Name, r.Build.Key) }, sign)
 	if pushed > 0 {

@@ -103,16 +103,17 @@ var probes = []probe{
 		src: exits, lacking: "runc and docker-init are linked plain static"},
 }
 
-// exits is a whole program for x86-64: exit(0).
-const exits = "void _start(void){__asm__ volatile(\"xor %edi,%edi\\nmov $60,%eax\\nsyscall\");}\n//-lgcc"
+// exits is a whole program: exit(0), as the table of architectures has it.
+const exits = "void _start(void){__asm__ volatile(\"EXITS\");}\n//-lgcc"
 
 var (
 	versionRE = regexp.MustCompile(`\d+(\.\d+)+|\d+`)
-	gccName   = regexp.MustCompile(`^gcc(-\d+(\.\d+)*)?$`)
+	gccName   = regexp.MustCompile(`^(-\d+(\.\d+)*)?$`) // what follows "gcc"
 )
 
-// compilers lists the C compilers of this machine: just CC= where that is set.
+// compilers lists the C compilers of this machine for the architecture: just CC= where that is set.
 func (f *Facts) compilers() ([]string, error) {
+	setting, gcc := f.Asked.cc()
 	if name := f.Asked.CC; name != "" {
 		if strings.Contains(name, "/") {
 			return []string{name}, nil
@@ -120,27 +121,27 @@ func (f *Facts) compilers() ([]string, error) {
 		if p := f.lookPath(name); p != "" {
 			return []string{p}, nil
 		}
-		return nil, fmt.Errorf("CC=%s: not found in PATH=%s", name, f.Asked.Path)
+		return nil, fmt.Errorf("%s=%s: not found in PATH=%s", setting, name, f.Asked.Path)
 	}
 	var found []string
-	if p := f.lookPath("gcc"); p != "" {
+	if p := f.lookPath(gcc); p != "" {
 		found = append(found, p)
 	}
 	for d := range strings.SplitSeq(f.Asked.Path, ":") {
 		f.stamp(d)
-		found = append(found, archive.Glob(d, "gcc-*")...)
+		found = append(found, archive.Glob(d, gcc+"-*")...)
 	}
 	f.stamp("/opt")
-	found = append(found, archive.Glob("/opt", "*/bin/gcc")...)
+	found = append(found, archive.Glob("/opt", "*/bin/"+gcc)...)
 	seen := map[string]bool{}
 	found = slices.DeleteFunc(found, func(p string) bool {
 		real, err := filepath.EvalSymlinks(p)
-		drop := err != nil || seen[real] || !gccName.MatchString(filepath.Base(p))
+		drop := err != nil || seen[real] || !gccName.MatchString(strings.TrimPrefix(filepath.Base(p), gcc))
 		seen[real] = true
 		return drop
 	})
 	if len(found) == 0 {
-		return nil, errors.New("gcc: none in PATH=" + f.Asked.Path + " or /opt/*/bin")
+		return nil, errors.New(gcc + ": none in PATH=" + f.Asked.Path + " or /opt/*/bin")
 	}
 	return found, nil
 }
@@ -155,6 +156,7 @@ func (f *Facts) Compiler(libc bool) *CC {
 
 // findC takes the newest compiler that passes the required probes, for either C library; when none does, the newest.
 func (f *Facts) findC(ctx context.Context) {
+	f.Emulator = f.emulator()
 	paths, err := f.compilers()
 	if err != nil {
 		f.CC = CC{Problem: err.Error()}
@@ -244,6 +246,12 @@ func (f *Facts) askVersion(ctx context.Context, path string) CC {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		f.stamp(real)
 	}
+	if machine, _, _ := strings.Cut(f.Asked.arch().Triplet, "-"); f.Asked.Arch != "" {
+		if m, err := f.ask(ctx, path, "-dumpmachine"); err != nil || !strings.HasPrefix(m, machine) {
+			c.Problem = fmt.Sprintf("compiles for %s, want one for %s", cmp.Or(m, "a machine that it does not name"), f.Asked.arch().Triplet)
+			return c
+		}
+	}
 	v, err := f.ask(ctx, path, "-dumpfullversion", "-dumpversion")
 	if err != nil { // gcc before 7 knows the second only
 		v, err = f.ask(ctx, path, "-dumpversion")
@@ -293,7 +301,7 @@ func (f *Facts) probeAll(ctx context.Context, c *CC) {
 
 // try makes one program and runs it where it is to be run; it gives the first line of what went wrong.
 func (f *Facts) try(ctx context.Context, cc, bin string, p probe, include []string) string {
-	src, lib, _ := strings.Cut(p.src, "//")
+	src, lib, _ := strings.Cut(strings.ReplaceAll(p.src, "EXITS", f.Asked.arch().Exits), "//")
 	if err := os.WriteFile(bin+".c", []byte(src), 0o644); err != nil {
 		return err.Error()
 	}
@@ -321,7 +329,17 @@ func (f *Facts) try(ctx context.Context, cc, bin string, p probe, include []stri
 			}
 		}
 	}
-	if out, err := f.ask(ctx, bin); errors.Is(err, fs.ErrPermission) && noexec(bin) {
+	argv = []string{bin}
+	if f.Asked.Arch != "" {
+		if why := f.Asked.arch().Mismatch(bin); why != "" {
+			return "it compiles for another machine than " + f.Asked.Arch + ": " + why
+		}
+		if f.Emulator == "" {
+			return ""
+		}
+		argv = []string{f.Emulator, bin}
+	}
+	if out, err := f.ask(ctx, argv...); errors.Is(err, fs.ErrPermission) && noexec(bin) {
 		f.mu.Lock()
 		f.unsure = true // of the compiler nothing is known; the check tells of the mount
 		f.mu.Unlock()
@@ -429,14 +447,28 @@ func isDir(p string) bool {
 // shellAsks is the part of the shell language that upstream's configure leans on.
 const shellAsks = "f() { echo \"$1\"; }\nx=`f 1`\ncase $x in 1) ;; *) exit 1 ;; esac\ny=${x:-2}\ntest \"$y\" = 1 && (exit 0) && cat >/dev/null <<e\n$x\ne\n"
 
-// findTools looks for ar, make and a shell.
-func (f *Facts) findTools(ctx context.Context) {
-	f.AR, f.Make = f.lookPath("ar"), f.lookPath("make")
+// findAr looks for ar: that of PATH or, for another machine, the one beside its compiler, or that the compiler names.
+func (f *Facts) findAr(ctx context.Context) {
+	f.AR = f.lookPath("ar")
+	if cc := f.Bare.Path; f.Asked.Arch != "" && cc != "" {
+		dir, name := filepath.Split(cc)
+		if i := strings.LastIndex(name, "gcc"); i >= 0 {
+			f.AR = dir + name[:i] + "ar"
+		}
+		if f.stamp(f.AR); !isProgram(f.AR) {
+			f.AR, _ = f.ask(ctx, cc, "-print-prog-name=ar")
+		}
+	}
 	if f.AR != "" {
 		if _, err := f.ask(ctx, f.AR, "--version"); err != nil {
 			f.AR = ""
 		}
 	}
+}
+
+// findTools looks for make and a shell.
+func (f *Facts) findTools(ctx context.Context) {
+	f.Make = f.lookPath("make")
 	if f.Make != "" {
 		out, _ := f.ask(ctx, f.Make, "--version")
 		f.MakeV = versionRE.FindString(out)

@@ -115,18 +115,26 @@ func (f *Facts) checkC(a Asks) []Finding {
 	if cc.Problem != "" {
 		found = strings.TrimSpace(found + " " + cc.Problem)
 	}
-	fix := "install gcc " + minGCC + " or newer, or name one with CC=<path>"
+	setting, gcc := f.Asked.cc()
+	fix := "install gcc " + minGCC + " or newer, or name one with " + setting + "=<path>"
+	if f.Asked.Arch != "" {
+		fix = "install " + gcc + " " + minGCC + " or newer (Debian: " + f.Asked.arch().GCC + "), or name one with " + setting + "=<path>"
+	}
 	if len(cc.Passed) > 0 {
 		fix += "; passed over: " + strings.Join(cc.Passed, "; ")
 	}
-	fs := []Finding{held("gcc", ">= "+minGCC, found, cc.Problem == "" && !tooOld(cc.Version, minGCC), fix)}
+	fs := []Finding{held(gcc, ">= "+minGCC, found, cc.Problem == "" && !tooOld(cc.Version, minGCC), fix)}
 	if cc.Problem == "" {
 		for _, p := range probes {
 			if p.bare == a.Libc || p.ask != nil && !p.ask(a) {
 				continue
 			}
 			why, failed := cc.Fails[p.name]
-			fd := held(p.name, p.need, "yes", !failed, p.fix)
+			remedy := p.fix
+			if f.Asked.Arch != "" {
+				remedy = "install a " + gcc + " with its own libgcc.a and binutils (Debian: " + f.Asked.arch().GCC + "), or fix what the compiler says"
+			}
+			fd := held(p.name, p.need, "yes", !failed, remedy)
 			if failed {
 				fd.Found = why
 			}
@@ -146,7 +154,22 @@ func (f *Facts) checkC(a Asks) []Finding {
 		}
 		fs = append(fs, own)
 	}
-	return append(fs, held("ar", "found and runs", f.AR, f.AR != "", "install binutils"))
+	fs = append(fs, held("ar", "found and runs", f.AR, f.AR != "", "install binutils"))
+	if f.Asked.Arch == "" {
+		return fs
+	}
+	return append(fs, f.checkCross(a)...)
+}
+
+// checkCross asks what a build for another machine needs beside its compiler.
+func (f *Facts) checkCross(a Asks) []Finding {
+	emulator := "qemu-" + f.Asked.arch().Qemu
+	run := held(emulator, "runs what is built (optional)", f.Emulator, true, "")
+	if f.Emulator == "" {
+		run.Fix = "the files are not asked for their versions: install it (Debian: qemu-user-static)"
+	}
+	return []Finding{run, held("C library for "+f.Asked.Arch, "the stack's own", map[bool]string{true: "this host's", false: "yes"}[a.Libc], !a.Libc,
+		"this host's C library is of its own machine: want a stack that brings one, or LIBC=musl")}
 }
 
 func (f *Facts) checkMake() []Finding {

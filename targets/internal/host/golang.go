@@ -169,3 +169,18 @@ func GoEnv(ctx context.Context, goTool string) ([]string, error) {
 	}
 	return env, nil
 }
+
+// Texts are the licence texts that lie in the toolchain.
+func (g *Go) Texts() (have []string) {
+	path, err := filepath.EvalSymlinks(g.Path)
+	if err != nil {
+		return nil
+	}
+	for _, n := range []string{"LICENSE", "PATENTS"} {
+		t := filepath.Join(filepath.Dir(filepath.Dir(path)), n)
+		if _, err := os.Stat(t); err == nil {
+			have = append(have, t)
+		}
+	}
+	return have
+}

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/platform"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,12 +24,14 @@ type Facts struct {
 	Gos []Go `json:"gos"`
 	CC  CC   `json:"cc"`
 	// Bare is the compiler for a stack that brings its C library: nothing of the host's own is asked of it.
-	Bare   CC     `json:"bare"`
-	AR     string `json:"ar"`
-	Make   string `json:"make"`
-	MakeV  string `json:"make_version"`
-	Shell  string `json:"shell"`
-	Kernel string `json:"-"` // release, as uname says
+	Bare CC     `json:"bare"`
+	AR   string `json:"ar"`
+	// Emulator runs the files of the architecture; empty where this machine does, or where there is none.
+	Emulator string `json:"emulator,omitempty"`
+	Make     string `json:"make"`
+	MakeV    string `json:"make_version"`
+	Shell    string `json:"shell"`
+	Kernel   string `json:"-"` // release, as uname says
 	// Stamps are the files that the facts were taken from.
 	Stamps map[string]string `json:"stamps"`
 	// Asked are the settings that they depend on.
@@ -47,6 +50,52 @@ type Asked struct {
 	Build string
 	// Tools are more directories for Facts.Dirs, separated by colons.
 	Tools string
+	// Arch is the architecture to compile for, by its name in room platform, where that is another one than this machine's.
+	Arch string `json:",omitempty"`
+}
+
+// For returns the settings for an architecture: another than this machine's has a compiler of its own, which the setting CC_<name> names.
+func (a Asked) For(arch platform.Arch) Asked {
+	if !arch.Native() {
+		a.Arch, a.CC = arch.Name, os.Getenv("CC_"+arch.Name)
+	}
+	return a
+}
+
+// Emulator is the program of PATH that runs the files of another architecture than this machine's; empty where there is none.
+func Emulator(arch platform.Arch) string {
+	f := &Facts{Asked: FromEnv("", "").For(arch), Stamps: map[string]string{}}
+	return f.emulator()
+}
+
+// emulator is Emulator for the architecture of the facts.
+func (f *Facts) emulator() string {
+	if f.Asked.Arch == "" {
+		return ""
+	}
+	name := "qemu-" + f.Asked.arch().Qemu
+	return cmp.Or(f.lookPath(name+"-static"), f.lookPath(name))
+}
+
+// CacheName is the name of the file in which the facts are kept: another one for each architecture.
+func (a Asked) CacheName() string {
+	return strings.TrimSuffix("host-"+a.Arch, "-") + ".json"
+}
+
+// arch is the architecture to compile for.
+func (a Asked) arch() platform.Arch {
+	if a.Arch == "" {
+		return platform.Build()
+	}
+	return platform.Must(a.Arch)
+}
+
+// cc returns the setting that names the C compiler, and gcc what it is called before its release.
+func (a Asked) cc() (setting, gcc string) {
+	if a.Arch == "" {
+		return "CC", "gcc"
+	}
+	return "CC_" + a.Arch, a.arch().Triplet + "-gcc"
 }
 
 // FromEnv takes the settings from the environment; sources is vendor-sources/ and build is build/.
@@ -82,6 +131,7 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 		wg.Go(func() { find(ctx) })
 	}
 	wg.Wait()
+	f.findAr(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -148,13 +198,17 @@ func (f *Facts) env() []string {
 func (f *Facts) lookPath(name string) string {
 	for d := range strings.SplitSeq(f.Asked.Path, ":") {
 		p := filepath.Join(d, name)
-		fi, err := os.Stat(p)
 		f.stamp(p)
-		if err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+		if isProgram(p) {
 			return p
 		}
 	}
 	return ""
+}
+
+func isProgram(file string) bool {
+	fi, err := os.Stat(file)
+	return err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0
 }
 
 // PathDirs is the PATH of compile steps: the compiler's own directory, then the system's.

@@ -24,8 +24,8 @@ const (
 	BundleText = "BUNDLE.txt"    // for people
 	// BundleSignature is that of BundleSums, in minisign's format.
 	BundleSignature = BundleSums + ".minisig"
-	// BundleStack holds the name of the stack that it was made for, which is built there when STACK does not say
-	// otherwise.
+	// BundleStack holds what it was made for, as stack or stack/architecture, which is built there when STACK does not
+	// say otherwise.
 	BundleStack = "BUNDLE.stack"
 )
 
@@ -251,4 +251,11 @@ func Listed(root string, list []byte) (map[string]bool, error) {
 		names[n] = true
 	}
 	return names, err
+}
+
+// BundledFor is the stack that the bundle in root was made for, and its architecture; empty where it is none.
+func BundledFor(root string) (name, arch string) {
+	data, _ := os.ReadFile(filepath.Join(root, BundleStack))
+	name, arch, _ = strings.Cut(strings.TrimSpace(string(data)), "/")
+	return name, arch
 }

@@ -20,7 +20,7 @@ type Arch struct {
 	Triplet string
 	// Musl is the end of musl's loader's name, ld-musl-<Musl>.so.1.
 	Musl string
-	// Emulation is what the GNU linker's -m takes.
+	// Emulation is what the GNU linker's -m takes, with the flags that gcc's own specs have for all links.
 	Emulation string
 	// Debian is the architecture of Debian's packages, and GCC its package of the cross compiler.
 	Debian, GCC string
@@ -44,12 +44,12 @@ type Arch struct {
 	Exits string
 }
 
-// Arm64 appeared in Linux 3.7. An armv8 processor runs armv7's files under a kernel of 32 bits, or with CONFIG_COMPAT.
+// Debian's gcc for arm64 works around an erratum of the Cortex-A53, which many a NAS box has. Arm64 appeared in Linux 3.7. An armv8 processor runs armv7's files under a kernel of 32 bits, or with CONFIG_COMPAT.
 var arches = []Arch{
 	{Name: "amd64", GOARCH: "amd64", Triplet: "x86_64-linux-gnu", Musl: "x86_64", Emulation: "elf_x86_64", Debian: "amd64", GCC: "gcc-x86-64-linux-gnu",
 		Qemu: "x86_64", Uname: []string{"x86_64"}, OCI: "linux/amd64", Machine: elf.EM_X86_64, Class: elf.ELFCLASS64,
 		Exits: `xor %edi,%edi\nmov $60,%eax\nsyscall`},
-	{Name: "arm64", GOARCH: "arm64", Triplet: "aarch64-linux-gnu", Musl: "aarch64", Emulation: "aarch64linux", Debian: "arm64", GCC: "gcc-aarch64-linux-gnu",
+	{Name: "arm64", GOARCH: "arm64", Triplet: "aarch64-linux-gnu", Musl: "aarch64", Emulation: "aarch64linux --fix-cortex-a53-843419", Debian: "arm64", GCC: "gcc-aarch64-linux-gnu",
 		Qemu: "aarch64", Uname: []string{"aarch64"}, Kernel: "3.7", OCI: "linux/arm64", Machine: elf.EM_AARCH64, Class: elf.ELFCLASS64,
 		Exits: `mov x0,#0\nmov x8,#93\nsvc #0`},
 	{Name: "armv7", GOARCH: "arm", GOARM: "7", Triplet: "arm-linux-gnueabihf", Musl: "armhf", Emulation: "armelf_linux_eabi", Debian: "armhf", GCC: "gcc-arm-linux-gnueabihf",
@@ -86,6 +86,14 @@ func Must(name string) Arch {
 
 // Native reports whether this machine's own compilers make files for it.
 func (a Arch) Native() bool { return a.GOARCH == runtime.GOARCH }
+
+// Build returns the architecture of this machine; Default where the table has none.
+func Build() Arch {
+	if i := slices.IndexFunc(arches, Arch.Native); i >= 0 {
+		return arches[i]
+	}
+	return Must(Default)
+}
 
 // Below is the directory of its outputs below those of Default, which have none: "" or Name.
 func (a Arch) Below() string {

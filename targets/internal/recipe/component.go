@@ -165,7 +165,7 @@ func WantsQuota(c *stack.Component) bool { return registered[c.Name].Quota && c.
 // Of returns the plan of a component.
 func Of(s *stack.Stack, component string, t Tools, p Paths) Plan {
 	c := registered[component]
-	r := request{c, s, s.Component[component], t, p, onGround(s, component)}
+	r := request{c, s, s.Component[component], t, p, onGround(s, component), s.Arch()}
 	var plan Plan
 	if c.Build != nil {
 		plan = r.plain(c.Build)

@@ -3,6 +3,7 @@ package recipe
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -42,7 +43,7 @@ func (r request) configured(c configure, outputs []Output) Plan {
 			// Archives and patches leave times as they like: nothing may look older than what automake made it from.
 			{Name: "mark generated files", Dir: r.p.Work, Env: env, Argv: append([]string{"touch", "-c"}, c.generated...)},
 			{Name: "compile name lookups", Dir: r.p.Work, Env: env, Argv: append(cc, "-c", "-o", object, "drydock-names.c")},
-			{Name: "configure", Dir: r.p.Work, Env: env, Argv: append([]string{r.t.Shell, "./configure", "--disable-shared", "--enable-static", "--disable-dependency-tracking"}, c.flags...)},
+			{Name: "configure", Dir: r.p.Work, Env: env, Argv: slices.Concat([]string{r.t.Shell, "./configure", "--disable-shared", "--enable-static", "--disable-dependency-tracking"}, r.cross(), c.flags)},
 		},
 		Outputs: outputs,
 	}

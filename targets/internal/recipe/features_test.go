@@ -52,7 +52,7 @@ func TestFeaturesAreReadOffTheFiles(t *testing.T) {
 	for _, c := range Components() {
 		tells = append(tells, c.Features)
 	}
-	got, err := verify.Features(t.Context(), dir, []string{"containerd", "runc", "dockerd"}, tells)
+	got, err := verify.Features(t.Context(), dir, "", []string{"containerd", "runc", "dockerd"}, tells)
 	want := []string{"containerd: plugin io.containerd.grpc.v1.cri", "containerd: plugin io.containerd.snapshotter.v1.native", "dockerd: build tag netgo",
 		"dockerd: build tag static_build", "dockerd: graph driver vfs", "runc: cgroup v1", "runc: namespace pid", "runc: seccomp", "runc: seccomp action SCMP_ACT_LOG"}
 	if err != nil || !slices.Equal(got, want) {

@@ -18,7 +18,8 @@ import (
 func (r request) goEnv(cgo bool, more ...string) []string {
 	env := append(r.env(),
 		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off", "GO111MODULE="+r.modules(),
-		"GOCACHE="+r.p.Cache, "GOPATH="+r.gopath(), "GOOS=linux", "GOARCH="+r.s.Target.Arch)
+		"GOCACHE="+r.p.Cache, "GOPATH="+r.gopath())
+	env = append(env, r.arch.Go()...)
 	if cgo {
 		env = append(env, "CGO_ENABLED=1", "PKG_CONFIG="+r.p.Shims+"/pkg-config")
 	} else {

@@ -41,8 +41,8 @@ func libseccomp(r request) Plan {
 	return Plan{
 		Files: []File{{Path: r.p.Shims + "/gperf", Data: gperf, Exec: true}},
 		Steps: []Step{
-			{Name: "configure", Dir: r.p.Work, Env: env, Argv: []string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared",
-				"--enable-static", "--with-pic", "--disable-dependency-tracking", "--disable-python"}},
+			{Name: "configure", Dir: r.p.Work, Env: env, Argv: append([]string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared",
+				"--enable-static", "--with-pic", "--disable-dependency-tracking", "--disable-python"}, r.cross()...)},
 			{Name: "make", Dir: r.p.Work + "/src", Env: env, Argv: []string{r.t.Make, jobs, "libseccomp.la"}},
 			{Name: "install library", Dir: r.p.Work + "/src", Env: env, Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-libLTLIBRARIES"}},
 			{Name: "install headers", Dir: r.p.Work + "/include", Env: env, Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-includeHEADERS"}},

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"drydock/targets/internal/platform"
 )
 
 var _ = register(Component{
@@ -55,7 +57,7 @@ libgcc.a%s %:if-exists(libgcc_eh.a%s)
 %{static|no-pie:crtend.o%s;:crtendS.o%s} MUSL/lib/crtn.o
 
 *link:
--m elf_x86_64 -nostdlib -z relro %{static-pie:-static -pie --no-dynamic-linker -z text;static:-static;:-dynamic-linker /lib/ld-musl-x86_64.so.1} %{!static:%{!static-pie:%{rdynamic:-export-dynamic}}}
+-m EMULATION -nostdlib -z relro %{static-pie:-static -pie --no-dynamic-linker -z text;static:-static;:-dynamic-linker /lib/ld-musl-LOADER.so.1} %{!static:%{!static-pie:%{rdynamic:-export-dynamic}}}
 
 *link_ssp:
 
@@ -72,15 +74,20 @@ libgcc.a%s %:if-exists(libgcc_eh.a%s)
 `
 
 // LinkSpecs are the specs for linking again somewhere else: MUSL/lib stands for the directory of the library.
-var LinkSpecs = strings.ReplaceAll(specs, "INCLUDE", "")
+func LinkSpecs(a platform.Arch) string { return specsFor(a, "INCLUDE", "") }
+
+// specsFor are the specs of an architecture, with more words replaced.
+func specsFor(a platform.Arch, replaced ...string) string {
+	return strings.NewReplacer(append(replaced, "EMULATION", a.Emulation, "LOADER", a.Musl)...).Replace(specs)
+}
 
 // compiler is what a component that stands on the stack's C library calls as its C compiler: the host's, told of the
 // specs. It is one word, for Go's linker tries flags with the first word alone. Its name carries the digest of the
 // specs: Go does not see what is in a file, but it sees another name.
 func (r request) compiler() []File {
 	m, h := r.p.Deps["musl"], r.p.Deps["linux-headers"]
-	include := "-isystem " + m + "/include -isystem " + h + "/include -isystem " + h + "/include/x86_64-linux-gnu"
-	text := strings.NewReplacer("INCLUDE", include, "MUSL", m).Replace(specs)
+	include := "-isystem " + m + "/include -isystem " + h + "/include -isystem " + h + "/include/" + r.arch.Triplet
+	text := specsFor(r.arch, "INCLUDE", include, "MUSL", m)
 	sum := sha256.Sum256([]byte(text))
 	cc := r.p.Shims + "/cc-" + hex.EncodeToString(sum[:6])
 	return []File{

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/stack"
 )
 
@@ -145,7 +146,8 @@ type request struct {
 	t   Tools
 	p   Paths
 	// own says that it is compiled with the C library and the kernel headers of the stack.
-	own bool
+	own  bool
+	arch platform.Arch
 }
 
 // env is the whole environment of a C step; more are flags that every use of the compiler has.
@@ -162,10 +164,22 @@ func (r request) env(more ...string) []string {
 // configureEnv is env for GNU's configure: what it tries must run, also where the host has no loader of musl's. The
 // flag goes with the compiler, for libtool would keep a -static in LDFLAGS for itself.
 func (r request) configureEnv() []string {
+	env := r.env()
 	if r.own {
-		return r.env("-static")
+		env = r.env("-static")
 	}
-	return r.env()
+	if !r.arch.Native() {
+		env = append(env, "RANLIB=:") // this machine's may not know the other's files; ar has made the index
+	}
+	return env
+}
+
+// cross tells GNU's configure that what it compiles is for another machine, so that it runs none of it.
+func (r request) cross() []string {
+	if r.arch.Native() {
+		return nil
+	}
+	return []string{"--build=" + platform.Build().Triplet, "--host=" + r.arch.Triplet}
 }
 
 // include names the directories of headers, for a C compiler.

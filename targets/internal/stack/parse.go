@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
@@ -280,8 +281,8 @@ var drivers = []string{"overlay2", "overlay", "fuse-overlayfs", "btrfs", "zfs", 
 // target checks the host that runs the outputs.
 func (ck *checking) target(t Target) {
 	ck.version(t.Kernel, "target.kernel", "target")
-	if t.Arch != "amd64" {
-		ck.bad(ck.at("target.arch", "target"), "target.arch: got %q, want \"amd64\" (the only one with recipes)", t.Arch)
+	if _, err := platform.Of(t.Arch); err != nil {
+		ck.bad(ck.at("target.arch", "target"), "target.arch: %v", err)
 	}
 	for _, k := range []struct {
 		key, got string

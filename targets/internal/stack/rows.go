@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"drydock/targets/internal/platform"
 )
 
 // Row is what this room knows of a component that a stack file can name. Its whole row, and where it comes from, is in
@@ -77,7 +79,8 @@ func (s *Stack) OwnLibc() bool { return s.Libc != "" && s.Libc != LibcHost }
 
 // Settings are what one run wants otherwise than a stack's file says.
 type Settings struct {
-	Libc   string   // in place of the file's; empty leaves it
+	Arch   string // in place of the file's, as Libc; empty leaves it
+	Libc   string
 	Extras []string // beside the file's
 	// Versions and Commits are those of components whose sources are the user's own, by name.
 	Versions, Commits map[string]string
@@ -86,6 +89,10 @@ type Settings struct {
 // With returns the stack as settings have it. The stack itself stays as it is, and the lock is the same one. An error
 // names the setting that cannot be.
 func (s *Stack) With(set Settings) (*Stack, error) {
+	arch, err := platform.Of(cmp.Or(set.Arch, s.Target.Arch))
+	if err != nil {
+		return nil, fmt.Errorf("ARCH: %w", err)
+	}
 	if why := s.libcProblem(set.Libc); why != "" {
 		return nil, fmt.Errorf("LIBC: %s", why)
 	}
@@ -93,10 +100,15 @@ func (s *Stack) With(set Settings) (*Stack, error) {
 		return nil, fmt.Errorf("EXTRAS: %w", err)
 	}
 	now := *s
+	now.Target.Arch = arch.Name
 	now.Libc, now.Extras, now.Component = cmp.Or(set.Libc, s.Libc), slices.Concat(s.Extras, set.Extras), map[string]*Component{}
 	for n, c := range s.Component {
 		own := *c
 		own.Version, own.Commit = cmp.Or(set.Versions[n], c.Version), cmp.Or(set.Commits[n], c.Commit)
+		own.Origin = nil
+		for _, o := range c.Origin {
+			own.Origin = append(own.Origin, o.of(arch))
+		}
 		now.Component[n] = &own
 	}
 	return &now, nil

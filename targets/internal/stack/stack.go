@@ -57,7 +57,7 @@ type Target struct {
 	IPTables *bool `toml:"iptables"`
 	// Storage is the storage driver that daemon.json names; empty leaves the choice to dockerd.
 	Storage string `toml:"storage"`
-	// Arch is a GOARCH. Only amd64 has recipes.
+	// Arch is the name of a platform.Arch.
 	Arch string `toml:"arch"`
 }
 

@@ -29,8 +29,8 @@ type Name struct {
 }
 
 // Features lists what is built into those files of a stack that are in dir, as "file: kind name", sorted. It runs those
-// that say it of themselves.
-func Features(ctx context.Context, dir string, files []string, tells []Tells) ([]string, error) {
+// that say it of themselves, by an emulator where one is named.
+func Features(ctx context.Context, dir, emulator string, files []string, tells []Tells) ([]string, error) {
 	var all []string
 	add := func(file, feature string) { all = append(all, file+": "+strings.TrimSpace(feature)) }
 	if _, err := os.Stat(dir); err != nil {
@@ -68,7 +68,7 @@ func Features(ctx context.Context, dir string, files []string, tells []Tells) ([
 		if t.Read == nil {
 			continue
 		}
-		answer, err := says(ctx, filepath.Join(dir, t.File), t.Ask)
+		answer, err := says(ctx, emulator, filepath.Join(dir, t.File), t.Ask)
 		if err != nil {
 			continue
 		}

@@ -4,6 +4,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/elf"
 	"encoding/binary"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/run"
 
 	version "github.com/hashicorp/go-version"
@@ -24,6 +26,10 @@ import (
 type Want struct {
 	// Kernel is the stack's oldest kernel: an ABI note may not ask for a newer one.
 	Kernel string
+	// Arch is the architecture that it must be of: a name of platform.Of, empty for platform.Default.
+	Arch string
+	// Emulator runs files of another machine than this one; empty for none, and then they are not asked for their versions.
+	Emulator string
 	// Forbidden are strings that may not occur in the file: directories of the build host.
 	Forbidden []string
 	// Ask and Say are the arguments that make it print its version, and the words that must be in the answer.
@@ -86,7 +92,14 @@ func File(ctx context.Context, path string, w Want) *Report {
 		return r
 	}
 	defer f.Close()
-	add("machine", elf.EM_X86_64.String(), f.Machine.String(), f.Machine == elf.EM_X86_64 && f.Class == elf.ELFCLASS64)
+	arch := platform.Must(cmp.Or(w.Arch, platform.Default))
+	facts, err := arch.Check(path)
+	if err != nil {
+		add("machine", arch.Machine.String(), err.Error(), false)
+	}
+	for _, x := range facts {
+		add(x.Name, x.Want, x.Got, x.OK)
+	}
 	interp := ""
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
@@ -117,33 +130,42 @@ func File(ctx context.Context, path string, w Want) *Report {
 	if s := betrayed(f); s != "" {
 		add("symbols", "none that load libraries at run time", s, false)
 	}
-	r.Guards = guards(path, relro)
+	r.Guards = guards(path, relro, arch.Machine == elf.EM_X86_64)
 	if s, err := find(path, w.Forbidden); err != nil || s != "" {
 		add("paths of the build host", "none", cmpOr(err, s), false)
 	} else {
 		add("paths of the build host", "none", "none", true)
 	}
-	if len(w.Say) > 0 {
-		out, err := says(ctx, path, w.Ask)
-		r.Says = strings.TrimSpace(out)
-		for line := range strings.Lines(r.Says) { // the shim says its name first
-			if strings.Contains(line, w.Say[0]) {
-				r.Says = line
-				break
-			}
-		}
-		r.Says, _, _ = strings.Cut(strings.TrimSpace(r.Says), "\n")
-		missing := slices.DeleteFunc(slices.Clone(w.Say), func(s string) bool { return strings.Contains(out, s) })
-		switch {
-		case err != nil:
-			add("version", strings.Join(w.Say, ", "), err.Error(), false)
-		case len(missing) > 0:
-			add("version", strings.Join(missing, ", "), fmt.Sprintf("%q", strings.TrimSpace(out)), false)
-		default:
-			add("version", strings.Join(w.Say, ", "), "the same", true)
-		}
+	switch {
+	case len(w.Say) == 0:
+	case !arch.Native() && w.Emulator == "":
+		r.Says = "not run: no qemu-" + arch.Qemu
+	default:
+		w.version(ctx, r, add)
 	}
 	return r
+}
+
+// version runs the file and compares what it says.
+func (w Want) version(ctx context.Context, r *Report, add func(name, want, got string, ok bool)) {
+	out, err := says(ctx, w.Emulator, r.File, w.Ask)
+	r.Says = strings.TrimSpace(out)
+	for line := range strings.Lines(r.Says) { // the shim says its name first
+		if strings.Contains(line, w.Say[0]) {
+			r.Says = line
+			break
+		}
+	}
+	r.Says, _, _ = strings.Cut(strings.TrimSpace(r.Says), "\n")
+	missing := slices.DeleteFunc(slices.Clone(w.Say), func(s string) bool { return strings.Contains(out, s) })
+	switch {
+	case err != nil:
+		add("version", strings.Join(w.Say, ", "), err.Error(), false)
+	case len(missing) > 0:
+		add("version", strings.Join(missing, ", "), fmt.Sprintf("%q", strings.TrimSpace(out)), false)
+	default:
+		add("version", strings.Join(w.Say, ", "), "the same", true)
+	}
 }
 
 func cmpOr(err error, s string) string {
@@ -161,10 +183,14 @@ func orNone(s string) string {
 }
 
 // says runs the file, with nothing of this machine's but itself in sight.
-func says(ctx context.Context, path string, args []string) (string, error) {
+func says(ctx context.Context, emulator, path string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
 	defer cancel()
-	return run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}, Sandbox: &run.Sandbox{Read: []string{path}}}.Output(ctx)
+	c := run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}, Sandbox: &run.Sandbox{Read: []string{path}}}
+	if emulator != "" { // which may be linked with the system's libraries
+		c.Argv, c.Sandbox.Read = append([]string{emulator}, c.Argv...), append(c.Sandbox.Read, emulator, "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+	}
+	return c.Output(ctx)
 }
 
 // protection says whether the stack can be executed, and whether what the loader relocates is read-only afterwards.
@@ -198,12 +224,15 @@ func betrayed(f *elf.File) string {
 }
 
 // guards tells of a file with C in it how that is guarded.
-func guards(path, relro string) string {
+func guards(path, relro string, x86 bool) string {
 	var all []string
 	if relro != "writable" {
 		all = append(all, "relro")
 	}
 	guarded := false
+	if !x86 { // elsewhere the canary is a variable like any other
+		return strings.Join(all, ", ")
+	}
 	_ = windows(path, func(data []byte, _ int64) bool { // who cannot read it has been told above
 		guarded = loadsCanary(data)
 		return !guarded

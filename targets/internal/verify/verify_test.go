@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"drydock/targets/internal/platform"
 	"drydock/targets/internal/testprog"
 )
 
@@ -97,6 +98,35 @@ func TestAWordIsFoundWhereverItLies(t *testing.T) {
 		}
 		if got, err := find(p, []string{"the wordy"}); got != "" || err != nil {
 			t.Errorf("at %d: got %s, %v, want nothing", at, got, err)
+		}
+	}
+}
+
+func TestAFileOfAnotherMachineIsHeldToItsOwn(t *testing.T) {
+	t.Parallel()
+	// What gcc makes is of this machine, whatever else is well with it.
+	path := compile(t, "-static")
+	for _, a := range platform.All() {
+		r := File(t.Context(), path, Want{Kernel: "3.10", Arch: a.Name, Say: []string{"tool 1.2.3"}})
+		if a.Native() {
+			if r.Err() != nil || r.Says != "tool 1.2.3 x" {
+				t.Errorf("%s: got %v, %q", a.Name, r.Err(), r.Says)
+			}
+			continue
+		}
+		if err := r.Err(); err == nil || !strings.Contains(err.Error(), "machine: got EM_") || !strings.Contains(err.Error(), "want "+a.Machine.String()) {
+			t.Errorf("%s: got %v, want another machine", a.Name, err)
+		}
+		if r.Says != "not run: no qemu-"+a.Qemu {
+			t.Errorf("%s: without an emulator, it says %q", a.Name, r.Says)
+		}
+		// An emulator is called with the file and its arguments.
+		emulator := filepath.Join(t.TempDir(), "qemu")
+		if err := testprog.Write(emulator, "#!/bin/sh\nexec \"$@\"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if r := File(t.Context(), path, Want{Kernel: "3.10", Arch: a.Name, Emulator: emulator, Say: []string{"tool 9"}}); !strings.Contains(r.Err().Error(), "version: got ") {
+			t.Errorf("%s: got %v, want the version to be asked", a.Name, r.Err())
 		}
 	}
 }
