@@ -109,7 +109,8 @@ func (m *making) ask(cmd *run.Cmd) {
 	if shared := filepath.Base(e.goCache(m.job.Go)); shared != names[0] {
 		names = append(names, shared)
 	}
-	cmd.Env = append(slices.Clone(cmd.Env), m.asking)
+	// Go's index of a directory goes by path and file times, which no other checkout has: to ask for it is in vain.
+	cmd.Env = append(slices.Clone(cmd.Env), m.asking, "GODEBUG=goindex=0")
 	cmd.Beside = func(ctx context.Context, r io.Reader, w io.Writer) {
 		if had := e.goServer.Serve(ctx, names, r, w); had.Taken.Load()+had.Given.Load() > 0 {
 			fmt.Fprintf(m.log, "# the compile cache: %s\n", had)
