@@ -214,10 +214,10 @@ func TestABadServerCostsTimeAndIsToldOnce(t *testing.T) {
 			w.Header().Set("Go-Output-Id", right)
 			w.(http.Flusher).Flush()
 		}, "of -1 bytes"},
-		"leads on":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 302) }, "302 Found"},
+		"leads on":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }, "302 Found"},
 		"never answers":    {func(w http.ResponseWriter, r *http.Request) { <-stop }, "context deadline exceeded"},
 		"cuts the line":    {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "GET: EOF"},
-		"wants a password": {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 401) }, "401 Unauthorized"},
+		"wants a password": {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusUnauthorized) }, "401 Unauthorized"},
 		"is gone":          {nil, "connection refused"},
 		"takes nothing": {func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no", map[string]int{"GET": 404, "PUT": 507}[r.Method])
