@@ -161,7 +161,7 @@ func (c *Cache) Pull(ctx context.Context, name, dir string, u *ui.UI) error {
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("%s is there: files are not overwritten", to)
 		}
-		if err := os.Rename(f, to); err != nil {
+		if err := errors.Join(os.Chmod(f, 0o644), os.Rename(f, to)); err != nil { // it was read by its owner alone until it was checked
 			return err
 		}
 		u.Line("pulled    %s", to)
