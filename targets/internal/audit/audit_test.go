@@ -3,6 +3,7 @@ package audit
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"os"
 	"os/exec"
@@ -372,6 +373,26 @@ func TestAHostileDatabaseIsRefused(t *testing.T) {
 		}
 		if _, err := readEntries(r); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want an error that says %q", err, what)
+		}
+	}
+}
+
+func TestATableOfFunctionsHasWordsOfFourBytesOrEight(t *testing.T) {
+	for _, size := range []int{4, 8} {
+		names := "main.main\x00example.com/m.(*T).M\x00"
+		data := binary.LittleEndian.AppendUint32(nil, magic120)
+		data = append(data, 0, 0, 4, byte(size))
+		at := 8 + 9*size
+		for _, w := range []int{2, 1, 0, at, at + len(names), 0, 0, 0, 0} {
+			if size == 4 {
+				data = binary.LittleEndian.AppendUint32(data, uint32(w))
+			} else {
+				data = binary.LittleEndian.AppendUint64(data, uint64(w))
+			}
+		}
+		got, err := functionNames(append(append(data, names...), make([]byte, 64)...), 0)
+		if err != nil || !slices.Equal(got, []string{"main.main", "example.com/m.(*T).M"}) {
+			t.Errorf("%d bytes: got %q, %v", size, got, err)
 		}
 	}
 }

@@ -242,10 +242,10 @@ func functions(r io.ReaderAt) ([]string, error) {
 
 // tableIn finds the table of functions in a section that has other things, too; nil where none is.
 func tableIn(data []byte) []byte {
-	for at := 0; at+8+8*8 <= len(data); at += 8 {
+	for at := 0; at+8+8*8 <= len(data); at += 4 {
 		switch head := data[at:]; binary.LittleEndian.Uint32(head) {
 		case magic116, magic118, magic120:
-			if head[4] == 0 && head[5] == 0 && head[6] == 1 && head[7] == 8 {
+			if head[4] == 0 && head[5] == 0 && slices.Contains([]byte{1, 2, 4}, head[6]) && slices.Contains([]byte{4, 8}, head[7]) {
 				if _, err := functionNames(head, 0); err == nil {
 					return head
 				}
@@ -255,8 +255,8 @@ func tableIn(data []byte) []byte {
 	return nil
 }
 
-// Table of functions: its first word is what says which form it has (internal/abi, CurrentPCLnTabMagic); names' words
-// count from the eighth byte.
+// Table of functions: its first four bytes say which form it has (internal/abi, CurrentPCLnTabMagic), the eighth how many bytes
+// a word has: 4 or 8. Words count from there.
 const (
 	magic12  = 0xfffffffb
 	magic116 = 0xfffffffa // the names begin at word 2, and end at word 3
@@ -266,8 +266,14 @@ const (
 
 // functionNames reads the names out of a table of functions.
 func functionNames(data []byte, text uint64) ([]string, error) {
-	if len(data) < 8+8*8 || data[7] != 8 {
+	if len(data) < 8+8*8 || data[7] != 4 && data[7] != 8 {
 		return nil, errors.New("got a table of functions that is cut off, or of another machine")
+	}
+	word := func(i int) uint64 {
+		if data[7] == 4 {
+			return uint64(binary.LittleEndian.Uint32(data[8+4*i:]))
+		}
+		return binary.LittleEndian.Uint64(data[8+8*i:])
 	}
 	first := 3
 	switch binary.LittleEndian.Uint32(data) {
@@ -276,14 +282,14 @@ func functionNames(data []byte, text uint64) ([]string, error) {
 	case magic118, magic120:
 	case magic12: // the names lie between other things; what was compiled into other functions is not told
 		// Two words for each: debug/gosym believes any number.
-		if n := binary.LittleEndian.Uint64(data[8:]); n > uint64(len(data))/16 {
+		if n := word(0); n > uint64(len(data))/uint64(2*data[7]) {
 			return nil, fmt.Errorf("got a table of %d functions in %d bytes", n, len(data))
 		}
 		return oldNames(data, text)
 	default:
 		return nil, errors.New("got a table of functions of a form that no Go up to 1.27 writes")
 	}
-	from, to := binary.LittleEndian.Uint64(data[8+first*8:]), binary.LittleEndian.Uint64(data[8+(first+1)*8:])
+	from, to := word(first), word(first+1)
 	if from > to || to > uint64(len(data)) {
 		return nil, fmt.Errorf("got names of functions from byte %d to %d of %d", from, to, len(data))
 	}
