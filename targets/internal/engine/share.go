@@ -32,7 +32,7 @@ var errNoCache = errors.New("no cache: REMOTE_CACHE names one (docs/team.md), an
 // sharing is a command on the team's cache.
 func sharing(ctx context.Context, do func(context.Context, *Engine, *remote.Cache) error) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error {
-		if e.shared == nil {
+		if e.shared == nil || e.shared.Down() != nil {
 			return errNoCache
 		}
 		return do(ctx, e, e.shared)
@@ -128,7 +128,7 @@ func Pull(ctx context.Context, name, dir string) error {
 	if err := e.openShared(); err != nil {
 		return err
 	}
-	if e.shared == nil {
+	if e.shared == nil || e.shared.Down() != nil {
 		return errNoCache
 	}
 	if name == release.Latest {

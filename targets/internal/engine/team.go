@@ -21,10 +21,11 @@ import (
 	"drydock/targets/internal/source"
 )
 
-// openShared opens the team's cache, where REMOTE_CACHE names one and the network is not forbidden.
+// openShared opens the team's cache, where REMOTE_CACHE names one. Where the network is forbidden nobody asks it, but what was taken
+// from it stays what it is.
 func (e *Engine) openShared() error {
 	address := os.Getenv("REMOTE_CACHE")
-	if address == "" || isSet("OFFLINE") {
+	if address == "" {
 		return nil
 	}
 	keys := cmp.Or(os.Getenv("CACHE_KEYS"), publicKey())
@@ -34,6 +35,9 @@ func (e *Engine) openShared() error {
 	var err error
 	if e.shared, err = remote.Open(address, keys); err == nil {
 		e.shared.Say = func(format string, a ...any) { e.UI.Line("cache     "+format, a...) }
+		if isSet("OFFLINE") {
+			e.shared.Forbid(errors.New("OFFLINE forbids it"))
+		}
 	}
 	return err
 }
@@ -59,7 +63,7 @@ func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map
 		if known, lacks, err = e.takeAs(ctx, names); err != nil || lacks == nil {
 			return known, err
 		}
-		if fresh {
+		if fresh && e.shared.Down() == nil {
 			e.UI.Line("cache     %s lacks %s as its own compilers would make it", e.shared.Address, strings.Join(lacks, ", "))
 		}
 		e.facts = own // two machines' builds are not mixed
@@ -86,11 +90,12 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 		for _, n := range g.Nodes {
 			n.Do = func(ctx context.Context, key string) (graph.Made, error) { return e.takeNode(ctx, n, key) }
 		}
-		stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh && p.Status != graph.Damaged })
-		if stale {
-			if err := e.confined(); err != nil { // what is fetched is asked for its version
-				return nil, nil, err
-			}
+		stale := func(p graph.Planned) bool { return p.Status != graph.Fresh && p.Status != graph.Damaged }
+		if !slices.ContainsFunc(plan, stale) {
+			return found, nil, nil
+		}
+		if err := e.confined(); err != nil { // what is fetched is asked for its version
+			return nil, nil, err
 		}
 		g.KeepGoing, g.Watch, g.Done = true, silent{}, e.done
 		results, _ := g.Run(ctx, names) // what was not taken is built

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -152,6 +151,13 @@ func (c *Cache) Down() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.down
+}
+
+// Forbid has nobody ask the cache, for a reason that needs no telling.
+func (c *Cache) Forbid(why error) {
+	c.mu.Lock()
+	c.down = why
+	c.mu.Unlock()
 }
 
 // once says something of the cache, once in a run.
@@ -412,11 +418,4 @@ func because(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// removeAll removes files, as far as it can.
-func removeAll(files ...string) {
-	for _, f := range files {
-		os.Remove(f)
-	}
 }

@@ -66,7 +66,7 @@ func (c *Cache) Take(ctx context.Context, r *Record, dir string, took func(n int
 
 func (c *Cache) take(ctx context.Context, f File, dir string, took func(n int)) error {
 	blob := filepath.Join(dir, ".blob")
-	defer removeAll(blob)
+	defer os.Remove(blob)
 	if err := c.download(ctx, f.Blob, blob, took); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (c *Cache) pushFile(ctx context.Context, f *File, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer removeAll(tmp.Name())
+	defer os.Remove(tmp.Name())
 	defer tmp.Close()
 	sum := digest.Canonical.Digester()
 	var size counter
