@@ -260,7 +260,7 @@ func (c CC) lent() CC {
 
 // Borrow returns the facts with the compilers of another machine in place of ours. Nothing can be compiled with them.
 func (f *Facts) Borrow(l Lent) *Facts {
-	return &Facts{Gos: l.Gos, CC: l.CC, Bare: l.Bare, AR: "ar", Make: f.Make, MakeV: f.MakeV, Shell: f.Shell, Kernel: f.Kernel, Stamps: f.Stamps, Asked: f.Asked}
+	return &Facts{Gos: l.Gos, CC: l.CC, Bare: l.Bare, AR: "ar", Emulator: f.Emulator, Make: f.Make, MakeV: f.MakeV, Shell: f.Shell, Kernel: f.Kernel, Stamps: f.Stamps, Asked: f.Asked}
 }
 
 // Compiles reports whether there are compilers for what is asked.
@@ -269,5 +269,5 @@ func (f *Facts) Compiles(a Asks) bool {
 	if a.C {
 		fs = append(fs, f.checkC(a)...)
 	}
-	return !slices.ContainsFunc(fs, func(x Finding) bool { return !x.OK })
+	return Unmet(fs) == 0
 }
