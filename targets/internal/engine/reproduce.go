@@ -48,29 +48,36 @@ func Reproduce(ctx context.Context, component string, record bool) error {
 	return command(ctx, func(ctx context.Context, e *Engine) error { return e.reproduce(ctx, component, record) })
 }
 
-func (e *Engine) reproduce(ctx context.Context, component string, record bool) error {
-	target, components := "all", e.Stack.Parts()
+// ready gets all that building a component again takes, or the stack where it is empty, and the lock of the directory in which that is
+// done; done gives it back. It returns the command that builds it, and the components that this makes.
+func (e *Engine) ready(ctx context.Context, component string) (target string, components []string, done func(), err error) {
+	target, components = "all", e.Stack.Parts()
 	if component != "" {
 		if e.Stack.Component[component] == nil {
-			return fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", "))
+			return "", nil, nil, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", "))
 		}
 		target, components = targetOf(component), e.closure([]string{component})
 	}
-	if err := e.look(ctx); err != nil {
-		return err
+	if err = e.look(ctx); err == nil {
+		err = e.fit(components)
 	}
-	if err := e.fit(components); err != nil {
-		return err
+	if err != nil {
+		return "", nil, nil, err
 	}
-	if _, err := e.src.Fetch(ctx, components); err != nil {
-		return failure.With(failure.Sources, err)
+	if _, err = e.src.Fetch(ctx, components); err != nil {
+		return "", nil, nil, failure.With(failure.Sources, err)
 	}
-	base := e.build("reproduce")
-	unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
+	done, err = graph.Lock(ctx, e.build("reproduce"), strings.Join(os.Args, " "), nil)
+	return target, components, done, err
+}
+
+func (e *Engine) reproduce(ctx context.Context, component string, record bool) error {
+	target, components, done, err := e.ready(ctx, component)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer done()
+	base := e.build("reproduce")
 	var roots []string
 	for _, v := range variants() {
 		root := filepath.Join(base, v.dir)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"drydock/targets/internal/archive"
@@ -150,27 +149,14 @@ func Challenge(ctx context.Context, component string) error {
 			component = parts[rand.IntN(len(parts))]
 			e.UI.Line("chosen    %s, by chance", component)
 		}
-		if e.Stack.Component[component] == nil {
-			return fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(parts, ", "))
-		}
-		base := e.build("reproduce")
-		unlock, err := graph.Lock(ctx, base, strings.Join(os.Args, " "), nil)
+		target, _, done, err := e.ready(ctx, component)
 		if err != nil {
 			return err
 		}
-		defer unlock()
-		if err := e.look(ctx); err != nil {
-			return err
-		}
-		if err := e.fit(e.closure([]string{component})); err != nil {
-			return err
-		}
-		if _, err := e.src.Fetch(ctx, e.closure([]string{component})); err != nil {
-			return failure.With(failure.Sources, err)
-		}
-		v := variants()[0]
+		defer done()
+		v, base := variants()[0], e.build("reproduce")
 		root := filepath.Join(base, v.dir)
-		if err := e.buildAs(ctx, v, root, base, targetOf(component)); err != nil {
+		if err := e.buildAs(ctx, v, root, base, target); err != nil {
 			return failure.With(failure.Failed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
 		}
 		g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Dir(), "record")}
