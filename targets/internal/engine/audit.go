@@ -196,7 +196,7 @@ func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
 			sub.Parts = append(sub.Parts, audit.Part{Name: n, Version: c.Version})
 			continue
 		}
-		for _, o := range e.outputs(n) {
+		for _, o := range recipe.Outputs(e.Stack, n) {
 			if !o.Bin {
 				continue
 			}
@@ -206,7 +206,7 @@ func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
 			}
 			p, err := e.program(file, n, c.Version)
 			if errors.Is(err, fs.ErrNotExist) && bin == "" {
-				return nil, fmt.Errorf("%s: not built yet: run \"mage %s\"", e.rel(file), targetOf(n))
+				return nil, fmt.Errorf("%s: not built yet: run \"mage %s\"", e.rel(file), recipe.Row(n).Target)
 			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}

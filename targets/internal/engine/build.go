@@ -157,7 +157,7 @@ func (e *Engine) partsOf(names []string) []string {
 	if i := slices.Index(names, packageNode); i >= 0 {
 		names = slices.Concat(e.Stack.Parts(), names[:i], names[i+1:])
 	}
-	return e.closure(names)
+	return recipe.Closure(e.Stack, names)
 }
 
 // graph makes the nodes that the names stand for.
@@ -288,9 +288,4 @@ func (e *Engine) needs(name string) []string {
 		return e.Stack.Parts()
 	}
 	return recipe.Needs(e.Stack, name)
-}
-
-// outputs are what a component's recipe makes.
-func (e *Engine) outputs(name string) []recipe.Output {
-	return recipe.Of(e.Stack, name, recipe.Tools{}, recipe.Symbolic(e.needs(name))).Outputs
 }

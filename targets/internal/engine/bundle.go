@@ -68,7 +68,7 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		}
 		bundle := pack.Bundle{Entries: es, Old: old, Time: time.Unix(e.Stack.Epoch, 0),
 			Text: func(sums pack.Sums) []byte { return e.bundleText(sums, !noGo) }}
-		key, err := signer()
+		key, err := pack.EnvSigner()
 		if err != nil {
 			return err
 		}
@@ -237,7 +237,7 @@ func VerifyBundle(file string) error {
 	if len(problems) > 0 {
 		return failure.With(failure.Sources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
 	}
-	signed, err := checkList(pack.BundleSums, list, signature)
+	signed, err := pack.CheckList(pack.BundleSums, list, signature)
 	if err != nil {
 		return failure.With(failure.Sources, fmt.Errorf("%s: %w", file, err))
 	}
@@ -247,65 +247,6 @@ func VerifyBundle(file string) error {
 	}
 	u.Line("bundle    good: every file is as it was made; %s", signed)
 	return nil
-}
-
-// checkedList is the list that an unpacked bundle was last held against.
-const checkedList = ".cache/bundle.sha256"
-
-// checkBundle holds an unpacked bundle against its list, the first time that it is used.
-func checkBundle(root string, u *ui.UI) error {
-	list, err := os.ReadFile(filepath.Join(root, pack.BundleSums))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	last, err := os.ReadFile(filepath.Join(root, checkedList))
-	if err == nil && string(last) == string(list) {
-		return nil
-	}
-	was, _ := pack.ParseSums(last)
-	problems, outdated, list, err := pack.CheckUnpacked(root, was)
-	if err != nil {
-		return err
-	}
-	signature, err := os.ReadFile(filepath.Join(root, pack.BundleSignature))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	signed, err := checkList(pack.BundleSums, list, signature)
-	if err != nil {
-		return &source.MissingError{Text: fmt.Sprintf("%s: %v: nothing of this bundle is used", pack.BundleSums, err)}
-	}
-	more, err := pack.Unlisted(root, list)
-	if err != nil {
-		return err
-	}
-	for _, n := range more {
-		if !slices.Contains(outdated, n) {
-			problems = append(problems, n+": takes part in builds and is not in "+pack.BundleSums+": remove it; where it is yours, put it back when this bundle was used once")
-		}
-	}
-	if len(problems) > 0 {
-		return &source.MissingError{Text: fmt.Sprintf("what was unpacked here is not what was bundled: carry these again (or, where you changed one on purpose, take its line out of %s):\n  %s",
-			pack.BundleSums, strings.Join(problems, "\n  "))}
-	}
-	for _, n := range outdated { // such as a patch that is gone: it would still be applied
-		if strings.HasPrefix(n, "vendor-sources/") && !pack.OfStacks(n) {
-			continue // an archive of another bundle does no harm
-		}
-		if err := os.Remove(filepath.Join(root, n)); err != nil {
-			return err
-		}
-		os.Remove(filepath.Dir(filepath.Join(root, n))) // where it was the last
-		u.Line("bundle    %s removed: it is not in the newer bundle", n)
-	}
-	u.Line("bundle    every file is as it was bundled; %s", signed)
-	if err := os.MkdirAll(filepath.Join(root, ".cache"), 0o755); err != nil {
-		return err
-	}
-	return archive.WriteBytes(filepath.Join(root, checkedList), 0o644, list)
 }
 
 // selected is the stack of this run, and selectedArch its architecture; empty for that of the stack's file.

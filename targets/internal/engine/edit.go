@@ -11,6 +11,7 @@ import (
 
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 )
@@ -57,7 +58,7 @@ func EditOpen(ctx context.Context, name string) error {
 			return err
 		}
 		e.UI.Line("opened    %s %s in %s", c.Name, c.Version, e.rel(e.src.EditTree(c.Name)))
-		e.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", targetOf(c.Name)))
+		e.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", recipe.Row(c.Name).Target))
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/origins"
+	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/remote"
 	"drydock/targets/internal/run"
@@ -128,10 +130,25 @@ func open() (*Engine, error) {
 		return nil, fmt.Errorf("ISOLATION=%s: want best-effort, or nothing", v)
 	}
 	u := ui.New(os.Stdout)
-	if err := checkBundle(root, u); err != nil {
+	if err := acceptBundle(root, u); err != nil {
 		return nil, err
 	}
 	return openStack(root, selected(root), u)
+}
+
+// acceptBundle compares an unpacked bundle with its list, the first time that it is used, and says so.
+func acceptBundle(root string, u *ui.UI) error {
+	removed, said, err := pack.AcceptBundle(root)
+	for _, n := range removed {
+		u.Line("bundle    %s removed: it is not in the newer bundle", n)
+	}
+	if changed := (*pack.ChangedError)(nil); errors.As(err, &changed) {
+		return failure.With(failure.Sources, err)
+	}
+	if said != "" {
+		u.Line("bundle    every file is as it was bundled; %s", said)
+	}
+	return err
 }
 
 // openStack reads one stack of the repository, and the settings that are about it.
@@ -341,25 +358,6 @@ func (e *Engine) ground() string {
 		names = append(names, n+" "+e.Stack.Component[n].Version)
 	}
 	return strings.Join(names, ", ")
-}
-
-// closure gives the components that the named ones need, and these, needs first.
-func (e *Engine) closure(names []string) []string {
-	var all []string
-	var add func(n string)
-	add = func(n string) {
-		if slices.Contains(all, n) {
-			return
-		}
-		for _, d := range e.needs(n) {
-			add(d)
-		}
-		all = append(all, n)
-	}
-	for _, n := range names {
-		add(n)
-	}
-	return all
 }
 
 // tools are what compiles a component, from the facts.

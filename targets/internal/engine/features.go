@@ -46,7 +46,7 @@ func Features(ctx context.Context, record bool) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		p := verify.ParityOf(string(recorded), have, e.commandFiles())
+		p := verify.ParityOf(string(recorded), have, recipe.Programs(e.Stack))
 		if record {
 			text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a \"-\" are written by hand:\n" +
 				"# what upstream's own build has and this one leaves out on purpose.\n"
@@ -80,25 +80,13 @@ func Features(ctx context.Context, record bool) error {
 	})
 }
 
-// commandFiles are the stack's own programs below bin: others that lie there say nothing of it.
-func (e *Engine) commandFiles() (files []string) {
-	for _, n := range e.Stack.Parts() {
-		for _, o := range e.outputs(n) {
-			if o.Bin {
-				files = append(files, o.Name)
-			}
-		}
-	}
-	return files
-}
-
 // features lists what is built into them.
 func (e *Engine) features(ctx context.Context) ([]string, error) {
 	var tells []verify.Tells
 	for _, n := range e.Stack.Parts() {
 		tells = append(tells, recipe.Row(n).Features)
 	}
-	return verify.Features(ctx, e.output("bin"), host.Emulator(e.Stack.Arch()), e.commandFiles(), tells)
+	return verify.Features(ctx, e.output("bin"), host.Emulator(e.Stack.Arch()), recipe.Programs(e.Stack), tells)
 }
 
 // parity says which features the files have lost, and prints which they have gained.
@@ -115,7 +103,7 @@ func (e *Engine) parity(ctx context.Context, u *ui.UI) error {
 	if err != nil {
 		return err
 	}
-	p := verify.ParityOf(string(recorded), have, e.commandFiles())
+	p := verify.ParityOf(string(recorded), have, recipe.Programs(e.Stack))
 	lost, gained := p.Lost, p.Gained
 	if slices.Contains(have, noQuota) {
 		lost = slices.DeleteFunc(lost, func(l string) bool { return l == "dockerd: project quota" })

@@ -24,7 +24,7 @@ func (e *Engine) installerProfile() install.Profile {
 	t := e.Stack.Target
 	var commands []string
 	for _, n := range e.Stack.Parts() {
-		for _, o := range e.outputs(n) {
+		for _, o := range recipe.Outputs(e.Stack, n) {
 			if o.Bin && !recipe.Row(n).Apart {
 				commands = append(commands, o.Name)
 			}

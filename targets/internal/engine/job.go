@@ -116,7 +116,7 @@ func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
 			return p, fmt.Errorf("no record of %s", d)
 		}
 		if err := e.out.Whole(rec); err != nil {
-			return p, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.restoring(rec, targetOf(d)))
+			return p, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.restoring(rec, recipe.Row(d).Target))
 		}
 		p.Deps[d] = e.out.Path(d, rec.Key)
 	}

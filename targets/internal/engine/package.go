@@ -51,7 +51,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 		}
 		inputs = append(inputs, graph.Input{Name: "licence of drydock", Value: sum})
 	}
-	sign, err := signer()
+	sign, err := pack.EnvSigner()
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (e *Engine) hashed(rec *graph.Record) error {
 	taken := *rec
 	taken.Outputs = verify.Files(rec)
 	if d := e.records().Damage(&taken, true); d != "" {
-		return fmt.Errorf("not as it was built: %s: %s", d, e.restoring(rec, targetOf(rec.Name)))
+		return fmt.Errorf("not as it was built: %s: %s", d, e.restoring(rec, recipe.Row(rec.Name).Target))
 	}
 	return nil
 }

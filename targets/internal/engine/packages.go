@@ -120,7 +120,7 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 		if err != nil {
 			return err
 		}
-		_, err = checkList(pack.SumsName, p.List, p.Signature)
+		_, err = pack.CheckList(pack.SumsName, p.List, p.Signature)
 		return errors.Join(err, release.Claims(p, e.records().Load))
 	}))
 	if err != nil {
@@ -257,7 +257,7 @@ func (e *Engine) rollback(to string) error {
 	}
 	p, err := next.Read()
 	if err == nil {
-		_, err = checkList(pack.SumsName, p.List, p.Signature)
+		_, err = pack.CheckList(pack.SumsName, p.List, p.Signature)
 	}
 	switch {
 	case err != nil:

@@ -17,6 +17,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
@@ -56,7 +57,7 @@ func (e *Engine) ready(ctx context.Context, component string) (target string, co
 		if e.Stack.Component[component] == nil {
 			return "", nil, nil, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", "))
 		}
-		target, components = targetOf(component), e.closure([]string{component})
+		target, components = recipe.Row(component).Target, recipe.Closure(e.Stack, []string{component})
 	}
 	if err = e.look(ctx); err == nil {
 		err = e.fit(components)

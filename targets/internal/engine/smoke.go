@@ -54,7 +54,7 @@ func (e *Engine) writeSmoke(native, old *smoke.Report) error {
 		n, _ := smoke.Count(r.Checks)
 		return fmt.Sprintf("%d passed, %d skipped, Linux %s", n[smoke.Passed], n[smoke.Skipped], release)
 	}
-	seen := smoke.Seen{Of: smokedParts(e.Stack), Date: e.start.UTC().Format(time.DateOnly), Kernel: old.Kernel,
+	seen := smoke.Seen{Of: recipe.Versions(e.Stack), Date: e.start.UTC().Format(time.DateOnly), Kernel: old.Kernel,
 		Native: told(native, host.Release()), Old: told(old, old.Kernel)}
 	file := e.Stack.Beside(".smoke")
 	if err := archive.WriteBytes(file, 0o644, seen.Encode()); err != nil {
@@ -132,7 +132,7 @@ func (e *Engine) smoke(ctx context.Context, kernel, bin string, asJSON bool) (*s
 
 // smokeConfig is what the stack's own files must be and say.
 func (e *Engine) smokeConfig(kernel, bin string) smoke.Config {
-	c := smoke.Config{Bin: bin, Kernel: kernel, Files: e.commandFiles(), Daemon: e.daemonFlags(),
+	c := smoke.Config{Bin: bin, Kernel: kernel, Files: recipe.Programs(e.Stack), Daemon: e.daemonFlags(),
 		Versions: map[string]string{"docker": e.Stack.Component[recipe.Daemon].Version}, Commits: map[string]string{}}
 	for n, part := range e.Stack.Component {
 		if recipe.Row(n).Install == recipe.Plugins {

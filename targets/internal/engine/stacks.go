@@ -69,7 +69,7 @@ func proven(s *stack.Stack) string {
 	if there(".features") {
 		words = append(words, "built")
 	}
-	if seen, err := smoke.Recorded(s.Beside(".smoke")); err == nil && seen.Of == smokedParts(s) {
+	if seen, err := smoke.Recorded(s.Beside(".smoke")); err == nil && seen.Of == recipe.Versions(s) {
 		words = append(words, seen.Words()...)
 	}
 	if there(".digests") {
@@ -90,17 +90,6 @@ func provenEach(s *stack.Stack) string {
 		}
 	}
 	return strings.Join(said, "; ")
-}
-
-// smokedParts names what a smoke test is a test of.
-func smokedParts(s *stack.Stack) string {
-	var parts []string
-	for _, r := range recipe.Components() {
-		if c := s.Component[r.Name]; c != nil && r.Extra == "" {
-			parts = append(parts, r.Name+" "+c.Version)
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 // WriteStack writes a stack file and its lock. Nothing that is there is written to.

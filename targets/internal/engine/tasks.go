@@ -133,12 +133,12 @@ func (e *Engine) verify(ctx context.Context, u *ui.UI, hash bool) error {
 	for _, n := range e.built() {
 		rec := g.Load(n)
 		if rec == nil {
-			errs = append(errs, fmt.Errorf("%s: not built: run \"mage %s\"", n, targetOf(n)))
+			errs = append(errs, fmt.Errorf("%s: not built: run \"mage %s\"", n, recipe.Row(n).Target))
 			continue
 		}
 		d := g.Damage(rec, hash)
 		if d != "" {
-			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d, e.restoring(rec, targetOf(n))))
+			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d, e.restoring(rec, recipe.Row(n).Target)))
 		}
 		again, wrong := verify.CompareRecorded(known, recorded(rec))
 		switch {
@@ -152,7 +152,7 @@ func (e *Engine) verify(ctx context.Context, u *ui.UI, hash bool) error {
 		if wrong {
 			errs = append(errs, fmt.Errorf("%s: %s: it cannot be reproduced, or the record is wrong: run \"mage reproduce -component=%s\"", n, again, n))
 		}
-		for _, o := range e.outputs(n) {
+		for _, o := range recipe.Outputs(e.Stack, n) {
 			if !o.Bin {
 				continue
 			}
@@ -168,7 +168,7 @@ func (e *Engine) verify(ctx context.Context, u *ui.UI, hash bool) error {
 			}
 			for _, l := range o.Links {
 				if to, err := os.Readlink(e.output("bin", l)); err != nil || to != o.Name {
-					errs = append(errs, fmt.Errorf("%s: bin/%s: got %s, want a link to %s: run \"mage %s\"", n, l, cmp.Or(to, "none"), o.Name, targetOf(n)))
+					errs = append(errs, fmt.Errorf("%s: bin/%s: got %s, want a link to %s: run \"mage %s\"", n, l, cmp.Or(to, "none"), o.Name, recipe.Row(n).Target))
 				}
 			}
 			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi, r.Says, verdict, again})
@@ -219,11 +219,6 @@ func (e *Engine) built() []string {
 	return slices.DeleteFunc(e.Stack.Rows.Names(), func(n string) bool {
 		return !slices.Contains(e.Stack.Parts(), n) && (e.Stack.Component[n] == nil || e.records().Load(n) == nil)
 	})
-}
-
-// targetOf is the command that builds a component.
-func targetOf(component string) string {
-	return recipe.Row(component).Target
 }
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.

@@ -16,6 +16,7 @@ import (
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
+	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/remote"
 	"drydock/targets/internal/source"
@@ -28,7 +29,7 @@ func (e *Engine) openShared() error {
 	if address == "" {
 		return nil
 	}
-	keys := cmp.Or(os.Getenv("CACHE_KEYS"), publicKey())
+	keys := cmp.Or(os.Getenv("CACHE_KEYS"), pack.EnvPublicKey())
 	if keys == "" {
 		return fmt.Errorf("REMOTE_CACHE=%s without CACHE_KEYS: name the public keys of those whose builds are believed (\"mage key\" makes a pair)", address)
 	}
@@ -211,7 +212,7 @@ func (e *Engine) adopt(ctx context.Context, name, key, stage string, r *remote.R
 		}
 		return paths, errors.Join(err, archive.SyncDir(e.output()))
 	}
-	outputs := e.outputs(name)
+	outputs := recipe.Outputs(e.Stack, name)
 	if err := e.verifyOutputs(ctx, outputs, stage); err != nil {
 		return nil, err
 	}
@@ -295,7 +296,7 @@ func (e *Engine) elsewhere(ctx context.Context) func(*graph.Node, string) *graph
 
 // push gives the team's cache what it has not yet of results. That it cannot is no fault of the build: the last line says it.
 func (e *Engine) push(ctx context.Context, results []graph.Result) error {
-	sign, err := signer()
+	sign, err := pack.EnvSigner()
 	switch {
 	case err != nil:
 		return err

@@ -182,9 +182,9 @@ func OldSums(file string) (Sums, error) {
 	return sums, nil
 }
 
-// CheckUnpacked holds an unpacked bundle in root against its list, and gives what is wrong, by file. was is the list
+// checkUnpacked holds an unpacked bundle in root against its list, and gives what is wrong, by file. was is the list
 // that held before a newer bundle was unpacked over it, or nil: what is only in that is outdated.
-func CheckUnpacked(root string, was Sums) (problems, outdated []string, list []byte, err error) {
+func checkUnpacked(root string, was Sums) (problems, outdated []string, list []byte, err error) {
 	list, err = os.ReadFile(filepath.Join(root, BundleSums))
 	if err != nil {
 		return nil, nil, nil, err
@@ -236,8 +236,8 @@ func readLinks(root string, listed Sums) (map[string]string, error) {
 	return ParseLinks(data)
 }
 
-// Listed are the names that an unpacked bundle in root has by its list: files and links.
-func Listed(root string, list []byte) (map[string]bool, error) {
+// listed are the names that an unpacked bundle in root has by its list: files and links.
+func listed(root string, list []byte) (map[string]bool, error) {
 	sums, err := ParseSums(list)
 	if err != nil {
 		return nil, err

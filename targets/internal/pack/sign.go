@@ -3,8 +3,11 @@ package pack
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 
 	"drydock/targets/internal/archive"
 
@@ -42,6 +45,53 @@ func OpenSigner(file, password string) (*Signer, error) {
 		return nil, fmt.Errorf("%s: the password does not open it: %w", file, err)
 	}
 	return &Signer{k}, nil
+}
+
+// EnvSigner opens the key that SIGN_KEY names, with the password in the file that SIGN_PASSWORD_FILE names; nil without a
+// key. The error names the setting.
+func EnvSigner() (*Signer, error) {
+	file := os.Getenv("SIGN_KEY")
+	if file == "" {
+		return nil, nil
+	}
+	password := ""
+	if p := os.Getenv("SIGN_PASSWORD_FILE"); p != "" {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("SIGN_PASSWORD_FILE: %w", err)
+		}
+		password = strings.TrimRight(string(data), "\r\n")
+	}
+	s, err := OpenSigner(file, password)
+	if err != nil {
+		return nil, fmt.Errorf("SIGN_KEY: %w", err)
+	}
+	return s, nil
+}
+
+// EnvPublicKey is the file of the key that signatures are checked with: VERIFY_KEY, or what lies beside SIGN_KEY; empty for
+// none.
+func EnvPublicKey() string {
+	if k := os.Getenv("VERIFY_KEY"); k != "" {
+		return k
+	}
+	if k := os.Getenv("SIGN_KEY"); k != "" {
+		if _, err := os.Stat(k + ".pub"); !errors.Is(err, fs.ErrNotExist) {
+			return k + ".pub"
+		}
+	}
+	return ""
+}
+
+// CheckList checks the signature of a list of digests where EnvPublicKey names a key, and returns what can be said of it.
+func CheckList(name string, list, signature []byte) (said string, err error) {
+	switch key := EnvPublicKey(); {
+	case key != "":
+		return "signed with " + key, CheckSignature(key, name, list, signature)
+	case signature != nil:
+		return "signed; VERIFY_KEY=<public key> checks that", nil
+	}
+	return "not signed", nil
 }
 
 // ID is how minisign calls the key.

@@ -30,16 +30,16 @@ func IsScrap(name string) bool {
 	return strings.HasPrefix(filepath.Base(name), ".tmp-")
 }
 
-// Unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is
+// unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is
 // none of it.
-func Unlisted(root string, list []byte) ([]string, error) {
-	listed, err := Listed(root, list)
+func unlisted(root string, list []byte) ([]string, error) {
+	known, err := listed(root, list)
 	if err != nil {
 		return nil, err
 	}
 	var more []string
 	add := func(name string) {
-		if !listed[name] && !IsScrap(name) {
+		if !known[name] && !IsScrap(name) {
 			more = append(more, name)
 		}
 	}
@@ -55,7 +55,7 @@ func Unlisted(root string, list []byte) ([]string, error) {
 			trees = append(trees, x.Name())
 		}
 	}
-	for n := range listed {
+	for n := range known {
 		if rest, ok := strings.CutPrefix(n, "vendor-sources/"); ok {
 			dir, _, below := strings.Cut(rest, "/")
 			if d := "vendor-sources/" + dir; below && !slices.Contains(trees, d) {
