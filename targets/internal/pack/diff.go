@@ -14,103 +14,110 @@ import (
 // Change is one thing that two packages do not have alike; Was or Is is empty when only one has it.
 type Change struct{ Kind, Name, Was, Is string }
 
+// changes are what was found so far.
+type changes []Change
+
+func (cs *changes) add(kind, name, was, is string) {
+	if was != is {
+		was, is = graph.Parting(was, is)
+		*cs = append(*cs, Change{kind, name, was, is})
+	}
+}
+
+// each compares two maps, name by name; of goes before the name.
+func (cs *changes) each(kind, of string, was, is map[string]string) {
+	names := map[string]string{}
+	maps.Copy(names, was)
+	maps.Copy(names, is)
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		cs.add(kind, of+n, was[n], is[n])
+	}
+}
+
+// component compares a component of both, or one that a package does not have.
+func (cs *changes) component(name string, p, q *Part) {
+	cs.add("component", name, release(p), release(q))
+	if p == nil || q == nil {
+		return
+	}
+	of := name + " "
+	cs.each("source", of, digests(p.Sources), digests(q.Sources))
+	cs.each("signature", of, signers(p.Signatures), signers(q.Signatures))
+	cs.each("patch of the sources", of, digests(p.Series), digests(q.Series))
+	cs.each("patch", of, digests(p.Patches), digests(q.Patches))
+	cs.each("raised", of, raises(p.Raised), raises(q.Raised))
+	if p.Vendor != nil && q.Vendor != nil {
+		cs.add("vendor tree", name, short(p.Vendor.SHA256), short(q.Vendor.SHA256))
+	}
+	for i := range max(len(p.Steps), len(q.Steps)) {
+		s, t, nr := stepAt(p.Steps, i), stepAt(q.Steps, i), fmt.Sprintf("%s %d", name, i+1)
+		cs.add("command", nr, s.Command, t.Command)
+		cs.add("environment", nr, strings.Join(s.Environment, " "), strings.Join(t.Environment, " "))
+	}
+}
+
 // Diff says what is different in b from a, the causes first: what it is made from, then what came out.
 func Diff(a, b *Read) []Change {
-	var cs []Change
-	add := func(kind, name, was, is string) {
-		if was != is {
-			was, is = graph.Parting(was, is)
-			cs = append(cs, Change{kind, name, was, is})
-		}
-	}
+	var cs changes
 	x, y := &a.Manifest, &b.Manifest
-	add("release", "docker", x.Version, y.Version)
-	add("stack", "name", x.Stack, y.Stack)
-	add("target", "kernel", x.Kernel, y.Kernel)
-	add("target", "arch", x.Arch, y.Arch)
-	names := map[string]bool{}
+	cs.add("release", "docker", x.Version, y.Version)
+	cs.add("stack", "name", x.Stack, y.Stack)
+	cs.add("target", "kernel", x.Kernel, y.Kernel)
+	cs.add("target", "arch", x.Arch, y.Arch)
+	var names []string
 	for _, p := range slices.Concat(x.Components, y.Components) {
-		names[p.Name] = true
+		names = append(names, p.Name)
 	}
-	for _, n := range slices.Sorted(maps.Keys(names)) {
-		p, q := x.partNamed(n), y.partNamed(n)
-		if p == nil || q == nil {
-			add("component", n, release(p), release(q))
-			continue
-		}
-		add("component", n, release(p), release(q))
-		for _, d := range both(digests(p.Sources), digests(q.Sources)) {
-			add("source", n+" "+d.name, short(d.was), short(d.is))
-		}
-		for _, d := range both(signers(p.Signatures), signers(q.Signatures)) {
-			add("signature", n+" "+d.name, d.was, d.is)
-		}
-		for _, d := range both(digests(p.Series), digests(q.Series)) {
-			add("patch of the sources", n+" "+d.name, short(d.was), short(d.is))
-		}
-		for _, d := range both(digests(p.Patches), digests(q.Patches)) {
-			add("patch", n+" "+d.name, short(d.was), short(d.is))
-		}
-		for _, d := range both(raises(p.Raised), raises(q.Raised)) {
-			add("raised", n+" "+d.name, d.was, d.is)
-		}
-		if p.Vendor != nil && q.Vendor != nil {
-			add("vendor tree", n, short(p.Vendor.SHA256), short(q.Vendor.SHA256))
-		}
-		for i := range max(len(p.Steps), len(q.Steps)) {
-			s, t := stepAt(p.Steps, i), stepAt(q.Steps, i)
-			add("command", fmt.Sprintf("%s %d", n, i+1), s.Command, t.Command)
-			add("environment", fmt.Sprintf("%s %d", n, i+1), strings.Join(s.Environment, " "), strings.Join(t.Environment, " "))
-		}
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) {
+		cs.component(n, x.partNamed(n), y.partNamed(n))
 	}
-	tools := func(c *Contents) map[string]string {
-		m := map[string]string{}
-		for _, t := range c.Toolchains {
-			m[t.Name] = strings.TrimSpace(m[t.Name] + " " + t.Version + " (" + short(t.ID) + ")")
-		}
-		return m
-	}
-	add("toolchain", "drydock", x.Drydock, y.Drydock)
-	for _, d := range both(tools(x), tools(y)) {
-		add("toolchain", d.name, d.was, d.is)
-	}
-	for _, d := range both(a.Modules, b.Modules) {
-		add("module", d.name, d.was, d.is)
-	}
-	for _, d := range both(a.Stated, b.Stated) {
-		add("advisory", d.name, d.was, d.is)
-	}
+	cs.add("toolchain", "drydock", x.Drydock, y.Drydock)
+	cs.each("toolchain", "", tools(x), tools(y))
+	cs.each("module", "", a.Modules, b.Modules)
+	cs.each("advisory", "", a.Stated, b.Stated)
 	for _, f := range x.Features {
 		if !slices.Contains(y.Features, f) {
-			add("feature", f, "there", "")
+			cs.add("feature", f, "there", "")
 		}
 	}
 	for _, f := range y.Features {
 		if !slices.Contains(x.Features, f) {
-			add("feature", f, "", "there")
+			cs.add("feature", f, "", "there")
 		}
 	}
-	made := map[string]bool{}
-	sizes := func(c *Contents) map[string]string {
+	was, is := files(x), files(y)
+	cs.each("file", "", was, is)
+	others := func(sums map[string]string) map[string]string { // the installer's, licence texts
 		m := map[string]string{}
-		for _, f := range c.Files {
-			made[f.Name] = true
-			m[f.Name] = fmt.Sprintf("%d bytes, %s", f.Size, short(f.SHA256))
-			if f.Link != "" {
-				m[f.Name] = "a link to " + f.Link
+		for n, sum := range sums {
+			if was[n] == "" && is[n] == "" && n != ManifestName && n != SBOMName && n != VEXName {
+				m[n] = short(sum)
 			}
 		}
 		return m
 	}
-	for _, d := range both(sizes(x), sizes(y)) {
-		add("file", d.name, d.was, d.is)
+	cs.each("file", "", others(a.Sums), others(b.Sums))
+	return cs
+}
+
+func tools(c *Contents) map[string]string {
+	m := map[string]string{}
+	for _, t := range c.Toolchains {
+		m[t.Name] = strings.TrimSpace(m[t.Name] + " " + t.Version + " (" + short(t.ID) + ")")
 	}
-	for _, d := range both(a.Sums, b.Sums) { // the installer's, licence texts
-		if !made[d.name] && d.name != ManifestName && d.name != SBOMName && d.name != VEXName {
-			add("file", d.name, short(d.was), short(d.is))
+	return m
+}
+
+func files(c *Contents) map[string]string {
+	m := map[string]string{}
+	for _, f := range c.Files {
+		m[f.Name] = fmt.Sprintf("%d bytes, %s", f.Size, short(f.SHA256))
+		if f.Link != "" {
+			m[f.Name] = "a link to " + f.Link
 		}
 	}
-	return cs
+	return m
 }
 
 // release is a component's version and commit.
@@ -126,7 +133,7 @@ func short(digest string) string { return digest[:min(12, len(digest))] }
 func digests(ds []Digest) map[string]string {
 	m := map[string]string{}
 	for _, d := range ds {
-		m[d.Name] = d.SHA256
+		m[d.Name] = short(d.SHA256)
 	}
 	return m
 }
@@ -152,20 +159,4 @@ func stepAt(ss []Step, i int) Step {
 		return ss[i]
 	}
 	return Step{}
-}
-
-type pair struct{ name, was, is string }
-
-// both lays two maps side by side, by name.
-func both(a, b map[string]string) []pair {
-	names := maps.Clone(a)
-	if names == nil {
-		names = map[string]string{}
-	}
-	maps.Copy(names, b)
-	var ps []pair
-	for _, n := range slices.Sorted(maps.Keys(names)) {
-		ps = append(ps, pair{n, a[n], b[n]})
-	}
-	return ps
 }
