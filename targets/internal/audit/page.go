@@ -34,7 +34,8 @@ func (r *Report) Page(page string) string {
 func (r *Report) section() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n## %s\n\nThe database is of %s. Of %d advisories %d are open, %d affect the stack, "+
-		"%d are fixed here, %d do not affect it.\n", r.Stack, r.Database, r.Advisories, r.Open, r.Affected, r.Fixed, r.NotAffected)
+		"%d are fixed here, %d do not affect it.\n", r.Stack, r.Database, r.Advisories, r.Open, r.Affected, r.Fixed,
+		r.NotAffected)
 	absent := map[string]string{} // by name, the modules
 	var reasons []string          // each once, below the table: dozens of advisories may share one
 	rows := 0

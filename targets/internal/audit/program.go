@@ -54,7 +54,8 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 	if err != nil {
 		return nil, ErrNotGo
 	}
-	p := &Program{File: file, Component: component, Version: version, Go: goVersion(info.GoVersion), Unknown: info.Main.Path == ""}
+	p := &Program{File: file, Component: component, Version: version, Go: goVersion(info.GoVersion),
+		Unknown: info.Main.Path == ""}
 	main := info.Main.Path
 	if parts := strings.SplitN(info.Path, "/", 4); p.Unknown && len(parts) > 2 { // of a GOPATH: host/owner/repository
 		main = strings.Join(parts[:3], "/")
@@ -245,7 +246,8 @@ func tableIn(data []byte) []byte {
 	for at := 0; at+8+8*8 <= len(data); at += 4 {
 		switch head := data[at:]; binary.LittleEndian.Uint32(head) {
 		case magic116, magic118, magic120:
-			if head[4] == 0 && head[5] == 0 && slices.Contains([]byte{1, 2, 4}, head[6]) && slices.Contains([]byte{4, 8}, head[7]) {
+			if head[4] == 0 && head[5] == 0 && slices.Contains([]byte{1, 2, 4}, head[6]) &&
+				slices.Contains([]byte{4, 8}, head[7]) {
 				if _, err := functionNames(head, 0); err == nil {
 					return head
 				}
@@ -255,8 +257,8 @@ func tableIn(data []byte) []byte {
 	return nil
 }
 
-// Table of functions: its first four bytes say which form it has (internal/abi, CurrentPCLnTabMagic), the eighth how many bytes
-// a word has: 4 or 8. Words count from there.
+// Table of functions: its first four bytes say which form it has (internal/abi, CurrentPCLnTabMagic), the eighth how
+// many bytes a word has: 4 or 8. Words count from there.
 const (
 	magic12  = 0xfffffffb
 	magic116 = 0xfffffffa // the names begin at word 2, and end at word 3

@@ -130,7 +130,8 @@ func (r *Report) add(f *Finding, b *Book, has Evidence, used map[*Statement]bool
 			continue
 		}
 		used[s] = true
-		if s.Status != IsAffected || row.Verdict == Unstated { // whatever is said of other files: what is not in this one harms nobody
+		// whatever is said of other files: what is not in this one harms nobody
+		if s.Status != IsAffected || row.Verdict == Unstated {
 			row.state(s)
 		}
 		break
@@ -218,7 +219,8 @@ func (b *Book) resolved(sub *Subject) (ps stack.Problems) {
 func (r *Report) order() {
 	slices.SortStableFunc(r.Rows, func(a, b Row) int {
 		return cmp.Or(slices.Index(worst, a.Verdict)-slices.Index(worst, b.Verdict),
-			cmp.Compare(a.Component, b.Component), cmp.Compare(a.Module, b.Module), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Version, b.Version))
+			cmp.Compare(a.Component, b.Component), cmp.Compare(a.Module, b.Module), cmp.Compare(a.ID, b.ID),
+			cmp.Compare(a.Version, b.Version))
 	})
 	verdict := map[string]string{}
 	for _, x := range r.Rows {
@@ -299,8 +301,9 @@ func (r *Report) Closes(component, module, release string) (ids []string) {
 	at, err := version.NewVersion(release)
 	for _, x := range r.Rows {
 		fixed, ferr := version.NewVersion(x.Fixed)
-		if module != "" && err == nil && ferr == nil && x.Component == component && strings.HasPrefix(x.Module+"/", module+"/") &&
-			!fixed.GreaterThan(at) && (x.Verdict == Unstated || x.Verdict == IsAffected) {
+		if module != "" && err == nil && ferr == nil && x.Component == component &&
+			strings.HasPrefix(x.Module+"/", module+"/") && !fixed.GreaterThan(at) &&
+			(x.Verdict == Unstated || x.Verdict == IsAffected) {
 			ids = append(ids, cmp.Or(x.CVE, x.ID))
 		}
 	}

@@ -281,8 +281,8 @@ func ParseTable(data []byte, file string, components []string) (*Table, stack.Pr
 		table := fmt.Sprintf("covers[%d]", i)
 		known(table, c.Component)
 		if !day.MatchString(c.Until) || c.See == "" {
-			p.bad(table, "until", "until, see: got %q and %q, want the day until which was looked, such as 2026-11-05, "+
-				"and where", c.Until, c.See)
+			p.bad(table, "until", "until, see: got %q and %q, want the day until which was looked, such "+
+				"as 2026-11-05, and where", c.Until, c.See)
 		}
 	}
 	for i, k := range t.Known {

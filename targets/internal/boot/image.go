@@ -45,8 +45,7 @@ func image(t *Target, k Kernel, c Contents, order []byte) ([]archive.Entry, erro
 	}
 	add("modules/order", 0o644, []byte(inOrder.String()))
 	for name, at := range map[string]string{"init": "init", "boot": "tree/etc/boot", "rc": "tree/etc/rc",
-		"cgroups":     "tree/srv/cgroups",
-		"update-rc.d": "tree/usr/sbin/update-rc.d", "inittab": "tree/etc/inittab"} {
+		"cgroups": "tree/srv/cgroups", "update-rc.d": "tree/usr/sbin/update-rc.d", "inittab": "tree/etc/inittab"} {
 		data, err := files.ReadFile("files/" + name)
 		if err != nil {
 			return nil, err
@@ -54,8 +53,9 @@ func image(t *Target, k Kernel, c Contents, order []byte) ([]archive.Entry, erro
 		add(at, 0o755, data)
 	}
 	for name, text := range map[string]string{
-		"passwd": "root:x:0:0:root:/root:/bin/sh\n", "group": "root:x:0:\n", "hosts": "127.0.0.1 localhost\n", "resolv.conf": "",
-		"os-release": "NAME=drydock\nPRETTY_NAME=\"busybox with a SysV init\"\n", "init.d/.keep": "", "default/.keep": "",
+		"passwd": "root:x:0:0:root:/root:/bin/sh\n", "group": "root:x:0:\n", "hosts": "127.0.0.1 localhost\n",
+		"os-release":  "NAME=drydock\nPRETTY_NAME=\"busybox with a SysV init\"\n",
+		"resolv.conf": "", "init.d/.keep": "", "default/.keep": "",
 	} {
 		add("tree/etc/"+name, 0o644, []byte(text))
 	}
@@ -76,8 +76,8 @@ func image(t *Target, k Kernel, c Contents, order []byte) ([]archive.Entry, erro
 	file("tree/srv/package.tar.gz", c.Package, 0o644)
 	file("tree/srv/to.tar.gz", c.To, 0o644)
 	file("tree/boot/config-"+k.Release, k.Config, 0o644)
-	for name, to := range map[string]string{"bin/sh": "busybox", "tree/bin/sh": "busybox", "tree/sbin/init": "../bin/busybox",
-		"tree/srv/" + insideName: "runner"} {
+	for name, to := range map[string]string{"bin/sh": "busybox", "tree/bin/sh": "busybox",
+		"tree/sbin/init": "../bin/busybox", "tree/srv/" + insideName: "runner"} {
 		es = append(es, archive.Entry{Name: name, Link: to})
 	}
 	return es, nil

@@ -121,10 +121,11 @@ var steps = map[string]struct {
 	says string
 	do   func(g *guest) (string, error)
 }{
-	"machine":   {"machine: boots", (*guest).machine},
-	"unpack":    {"machine: the packages are unpacked", (*guest).unpack},
-	"install":   {"machine: install.sh", func(g *guest) (string, error) { return g.install("package") }},
-	"upgrade":   {"machine: install.sh of the later package", func(g *guest) (string, error) { return g.install("to", "--restart") }},
+	"machine": {"machine: boots", (*guest).machine},
+	"unpack":  {"machine: the packages are unpacked", (*guest).unpack},
+	"install": {"machine: install.sh", func(g *guest) (string, error) { return g.install("package") }},
+	"upgrade": {"machine: install.sh of the later package",
+		func(g *guest) (string, error) { return g.install("to", "--restart") }},
 	"start":     {"machine: the service starts", func(g *guest) (string, error) { return g.service("start") }},
 	"whole":     {"machine: after a power cut the installed version is whole", (*guest).whole},
 	"container": {"machine: a container", (*guest).container},
@@ -182,7 +183,8 @@ func (g *guest) machine() (string, error) {
 	up, _ := os.ReadFile("/proc/uptime")
 	seconds, _, _ := strings.Cut(string(up), " ")
 	init, _ := os.ReadFile("/proc/1/comm")
-	return fmt.Sprintf("Linux %s, %s, %s s", unix.ByteSliceToString(u.Release[:]), strings.TrimSpace(string(init)), seconds), nil
+	return fmt.Sprintf("Linux %s, %s, %s s", unix.ByteSliceToString(u.Release[:]),
+		strings.TrimSpace(string(init)), seconds), nil
 }
 
 // unpack unpacks the packages that are there, each whole or not at all.
@@ -192,7 +194,8 @@ func (g *guest) unpack() (string, error) {
 		if isThere(dir) || !isThere(dir+".tar.gz") {
 			continue
 		}
-		line := fmt.Sprintf("rm -rf %[1]s.new && mkdir %[1]s.new && tar -xzf %[1]s.tar.gz -C %[1]s.new && sync && mv %[1]s.new %[1]s && sync", dir)
+		line := fmt.Sprintf("rm -rf %[1]s.new && mkdir %[1]s.new && tar -xzf %[1]s.tar.gz -C %[1]s.new && sync && "+
+			"mv %[1]s.new %[1]s && sync", dir)
 		if said, err := g.run("sh", "-c", line); err != nil {
 			return said, err
 		}
@@ -220,7 +223,8 @@ func (g *guest) service(verb string) (string, error) {
 	switch {
 	case isThere("/run/systemd/system"):
 		said, err := g.run("systemctl", verb, "docker")
-		for i := 0; i < 60 && err != nil && verb == "start"; i++ { // Restart= starts it again, where its containerd took too long
+		// Restart= starts it again, where its containerd took too long
+		for i := 0; i < 60 && err != nil && verb == "start"; i++ {
 			time.Sleep(time.Second)
 			said, err = g.run("systemctl", "is-active", "docker")
 		}

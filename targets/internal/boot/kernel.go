@@ -106,7 +106,8 @@ func (t *Target) Find(series string) (Source, error) {
 		}
 		known = append(known, k.Name)
 	}
-	return Source{}, fmt.Errorf("-kernel: got %q, want one of %s, or -image=FILE for a kernel of your own", series, strings.Join(known, ", "))
+	return Source{}, fmt.Errorf("-kernel: got %q, want one of %s, or -image=FILE for a kernel of your own", series,
+		strings.Join(known, ", "))
 }
 
 // Unpacked is the kernel of a Debian package that was unpacked into dir.
@@ -194,12 +195,14 @@ func releaseOfARM(r io.ReaderAt) (string, error) {
 	}
 	for _, text := range plain {
 		if _, rest, found := bytes.Cut(text, []byte("Linux version ")); found {
-			if word, _, found := bytes.Cut(rest[:min(len(rest), 256)], []byte(" ")); found && len(word) > 0 && word[0] != '%' {
+			word, _, found := bytes.Cut(rest[:min(len(rest), 256)], []byte(" "))
+			if found && len(word) > 0 && word[0] != '%' {
 				return string(word), nil
 			}
 		}
 	}
-	return "", errors.New("want a kernel image (Image or zImage, plain or compressed by gzip or xz), as /boot/vmlinuz-* is")
+	return "", errors.New("want a kernel image (Image or zImage, plain or compressed by gzip or xz), as " +
+		"/boot/vmlinuz-* is")
 }
 
 // isThere reports whether there is a file of that name.

@@ -76,8 +76,9 @@ func (t *Target) Accelerator(ctx context.Context, work string) (string, error) {
 	defer os.Remove(disk)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	argv := []string{t.qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm", "-cpu", "host",
-		"-m", "64", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "format=raw,file=" + disk}
+	argv := []string{t.qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", "kvm",
+		"-cpu", "host", "-m", "64", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive",
+		"format=raw,file=" + disk}
 	err := run.Cmd{Argv: argv, Dir: work, Env: env()}.Run(ctx)
 	if e := (*run.Error)(nil); errors.As(err, &e) && e.Code == 0x10<<1|1 {
 		return "kvm", nil
@@ -94,7 +95,8 @@ func (m Machine) argv(initrd string) []string {
 	if m.Accelerator == "tcg" {
 		cpu = m.Target.cpu
 	}
-	line := "console=" + m.Target.console + " panic=-1 loglevel=4 cgroup_enable=memory swapaccount=1 drydock.cgroup=" + m.Cgroup
+	line := "console=" + m.Target.console + " panic=-1 loglevel=4 cgroup_enable=memory swapaccount=1 " +
+		"drydock.cgroup=" + m.Cgroup
 	if m.Initramfs {
 		line += " drydock.root=initramfs"
 	}
@@ -123,8 +125,8 @@ func (m Machine) argv(initrd string) []string {
 // NewDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to.
 func NewDisk(ctx context.Context, file string, mb int) error {
 	// What the ext4 of Linux 3.10 knows, whatever the mke2fs here would choose.
-	const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file," +
-		"dir_nlink,extra_isize"
+	const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super," +
+		"large_file,huge_file,dir_nlink,extra_isize"
 	argv := []string{"mke2fs", "-q", "-F", "-t", "ext4", "-O", features, file, strconv.Itoa(mb) + "M"}
 	e := env()
 	e[0] += ":/usr/sbin:/sbin"
@@ -248,7 +250,8 @@ func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) er
 	case in.failure != "":
 		return errors.New(in.failure)
 	default:
-		return fmt.Errorf("the machine ended before its last row: %w: see %s", errors.Join(err, errors.New(in.last())), m.console())
+		return fmt.Errorf("the machine ended before its last row: %w: see %s", errors.Join(err, errors.New(in.last())),
+			m.console())
 	}
 }
 

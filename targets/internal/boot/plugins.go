@@ -33,7 +33,8 @@ func (g *guest) plugins() (string, error) {
 		return "", fmt.Errorf("/etc/group: got %q, %v, want a group docker", groups, err)
 	}
 	const home = "/srv/anyone"
-	if said, err := g.run("sh", "-c", "tar -C /srv -cf - guest | docker import -c 'ENTRYPOINT [\"/guest\"]' - "+smoke.Image); err != nil {
+	imported := `tar -C /srv -cf - guest | docker import -c 'ENTRYPOINT ["/guest"]' - ` + smoke.Image
+	if said, err := g.run("sh", "-c", imported); err != nil {
 		return said, err
 	}
 	if err := os.MkdirAll(home+"/project", 0o755); err != nil {
@@ -48,10 +49,12 @@ func (g *guest) plugins() (string, error) {
 	docker := func(args string) (string, error) {
 		return g.runAs(func(cmd *exec.Cmd) {
 			cmd.Dir, cmd.Env = home+"/project", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: anyone, Gid: anyone, Groups: []uint32{uint32(id)}}}
+			who := &syscall.Credential{Uid: anyone, Gid: anyone, Groups: []uint32{uint32(id)}}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 		}, append([]string{"docker"}, strings.Fields(args)...)...)
 	}
-	for _, args := range []string{"buildx version", "compose up -d", "compose exec -T store /guest write /data/file kept", "compose ps"} {
+	for _, args := range []string{"buildx version", "compose up -d",
+		"compose exec -T store /guest write /data/file kept", "compose ps"} {
 		if said, err := docker(args); err != nil {
 			return said, err
 		}

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"cmp"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,14 +93,16 @@ func Page(reports []*Report, before string) string {
 	made := map[string]bool{}
 	for _, r := range reports {
 		n, _ := smoke.Count(r.Checks)
-		machine := fmt.Sprintf("| %s | %s | %s | %s (", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "), cmp.Or(r.Root, "busybox"), r.Stack)
-		rows = append(rows, fmt.Sprintf("%s%s) | %d | %d | %d | %s, %s | %s |\n", machine, r.Version, n[smoke.Passed], n[smoke.Skipped], n[smoke.Failed],
-			ui.Seconds(r.Seconds), r.Accelerator, r.Date))
+		machine := fmt.Sprintf("| %s | %s | %s | %s (", r.Kernel, r.Cgroup+strings.ReplaceAll(r.What, "-", ", "),
+			cmp.Or(r.Root, "busybox"), r.Stack)
+		rows = append(rows, fmt.Sprintf("%s%s) | %d | %d | %d | %s, %s | %s |\n", machine, r.Version,
+			n[smoke.Passed], n[smoke.Skipped], n[smoke.Failed], ui.Seconds(r.Seconds), r.Accelerator, r.Date))
 		told := fmt.Sprintf("| %s, %s | ", r.Kernel, r.Cgroup+r.What)
 		made[machine], made[told] = true, true
 		for _, c := range r.Checks {
 			if c.Verdict != smoke.Passed {
-				why = append(why, fmt.Sprintf("%s%s | %s: %s |\n", told, c.Name, c.Verdict, strings.ReplaceAll(c.Detail, "|", "\\|")))
+				detail := strings.ReplaceAll(c.Detail, "|", "\\|")
+				why = append(why, fmt.Sprintf("%s%s | %s: %s |\n", told, c.Name, c.Verdict, detail))
 			}
 		}
 	}
@@ -114,42 +117,34 @@ func Page(reports []*Report, before string) string {
 	}
 	slices.Sort(rows)
 	slices.Sort(why)
-	text := "# Kernels that were booted\n\nMade by `mage boot -write`; never edited by hand. Each was booted in a virtual machine, with busybox and a SysV init\n" +
-		"where no other root is named; the package was installed by its own `install.sh`, its service was started and used, and the smoke test ran on the installed files\n" +
-		"(quick: a few of its checks; life: an upgrade, rollback and uninstall with reboots; cuts: of the power, while it was installed).\n\n" +
-		"| kernel | control groups | root | stack | passed | skipped | failed | time | on |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" +
-		strings.Join(rows, "")
+	told := strings.Join(rows, "")
 	if why != nil {
-		text += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "")
+		told += "\nWhat was not passed:\n\n| kernel | check | |\n| --- | --- | --- |\n" + strings.Join(why, "")
 	}
-	return text + `
-## Your own kernel
-
-Copy it from the host that the package is for, with its modules and its configuration, and boot it here:
-
-    ./mage boot -image=vmlinuz-3.10.0-1160.el7.x86_64 -modules=lib/modules/3.10.0-1160.el7.x86_64 -config=config-3.10.0-1160.el7.x86_64 -write
-
-Modules may be plain or compressed by gzip or xz. The configuration is what the installer checks. ` + "`-cgroup=v1`, `v2`, `hybrid` or `none`" + ` says what is
-mounted at boot; with ` + "`none`" + ` the service mounts it. ` + "`-to=FILE`" + ` names a later package: then upgrade, rollback and uninstall are tried, with reboots.
-
-` + "`-root=FILE`" + ` is a tar archive (plain, or compressed by gzip) of the host's own root, or of a distribution's smallest one: its init, systemd or one
-with an inittab, starts the service. ` + "`-run=COMMAND`" + ` runs a shell command there in place of the tests. ` + "`-cuts=N`" + ` cuts the power N times while
-install.sh runs, while that of ` + "`-to`" + ` does, or while the command does.
-`
+	return strings.Replace(page, "ROWS\n", told, 1)
 }
+
+// page is docs/kernels.md but for its rows.
+//
+//go:embed page.md
+var page string
 
 // SmokePage makes docs/smoke-<arch>.md of the reports of one architecture's machines.
 func (t *Target) SmokePage(reports []*Report) string {
-	text := "# The stack at work on " + t.Name + "\n\nMade by `ARCH=" + t.Name + " mage boot -write`; never edited by hand. The package was built on a PC, and installed, started and " +
-		"used in a\nvirtual machine of that architecture, which qemu emulates. What each check does: `targets/internal/smoke/`; all machines: [kernels.md](kernels.md).\n"
+	text := fmt.Sprintf("# The stack at work on %[1]s\n\nMade by `ARCH=%[1]s mage boot -write`; never edited by hand. "+
+		"The package was built on a PC, and installed, started and used in a\n"+
+		"virtual machine of that architecture, which qemu emulates. What each check does: `targets/internal/smoke/`; "+
+		"all machines: [kernels.md](kernels.md).\n", t.Name)
 	for _, r := range reports {
 		if r.Arch != t.Name {
 			continue
 		}
-		text += fmt.Sprintf("\n## Linux %s, control groups %s\n\n%s (%s), %s, %s.\n\n| check | | time | |\n| --- | --- | --- | --- |\n", r.Kernel,
-			strings.TrimSuffix(r.Cgroup+strings.ReplaceAll(r.What, "-", ", ")+", "+r.Root, ", "), r.Stack, r.Version, r.Accelerator, r.Date)
+		how := strings.TrimSuffix(r.Cgroup+strings.ReplaceAll(r.What, "-", ", ")+", "+r.Root, ", ")
+		text += fmt.Sprintf("\n## Linux %s, control groups %s\n\n%s (%s), %s, %s.\n\n| check | | time | |\n"+
+			"| --- | --- | --- | --- |\n", r.Kernel, how, r.Stack, r.Version, r.Accelerator, r.Date)
 		for _, c := range r.Checks {
-			text += fmt.Sprintf("| %s | %s | %s | %s |\n", c.Name, c.Verdict, ui.Seconds(c.Seconds), strings.ReplaceAll(c.Detail, "|", "\\|"))
+			text += fmt.Sprintf("| %s | %s | %s | %s |\n", c.Name, c.Verdict, ui.Seconds(c.Seconds),
+				strings.ReplaceAll(c.Detail, "|", "\\|"))
 		}
 	}
 	return text

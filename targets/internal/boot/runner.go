@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"drydock/targets/internal/run"
 )
@@ -17,16 +18,18 @@ func (t *Target) Runner(ctx context.Context, root, dir string) (string, error) {
 	}
 	file := filepath.Join(dir, "runner")
 	// As the launcher compiles drydock: what that needed of modules is there.
-	e := append([]string{"PATH=" + os.Getenv("PATH") + ":/usr/local/go/bin", "CGO_ENABLED=0", "GO111MODULE=on", "GOWORK=off", "GOENV=off",
-		"GOPROXY=off", "GOFLAGS=-trimpath -buildvcs=false"}, t.Go()...)
-	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "GOPATH", "GOMODCACHE", "GOCACHE", "GOROOT", "GOTOOLCHAIN"} {
+	e := append([]string{"PATH=" + os.Getenv("PATH") + ":/usr/local/go/bin", "CGO_ENABLED=0", "GO111MODULE=on",
+		"GOWORK=off", "GOENV=off", "GOPROXY=off", "GOFLAGS=-trimpath -buildvcs=false"}, t.Go()...)
+	for _, name := range strings.Fields("HOME XDG_CACHE_HOME GOPATH GOMODCACHE GOCACHE GOROOT GOTOOLCHAIN") {
 		if v, ok := os.LookupEnv(name); ok {
 			e = append(e, name+"="+v)
 		}
 	}
-	out, err := run.Cmd{Argv: []string{"go", "build", "-o", file, "./targets/internal/boot/runner"}, Dir: root, Env: e}.Output(ctx)
+	argv := []string{"go", "build", "-o", file, "./targets/internal/boot/runner"}
+	out, err := run.Cmd{Argv: argv, Dir: root, Env: e}.Output(ctx)
 	if err != nil {
-		return "", fmt.Errorf("compile what runs in a machine of %s, with the Go and the modules that compile drydock itself: %w\n%s", t.Name, err, out)
+		return "", fmt.Errorf("compile what runs in a machine of %s, with the Go and the modules that compile "+
+			"drydock itself: %w\n%s", t.Name, err, out)
 	}
 	return file, nil
 }

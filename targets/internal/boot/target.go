@@ -31,7 +31,8 @@ var onVirt = []string{"virtio_console", "crc32c_generic"}
 
 var targets = []*Target{
 	{Arch: platform.Must("amd64"), debian: "qemu-system-x86", machine: "pc", console: "ttyS0", release: releaseOfPC,
-		cpu: "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt", // what it emulates fast; random numbers from the first moment on
+		// what it emulates fast; random numbers from the first moment on
+		cpu: "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt",
 		Kernels: []Source{
 			{"6.1", "pool/main/l/linux-signed-amd64/linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb",
 				"efe19f605b6f54a8352e68d85a629abb2d30b72a085faef603a9152590baa791", 26484304},
@@ -39,15 +40,15 @@ var targets = []*Target{
 				"fb4a1229952d892138532c1d9f40a7fd0bd408e4dcf969c12e4524b6a89fdcb8", 21032620}},
 		Busybox: Source{"busybox", "pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_amd64.deb",
 			"3d3fdbe91d4660c873e14b092c213fe81c1da6362daa236eb25d0171eb108744", 928188}},
-	{Arch: platform.Must("arm64"), debian: "qemu-system-arm", machine: "virt", console: "ttyAMA0", release: releaseOfARM,
-		cpu: "cortex-a57", modules: onVirt,
+	{Arch: platform.Must("arm64"), debian: "qemu-system-arm", machine: "virt", console: "ttyAMA0",
+		release: releaseOfARM, cpu: "cortex-a57", modules: onVirt,
 		Kernels: []Source{{"6.1", "pool/main/l/linux-signed-arm64/linux-image-6.1.0-50-cloud-arm64_6.1.176-1_arm64.deb",
 			"9d41a53f5d687ae1a33cf546d0ed8be955f72e5f9e97b2b4e45e41dff3353b97", 21130624}},
 		Busybox: Source{"busybox", "pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_arm64.deb",
 			"732c9135564fc71337e0e05fb4da4d11e6c28c1834bce3e405e575afef2a52f5", 822236}},
 	// A kernel without LPAE finds nothing above 4 GB, where "virt" puts the configuration of PCI.
-	{Arch: platform.Must("armv7"), debian: "qemu-system-arm", machine: "virt,highmem=off", console: "ttyAMA0", release: releaseOfARM,
-		cpu: "cortex-a15", modules: onVirt,
+	{Arch: platform.Must("armv7"), debian: "qemu-system-arm", machine: "virt,highmem=off", console: "ttyAMA0",
+		release: releaseOfARM, cpu: "cortex-a15", modules: onVirt,
 		Kernels: []Source{{"6.1", "pool/main/l/linux/linux-image-6.1.0-50-armmp_6.1.176-1_armhf.deb",
 			"ddd1d8dd0c6beabb9eb96bcfab26549eb30c63331bae31de481ffae4af0e982a", 43302144}},
 		Busybox: Source{"busybox", "pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_armhf.deb",
@@ -77,7 +78,8 @@ func (t *Target) pc() bool { return t.Name == platform.Default }
 func (t *Target) serial(console string) []string {
 	rows := []string{"-serial", "stdio"}
 	if !t.pc() {
-		rows = []string{"-device", "virtio-serial-pci", "-chardev", "stdio,id=rows,signal=off", "-device", "virtconsole,chardev=rows"}
+		rows = []string{"-chardev", "stdio,id=rows,signal=off",
+			"-device", "virtio-serial-pci", "-device", "virtconsole,chardev=rows"}
 	}
 	return append([]string{"-serial", "file:" + console}, rows...)
 }

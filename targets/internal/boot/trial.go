@@ -66,7 +66,8 @@ func (t Trial) life(ctx context.Context, each func(smoke.Result)) error {
 	}
 	ok := true
 	passed := func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }
-	for _, steps := range []string{"machine install start container", "machine kept upgrade version rollback version", "machine kept stop uninstall"} {
+	for _, steps := range []string{"machine install start container", "machine kept upgrade version rollback version",
+		"machine kept stop uninstall"} {
 		if err := m.Start(ctx, Order{Steps: strings.Fields(steps)}, passed); err != nil || !ok {
 			return err
 		}
@@ -98,7 +99,8 @@ func (t Trial) cuts(ctx context.Context, each func(smoke.Result)) error {
 		return err
 	}
 	ok := true
-	if err := start(made, before, func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }); err != nil || !ok {
+	passed := func(r smoke.Result) { ok = ok && r.Verdict == smoke.Passed; each(r) }
+	if err := start(made, before, passed); err != nil || !ok {
 		return err
 	}
 	for i := range t.Cuts + 1 {

@@ -17,7 +17,7 @@ import (
 
 // Exit codes. 0 is success, 2 is mage's own for a wrong command line.
 const (
-	Other   = 1   // a wrong stack file, a wrong setting, a disk that does not answer: what an error has that says no other
+	Other   = 1   // what an error has that says no other: a wrong stack file, a wrong setting, a disk that fails
 	Host    = 3   // this host cannot build the stack
 	Sources = 4   // sources are missing and could not be fetched
 	Failed  = 5   // a component failed to build or to verify
@@ -51,10 +51,10 @@ func With(code int, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &x):
-		if error(x) == err {
+		if errors.Is(x, err) { // nothing is said around it, or beside it
 			return x
 		}
-		code = x.Code // something else is said around it, or beside it
+		code = x.Code
 	case errors.Is(err, context.Canceled):
 		code = Stopped
 	case errors.As(err, &locked):

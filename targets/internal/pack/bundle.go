@@ -77,7 +77,8 @@ func ParseSums(data []byte) (Sums, error) {
 		switch {
 		case line == "":
 		case m == nil || !filepath.IsLocal(m[2]) || strings.ContainsFunc(m[2], func(r rune) bool { return r < ' ' }):
-			return nil, fmt.Errorf("line %d: got %.80q, want 64 hex digits, two spaces and a name below the directory", n, line)
+			return nil, fmt.Errorf("line %d: got %.80q, want 64 hex digits, two spaces and a name below the directory",
+				n, line)
 		default:
 			sums[m[2]] = m[1]
 		}

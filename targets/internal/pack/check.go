@@ -122,7 +122,8 @@ func (l *lister) where(err error) string {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Sprintf("%s: cut off at byte %d, %s: carry it again", filepath.Base(l.file), l.in.read, at)
 	}
-	return fmt.Sprintf("%s: damaged, %s, which shows at byte %d (%v): carry it again", filepath.Base(l.file), at, l.in.read, err)
+	return fmt.Sprintf("%s: damaged, %s, which shows at byte %d (%v): carry it again", filepath.Base(l.file), at,
+		l.in.read, err)
 }
 
 // read reads all entries.
@@ -137,7 +138,7 @@ func (l *lister) read() error {
 	tr := tar.NewReader(zr)
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -171,8 +172,10 @@ const maxPadding = 64 << 10
 // other modes and owners than those that drydock wrote.
 func (l *lister) entry(h *tar.Header, r io.Reader) error {
 	name, ok := strings.CutPrefix(h.Name, l.prefix)
-	if !ok || !filepath.IsLocal(name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink || l.got[name] != "" || l.links[name] != "" {
-		return &brokenError{fmt.Errorf("%.200q: not a file of such an archive, which has files below %q, each once: not one of drydock's, or a damaged one", h.Name, cmp.Or(l.prefix, "."))}
+	if !ok || !filepath.IsLocal(name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink ||
+		l.got[name] != "" || l.links[name] != "" {
+		return &brokenError{fmt.Errorf("%.200q: not a file of such an archive, which has files below %q, each once: "+
+			"not one of drydock's, or a damaged one", h.Name, cmp.Or(l.prefix, "."))}
 	}
 	if p := strange(h); p != "" {
 		l.problems = append(l.problems, fmt.Sprintf("%s: %s", h.Name, p))
@@ -227,12 +230,14 @@ func (l *lister) inOrder(h *tar.Header, name string) {
 	case !first && name <= last:
 		l.order = fmt.Sprintf("%s: got it after %s, want entries in the order of their names", h.Name, l.last)
 	case !h.ModTime.Equal(l.time):
-		l.order = fmt.Sprintf("%s: time: got %s, want %s as all others", h.Name, h.ModTime.UTC().Format(time.RFC3339), l.time.UTC().Format(time.RFC3339))
+		l.order = fmt.Sprintf("%s: time: got %s, want %s as all others", h.Name, h.ModTime.UTC().Format(time.RFC3339),
+			l.time.UTC().Format(time.RFC3339))
 	}
 }
 
 func (l *lister) differs(name string) {
-	l.problems = append(l.problems, fmt.Sprintf("%s: sha256: got %s, want %s: carry it again", name, l.got[name], l.want[name]))
+	l.problems = append(l.problems,
+		fmt.Sprintf("%s: sha256: got %s, want %s: carry it again", name, l.got[name], l.want[name]))
 }
 
 // strange says what an entry has that WriteTar does not write; empty for nothing.
@@ -264,10 +269,11 @@ func (l *lister) compare() {
 		return
 	}
 	for name, sum := range l.want {
+		told := func(problem string) bool { return strings.HasPrefix(problem, name+": sha256") }
 		switch g := l.got[name]; {
 		case g == "":
 			l.left = append(l.left, name)
-		case g != sum && !slices.ContainsFunc(l.problems, func(p string) bool { return strings.HasPrefix(p, name+": sha256") }): // listed behind it
+		case g != sum && !slices.ContainsFunc(l.problems, told): // it was listed before it was hashed
 			l.differs(name)
 		}
 	}
@@ -283,7 +289,8 @@ func (l *lister) compare() {
 // ReadBundle reads a bundle and returns its list and that list's signature (nil without), what is wrong with it, file
 // by file, and the files that its list names and a difference leaves out.
 func ReadBundle(file string) (list, signature []byte, problems, left []string, err error) {
-	c, err := readListed(file, form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature, BundleLinks}})
+	c, err := readListed(file,
+		form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature, BundleLinks}})
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
@@ -312,7 +319,8 @@ func CheckSum(file, sum string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: sha256: got %s, want %s, which %s.sha256 has", file, sum, strings.Join(want, " or "), filepath.Base(file))
+	return fmt.Errorf("%s: sha256: got %s, want %s, which %s.sha256 has", file, sum, strings.Join(want, " or "),
+		filepath.Base(file))
 }
 
 // closed says what is wrong with a bundle whose files are those of its list: links that are not in theirs, and what is
@@ -324,7 +332,8 @@ func (c *contained) closed() (problems []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.links)) {
 		if to, ok := want[name]; !ok || to != c.links[name] {
-			problems = append(problems, fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], BundleLinks))
+			problems = append(problems,
+				fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], BundleLinks))
 		}
 		delete(want, name)
 	}
@@ -381,7 +390,8 @@ func linkedBy(bill *cdx.BOM) map[string][]Module {
 
 // ReadPackage reads a package to its end and gives what it says of itself, and what is wrong with it, file by file.
 func ReadPackage(file string) (*Read, []string, error) {
-	c, err := readListed(file, form{"", SumsName, []string{SignatureName}, []string{ManifestName, SBOMName, SignatureName}})
+	c, err := readListed(file,
+		form{"", SumsName, []string{SignatureName}, []string{ManifestName, SBOMName, SignatureName}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -391,7 +401,8 @@ func ReadPackage(file string) (*Read, []string, error) {
 	if len(c.problems) > 0 {
 		return nil, c.problems, nil
 	}
-	r := &Read{SHA256: c.sha256, Modules: map[string]string{}, List: c.texts[SumsName], Signature: c.texts[SignatureName]}
+	r := &Read{SHA256: c.sha256, Modules: map[string]string{}, List: c.texts[SumsName],
+		Signature: c.texts[SignatureName]}
 	if r.Sums, err = ParseSums(r.List); err != nil {
 		return nil, nil, err
 	}
@@ -410,17 +421,20 @@ func ReadPackage(file string) (*Read, []string, error) {
 		}
 	}
 	r.Linked, r.Stated = linkedBy(&bill), statedIn(&bill)
+	broken := func(format string, a ...any) (*Read, []string, error) {
+		return nil, []string{fmt.Sprintf(format, a...)}, nil
+	}
 	for _, f := range r.Manifest.Files {
 		switch {
 		case f.Link == "" && r.Sums[f.Name] != f.SHA256:
-			return nil, []string{fmt.Sprintf("%s: %s has %s, %s has %s", f.Name, SumsName, r.Sums[f.Name], ManifestName, f.SHA256)}, nil
+			return broken("%s: %s has %s, %s has %s", f.Name, SumsName, r.Sums[f.Name], ManifestName, f.SHA256)
 		case f.Link != c.links[f.Name]:
-			return nil, []string{fmt.Sprintf("%s: got a link to %q, %s has %q", f.Name, c.links[f.Name], ManifestName, f.Link)}, nil
+			return broken("%s: got a link to %q, %s has %q", f.Name, c.links[f.Name], ManifestName, f.Link)
 		}
 		delete(c.links, f.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.links)) {
-		return nil, []string{fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], ManifestName)}, nil
+		return broken("%s: a link to %q that %s does not have", name, c.links[name], ManifestName)
 	}
 	if c.order != "" {
 		return nil, []string{c.order}, nil
@@ -428,7 +442,8 @@ func ReadPackage(file string) (*Read, []string, error) {
 	return r, r.foreign(c.heads), nil
 }
 
-// foreign says which of a package's programs are of another machine than its manifest says, by how they begin; nil where none is.
+// foreign says which of a package's programs are of another machine than its manifest says, by how they begin; nil
+// where none is.
 func (r *Read) foreign(heads map[string][]byte) (problems []string) {
 	a, err := platform.Of(r.Manifest.Arch)
 	if err != nil {
@@ -436,7 +451,8 @@ func (r *Read) foreign(heads map[string][]byte) (problems []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(heads)) {
 		if why := a.Foreign(heads[name]); why != "" {
-			problems = append(problems, fmt.Sprintf("%s: %s, which is %s's: %s says arch %q", name, why, a.Name, ManifestName, a.Name))
+			problems = append(problems,
+				fmt.Sprintf("%s: %s, which is %s's: %s says arch %q", name, why, a.Name, ManifestName, a.Name))
 		}
 	}
 	return problems

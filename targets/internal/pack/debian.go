@@ -21,16 +21,24 @@ const libraryDocs = ".libraries/doc/"
 // homes are import paths whose packages name another place as their source.
 var homes = map[string]string{
 	"github.com/grpc/grpc-go": "google.golang.org/grpc", "github.com/google/go-genproto": "google.golang.org/genproto",
-	"github.com/protocolbuffers/protobuf-go": "google.golang.org/protobuf", "github.com/googleapis/google-api-go-client": "google.golang.org/api",
-	"cs.opensource.google/go/x/oauth2": "golang.org/x/oauth2", "github.com/go-inf/inf": "gopkg.in/inf.v0", "github.com/go-yaml/yaml/tree/v2": "gopkg.in/yaml.v2",
-	"github.com/notaryproject/notary": "github.com/theupdateframework/notary", "code.googlesource.com/gocloud": "cloud.google.com/go",
-	"github.com/kubernetes-sigs/yaml": "sigs.k8s.io/yaml", "github.com/docker/containerd": "github.com/containerd/containerd",
-	"github.com/census-instrumentation/opencensus-go": "go.opencensus.io", "github.com/etcd-io/bbolt": "go.etcd.io/bbolt",
-	"github.com/gotestyourself/gotest.tools": "gotest.tools", "github.com/etcd-io/etcd": "go.etcd.io/etcd",
+	"github.com/protocolbuffers/protobuf-go":          "google.golang.org/protobuf",
+	"github.com/googleapis/google-api-go-client":      "google.golang.org/api",
+	"cs.opensource.google/go/x/oauth2":                "golang.org/x/oauth2",
+	"github.com/go-inf/inf":                           "gopkg.in/inf.v0",
+	"github.com/go-yaml/yaml/tree/v2":                 "gopkg.in/yaml.v2",
+	"github.com/notaryproject/notary":                 "github.com/theupdateframework/notary",
+	"code.googlesource.com/gocloud":                   "cloud.google.com/go",
+	"github.com/kubernetes-sigs/yaml":                 "sigs.k8s.io/yaml",
+	"github.com/docker/containerd":                    "github.com/containerd/containerd",
+	"github.com/census-instrumentation/opencensus-go": "go.opencensus.io",
+	"github.com/etcd-io/bbolt":                        "go.etcd.io/bbolt",
+	"github.com/gotestyourself/gotest.tools":          "gotest.tools",
+	"github.com/etcd-io/etcd":                         "go.etcd.io/etcd",
 }
 
 // older are earlier names of the same import paths.
-var older = map[string]string{"go.etcd.io/etcd": "github.com/coreos/etcd", "go.etcd.io/bbolt": "github.com/coreos/bbolt"}
+var older = map[string]string{
+	"go.etcd.io/etcd": "github.com/coreos/etcd", "go.etcd.io/bbolt": "github.com/coreos/bbolt"}
 
 var (
 	sourceField = regexp.MustCompile(`(?m)^Source:\s*(\S+)`)
@@ -51,7 +59,8 @@ func importPath(copyright []byte) string {
 	if home, ok := homes[p]; ok {
 		return home
 	}
-	if !strings.HasPrefix(p, "github.com/golang/protobuf") && !strings.HasPrefix(p, "github.com/golang/groupcache") && !strings.HasPrefix(p, "github.com/golang/snappy") {
+	if !strings.HasPrefix(p, "github.com/golang/protobuf") && !strings.HasPrefix(p, "github.com/golang/groupcache") &&
+		!strings.HasPrefix(p, "github.com/golang/snappy") {
 		p = googleRepo.ReplaceAllString(p, "golang.org/x/")
 	}
 	return p
@@ -103,8 +112,9 @@ func linked(data []byte, imp string) bool {
 }
 
 // debianNames are short names of licences in copyright files that SPDX calls otherwise.
-var debianNames = map[string]string{"expat": "MIT", "go": "BSD-3-Clause", "gpl-3+": "GPL-3.0-or-later", "gpl-2+": "GPL-2.0-or-later", "lgpl-2.1+": "LGPL-2.1-or-later",
-	"bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "apache-2.0": "Apache-2.0", "mpl-2.0": "MPL-2.0", "isc": "ISC", "w3c": "W3C",
+var debianNames = map[string]string{"expat": "MIT", "go": "BSD-3-Clause", "gpl-3+": "GPL-3.0-or-later",
+	"gpl-2+": "GPL-2.0-or-later", "lgpl-2.1+": "LGPL-2.1-or-later", "bsd-2-clause": "BSD-2-Clause",
+	"bsd-3-clause": "BSD-3-Clause", "apache-2.0": "Apache-2.0", "mpl-2.0": "MPL-2.0", "isc": "ISC", "w3c": "W3C",
 	"cc-by-3.0": "CC-BY-3.0", "cc-by-sa-4.0": "CC-BY-SA-4.0"}
 
 // debianLicence reads the licences of a package's own files from its copyright file, as an SPDX expression.

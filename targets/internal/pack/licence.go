@@ -63,14 +63,16 @@ var stated = map[string]string{
 }
 
 // names that licensecheck has for what SPDX calls otherwise.
-var spdx = map[string]string{"LGPL-2.1": "LGPL-2.1-only", "GPL-2.0": "GPL-2.0-only", "GPL-3.0": "GPL-3.0-only", "MPL-2.0-no-copyleft-exception": "MPL-2.0"}
+var spdx = map[string]string{"LGPL-2.1": "LGPL-2.1-only", "GPL-2.0": "GPL-2.0-only", "GPL-3.0": "GPL-3.0-only",
+	"MPL-2.0-no-copyleft-exception": "MPL-2.0"}
 
 // scanned are the texts that were looked at: most are there many times over.
 var scanned sync.Map
 
 // common are the beginnings of licensecheck's names of licences that nearly everything has, and of those that have a
 // short form beside a long one.
-var common = []string{"Apache-2.0", "BSD-", "CDDL-1.0", "GPL-2.0", "HPND", "Intel", "LGPL-2.1", "MIT", "MPL-", "Multics"}
+var common = []string{"Apache-2.0", "BSD-", "CDDL-1.0", "GPL-2.0", "HPND", "Intel", "LGPL-2.1", "MIT",
+	"MPL-", "Multics"}
 
 // shortLicence is the length, in words, below which a licence is looked for always.
 const shortLicence = 250
@@ -78,7 +80,8 @@ const shortLicence = 250
 // few looks for the common licences and for all short ones: to look for every licence that is known takes two seconds
 // and 60 MB, which no text here needs. Words of a text that few leaves over can be a licence only if they are many.
 var few = sync.OnceValue(func() *licensecheck.Scanner {
-	s, err := licensecheck.NewScanner(slices.DeleteFunc(licensecheck.BuiltinLicenses(), func(l licensecheck.License) bool { return !fewHas(l) }))
+	s, err := licensecheck.NewScanner(slices.DeleteFunc(licensecheck.BuiltinLicenses(),
+		func(l licensecheck.License) bool { return !fewHas(l) }))
 	if err != nil { // of the library's own licences
 		return nil
 	}
@@ -86,7 +89,9 @@ var few = sync.OnceValue(func() *licensecheck.Scanner {
 })
 
 func fewHas(l licensecheck.License) bool {
-	return l.LRE != "" && (slices.ContainsFunc(common, func(c string) bool { return strings.HasPrefix(l.ID, c) }) || len(strings.Fields(l.LRE)) < shortLicence)
+	return l.LRE != "" &&
+		(slices.ContainsFunc(common, func(c string) bool { return strings.HasPrefix(l.ID, c) }) ||
+			len(strings.Fields(l.LRE)) < shortLicence)
 }
 
 // leftOver is the number of unknown words above which a text is held against every known licence: fewer than a licence
@@ -156,7 +161,8 @@ func licenceOf(name string, ts []text) (string, error) {
 func textsOf(ts []text) []text {
 	return slices.DeleteFunc(slices.Clone(ts), func(t text) bool {
 		for dir := range strings.SplitSeq(path.Dir(t.name), "/") {
-			if slices.Contains([]string{"vendor", ".libraries", "testdata", "contrib", "docs", "man", "hack", "integration", "integration-cli", "project"}, dir) {
+			if slices.Contains([]string{"vendor", ".libraries", "testdata", "contrib", "docs", "man", "hack",
+				"integration", "integration-cli", "project"}, dir) {
 				return true
 			}
 		}
@@ -177,7 +183,8 @@ func textsOfModule(ts []text, module string, modules []string) []text {
 	var own []text
 	for _, t := range ts {
 		rest, ok := belowModule(t.name, module)
-		if ok && !isList(t.name) && !slices.ContainsFunc(inner, func(m string) bool { return strings.HasPrefix(module+"/"+rest, m+"/") }) {
+		if ok && !isList(t.name) &&
+			!slices.ContainsFunc(inner, func(m string) bool { return strings.HasPrefix(module+"/"+rest, m+"/") }) {
 			own = append(own, text{rest, t.data})
 		}
 	}

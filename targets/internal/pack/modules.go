@@ -65,7 +65,8 @@ func readGo(file string, ts []text, versions map[string]string) (*goFile, error)
 	if slices.ContainsFunc(ts, func(t text) bool { return t.name == LibraryList }) {
 		var unknown []string
 		if g.modules, unknown = libraryModules(data, ts, versions); unknown != nil {
-			return nil, fmt.Errorf("%s: no package accounts for %s: name the import path of its source in pack/debian.go", file, strings.Join(unknown, ", "))
+			return nil, fmt.Errorf("%s: no package accounts for %s: name the import path of its source in "+
+				"pack/debian.go", file, strings.Join(unknown, ", "))
 		}
 		return g, nil
 	}

@@ -210,7 +210,9 @@ func Write(file, relink string, c *Contents) error {
 	if vex != nil {
 		es = append(es, archive.Entry{Name: VEXName, Data: vex, Mode: 0o644})
 	}
-	es = append(es, archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644}, archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
+	es = append(es,
+		archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644},
+		archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
 	sums, err := sumsOf(es)
 	if err != nil {
 		return err
@@ -280,8 +282,10 @@ func sumOf(e archive.Entry) (string, error) {
 func plainNames(es []archive.Entry) error {
 	for _, e := range es {
 		dir, base := path.Split(e.Name)
-		if len(base) > 100 || len(e.Name) > 100 && len(dir) > 156 || strings.ContainsFunc(e.Name, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return fmt.Errorf("%s: the name is too long for an old tar (100 bytes after the last slash, 155 before), or not plain ASCII", e.Name)
+		if len(base) > 100 || len(e.Name) > 100 && len(dir) > 156 ||
+			strings.ContainsFunc(e.Name, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("%s: the name is too long for an old tar (100 bytes after the last slash, 155 before), "+
+				"or not plain ASCII", e.Name)
 		}
 	}
 	return nil
@@ -324,7 +328,8 @@ func (c *Contents) linkedAgain(p *Part) bool {
 	return lib != nil && slices.Contains(p.Links, lib.Name) || c.part(isCLibrary) == nil && c.CLib.Name == "glibc"
 }
 
-var errNoLibc = errors.New("nothing is known of the C library that the compiler links with: its libc.a does not say what it is")
+var errNoLibc = errors.New("nothing is known of the C library that the compiler links with: " +
+	"its libc.a does not say what it is")
 
 //go:embed relink/relink.sh
 var relinkScript []byte
@@ -359,13 +364,17 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 			continue
 		}
 		for i, a := range p.Archives {
-			es = append(es, archive.Entry{Name: "source/" + filepath.Base(a), Path: a, Mode: 0o644, SHA256: p.Sources[i].SHA256})
+			es = append(es, archive.Entry{Name: "source/" + filepath.Base(a), Path: a, Mode: 0o644,
+				SHA256: p.Sources[i].SHA256})
 		}
 		for i, x := range p.PatchFiles {
-			es = append(es, archive.Entry{Name: fmt.Sprintf("source/patches/%s-%02d-%s", p.Name, i+1, filepath.Base(x)), Path: x, Mode: 0o644, SHA256: p.Patches[i].SHA256})
+			name := fmt.Sprintf("source/patches/%s-%02d-%s", p.Name, i+1, filepath.Base(x))
+			es = append(es, archive.Entry{Name: name, Path: x, Mode: 0o644, SHA256: p.Patches[i].SHA256})
 		}
 	}
-	es = append(es, archive.Entry{Name: "relink.sh", Data: relinkScript, Mode: 0o755}, archive.Entry{Name: "README", Data: relinkReadme(c), Mode: 0o644})
+	es = append(es,
+		archive.Entry{Name: "relink.sh", Data: relinkScript, Mode: 0o755},
+		archive.Entry{Name: "README", Data: relinkReadme(c), Mode: 0o644})
 	sums, err := sumsOf(es)
 	if err != nil {
 		return nil, err
@@ -385,6 +394,9 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 	return &Digest{Name: filepath.Base(file), Size: fi.Size(), SHA256: sum}, err
 }
 
+//go:embed relink/readme
+var relinkText string
+
 // relinkReadme says what the file beside the package is for.
 func relinkReadme(c *Contents) []byte {
 	var bins []string
@@ -400,7 +412,8 @@ func relinkReadme(c *Contents) []byte {
 	also := ""
 	for _, p := range c.Components {
 		if p.SourceGoes && !p.LGPL {
-			also = "It has the sources of what is under the GPL, too; the commands that compiled them stand in manifest.json. "
+			also = "It has the sources of what is under the GPL, too; the commands that compiled them stand in " +
+				"manifest.json. "
 		}
 	}
 	if lib.Archives == nil {
@@ -409,23 +422,8 @@ func relinkReadme(c *Contents) []byte {
 	if own != nil {
 		clib = own.Name + " " + own.Version + ", which is in lib/" + own.Name
 	} else if c.CLib.Name == "glibc" {
-		libs += " and glibc " + c.CLib.Version + " (LGPL 2.1 or later; " + c.CLib.Build + ", whose source its distribution gives)"
+		libs += " and glibc " + c.CLib.Version + " (LGPL 2.1 or later; " + c.CLib.Build + ", whose source its " +
+			"distribution gives)"
 	}
-	return fmt.Appendf(nil, `Linking again: docker %s, %s
-
-%s: linked statically with %s.
-That licence gives you the right to link them with other versions of these libraries. The file
-
-    docker-%s-linux-%s-relink.tar.gz
-
-which goes with the package has what that needs: the objects of each file, the compiler's arguments, libseccomp as it was
-linked%s. %sUnpack it into a directory of its own and run there
-
-    sh relink.sh                                   the same again
-    LIBSECCOMP=/path/libseccomp.a sh relink.sh     with another libseccomp
-    CC=/path/gcc sh relink.sh                      with another compiler; the objects are for %s
-
-What comes out the same way differs from the package's files in 32 bytes at most: Go 1.24 and later write a checksum
-into the section .go.fipsinfo after linking, which only GODEBUG=fips140 looks at.
-`, c.Version, c.Stack, strings.Join(bins, ", "), libs, c.Version, c.Arch, source, also, clib)
+	return fmt.Appendf(nil, relinkText, c.Version, c.Stack, strings.Join(bins, ", "), libs, c.Version, c.Arch, source, also, clib)
 }

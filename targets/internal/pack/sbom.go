@@ -106,11 +106,13 @@ func (b *billOf) installer(c *Contents, root string, texts map[string][]text) {
 			continue // a script
 		}
 		if len(info.Deps) > 0 {
-			b.errs = append(b.errs, fmt.Errorf("%s: is linked with %s, whose licence is not at hand", e.Name, info.Deps[0].Path))
+			b.errs = append(b.errs,
+				fmt.Errorf("%s: is linked with %s, whose licence is not at hand", e.Name, info.Deps[0].Path))
 		}
 		sum := sha256.Sum256(e.Data)
-		x := &cdx.Component{BOMRef: "file:" + e.Name, Type: cdx.ComponentTypeFile, Name: e.Name, Version: c.Version, Description: "drydock's own",
-			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}}}
+		x := &cdx.Component{BOMRef: "file:" + e.Name, Type: cdx.ComponentTypeFile, Name: e.Name, Version: c.Version,
+			Description: "drydock's own",
+			Hashes:      &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}}}
 		b.take(x, "Apache-2.0", "drydock", b.files(c.OwnTexts))
 		b.need(root, x.BOMRef)
 		b.goLibrary(c, x.BOMRef, strings.TrimPrefix(strings.Fields(info.GoVersion)[0], "go"), texts)
@@ -133,7 +135,9 @@ func (b *billOf) add(x *cdx.Component, name, dir string, ts []text) {
 	}
 	expr, err := licenceOf(name, ts)
 	if err != nil {
-		b.errs = append(b.errs, fmt.Errorf("%s %s: %w: nobody may pass on what has no licence; if it has one, state it in its row of room recipe, or that of a module in pack/licence.go", x.Name, x.Version, err))
+		b.errs = append(b.errs,
+			fmt.Errorf("%s %s: %w: nobody may pass on what has no licence; if it has one, state it in its row of "+
+				"room recipe, or that of a module in pack/licence.go", x.Name, x.Version, err))
 	}
 	b.take(x, expr, dir, ts)
 }
@@ -163,13 +167,15 @@ func (b *billOf) component(p *Part, ts []text) {
 	}
 	var refs []cdx.ExternalReference
 	for _, d := range p.Sources {
-		refs = append(refs, cdx.ExternalReference{Type: cdx.ERTypeSourceDistribution, URL: d.Name, Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: d.SHA256}}})
+		refs = append(refs, cdx.ExternalReference{Type: cdx.ERTypeSourceDistribution, URL: d.Name,
+			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: d.SHA256}}})
 	}
 	x.ExternalReferences = &refs
 	if p.Commit != "" {
 		x.Pedigree = &cdx.Pedigree{Commits: &[]cdx.Commit{{UID: p.Commit}}}
 	}
-	if ps := slices.Concat(patches(cdx.PatchTypeBackport, p.Series), patches(cdx.PatchTypeUnofficial, p.Patches)); ps != nil {
+	ps := slices.Concat(patches(cdx.PatchTypeBackport, p.Series), patches(cdx.PatchTypeUnofficial, p.Patches))
+	if ps != nil {
 		if x.Pedigree == nil {
 			x.Pedigree = &cdx.Pedigree{}
 		}
@@ -204,7 +210,8 @@ func (b *billOf) module(from string, m Module, ts []text) {
 		return
 	}
 	purl := m.purl()
-	x := &cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.source(), Version: m.Version, PackageURL: strings.ReplaceAll(purl, "+", "%2B")}
+	x := &cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.source(), Version: m.Version,
+		PackageURL: strings.ReplaceAll(purl, "+", "%2B")}
 	b.add(x, m.source(), "go/"+m.source()+"@"+m.Version, ts)
 	b.need(from, purl)
 }
@@ -232,7 +239,8 @@ func (b *billOf) debian(from string, m Module, ts []text) {
 	if b.parts[purl] != nil {
 		return
 	}
-	x := &cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.Package, Version: m.Version, PackageURL: purl, Description: m.Path}
+	x := &cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.Package, Version: m.Version,
+		PackageURL: purl, Description: m.Path}
 	i := slices.IndexFunc(ts, func(t text) bool { return t.name == libraryDocs+m.Package+"/copyright" })
 	b.take(x, debianLicence(ts[i].data), "deb/"+m.Package, []text{{"copyright", ts[i].data}})
 }
@@ -253,7 +261,8 @@ func (b *billOf) goLibrary(c *Contents, from, release string, texts map[string][
 			}
 		}
 	}
-	b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "stdlib", Version: release, PackageURL: purl}, "stdlib", "go/stdlib@"+release, ts)
+	b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "stdlib", Version: release,
+		PackageURL: purl}, "stdlib", "go/stdlib@"+release, ts)
 }
 
 // libc is the C library that a file is linked with, and libgcc.
@@ -274,12 +283,13 @@ func (b *billOf) libc(c *Contents, from string, texts map[string][]text) {
 				}
 			}
 		}
-		b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: c.CLib.Name, Version: c.CLib.Version, Description: c.CLib.Build, PackageURL: purl},
-			c.CLib.Name, c.CLib.Name, ts)
+		b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: c.CLib.Name, Version: c.CLib.Version,
+			Description: c.CLib.Build, PackageURL: purl}, c.CLib.Name, c.CLib.Name, ts)
 		b.need(from, purl)
 	}
 	purl := "pkg:generic/libgcc@" + c.CLib.GCC
-	b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "libgcc", Version: c.CLib.GCC, PackageURL: purl}, "libgcc", "libgcc", nil)
+	b.add(&cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "libgcc", Version: c.CLib.GCC,
+		PackageURL: purl}, "libgcc", "libgcc", nil)
 	b.need(from, purl)
 }
 
@@ -304,8 +314,10 @@ func (b *billOf) encode(c *Contents, root string) ([]byte, error) {
 	doc.Metadata = &cdx.Metadata{
 		Timestamp:  c.Released.UTC().Format(time.RFC3339),
 		Lifecycles: &[]cdx.Lifecycle{{Phase: cdx.LifecyclePhaseBuild}},
-		Tools:      &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "drydock", Version: c.Drydock}}},
-		Component:  &cdx.Component{BOMRef: root, Type: cdx.ComponentTypeApplication, Name: "docker", Version: c.Version, Description: "stack " + c.Stack},
+		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "drydock",
+			Version: c.Drydock}}},
+		Component: &cdx.Component{BOMRef: root, Type: cdx.ComponentTypeApplication, Name: "docker", Version: c.Version,
+			Description: "stack " + c.Stack},
 	}
 	var parts []cdx.Component
 	for _, x := range b.parts {

@@ -12,8 +12,8 @@ import (
 )
 
 // Repository are the names at the top of the repository that belong to it: a checkout has other things lying about.
-var Repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci", "docs", "patches", "targets",
-	"vendor-sources/keys"}
+var Repository = []string{"mage", "magefile.go", "go.mod", "go.sum", "README.md", "LICENSE", ".gitignore", ".ci",
+	"docs", "patches", "targets", "vendor-sources/keys"}
 
 // OfStacks reports whether a file of vendor-sources/ belongs to the repository, by its ending.
 func OfStacks(name string) bool {

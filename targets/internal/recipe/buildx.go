@@ -14,5 +14,7 @@ var _ = register(Component{
 	Build: &GoBuild{Module: "github.com/docker/buildx", Package: "./cmd/buildx", File: "docker-buildx",
 		X:   []string{"version.Version=v{version}", "version.Revision={commit}"},
 		Ask: []string{"version"}, Want: []string{"github.com/docker/buildx v{version}", "{commit}"}},
-	Features: verify.Tells{File: Plugins + "docker-buildx", Names: []verify.Name{{Kind: "driver", Pattern: regexp.MustCompile(`/buildx/driver/([a-z0-9-]+)\.init\.0\x00`)}}},
+	Features: verify.Tells{File: Plugins + "docker-buildx",
+		Names: []verify.Name{{Kind: "driver",
+			Pattern: regexp.MustCompile(`/buildx/driver/([a-z0-9-]+)\.init\.0\x00`)}}},
 })

@@ -120,7 +120,8 @@ func Row(component string) Component { return registered[component] }
 func Rows() stack.Rows {
 	var rs stack.Rows
 	for _, c := range Components() {
-		rs = append(rs, stack.Row{Name: c.Name, Optional: c.Optional, Extra: c.Extra, Needs: c.Needs, Ground: c.Ground, Libc: c.Libc})
+		rs = append(rs, stack.Row{Name: c.Name, Optional: c.Optional, Extra: c.Extra, Needs: c.Needs,
+			Ground: c.Ground, Libc: c.Libc})
 	}
 	return rs
 }
@@ -151,7 +152,8 @@ func Needs(s *stack.Stack, component string) []string {
 
 // onGround says that a component has C in it, and that the stack brings what C stands on.
 func onGround(s *stack.Stack, component string) bool {
-	return s.OwnLibc() && !registered[component].Ground && s.Component[component] != nil && UsesC(s.Component[component])
+	c := s.Component[component]
+	return s.OwnLibc() && !registered[component].Ground && c != nil && UsesC(c)
 }
 
 // UsesC reports whether a component needs a C compiler.

@@ -15,9 +15,10 @@ var _ = register(Component{
 	Does:     "builds containerd, ctr and the shim.",
 	Upstream: "containerd/containerd", Module: "github.com/containerd/containerd",
 	Go: true, Plan: containerd,
-	VersionIn: &stack.VersionFile{Path: "version/version.go", Pattern: regexp.MustCompile(`(?m)^\s*Version\s*=\s*"v?([^"+]+)`)},
-	Shown:     "containerd",
-	Features:  verify.Tells{File: "containerd", Ask: []string{"config", "default"}, Read: containerdPlugins},
+	VersionIn: &stack.VersionFile{Path: "version/version.go",
+		Pattern: regexp.MustCompile(`(?m)^\s*Version\s*=\s*"v?([^"+]+)`)},
+	Shown:    "containerd",
+	Features: verify.Tells{File: "containerd", Ask: []string{"config", "default"}, Read: containerdPlugins},
 })
 
 func containerd(r request) Plan {
@@ -52,8 +53,8 @@ func containerd(r request) Plan {
 		p.Outputs = append(p.Outputs, o)
 	}
 	// no_cri: dockerd starts containerd with Kubernetes' interface off, and most of containerd's advisories are in it.
-	p.Steps = r.goBuild(goCommand{name: "containerd", tags: "netgo osusergo static_build no_btrfs no_cri urfave_cli_no_docs", ldflags: ld,
-		packages: r.packages(module, dirs...)})
+	p.Steps = r.goBuild(goCommand{name: "containerd", ldflags: ld, packages: r.packages(module, dirs...),
+		tags: "netgo osusergo static_build no_btrfs no_cri urfave_cli_no_docs"})
 	return p
 }
 

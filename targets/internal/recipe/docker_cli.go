@@ -19,11 +19,14 @@ var _ = register(Component{
 
 func dockerCLI(r request) Plan {
 	const module = "github.com/docker/cli"
-	ld := xs(module+"/cli/version", "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime())
+	ld := xs(module+"/cli/version", "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7),
+		"BuildTime", r.buildTime())
 	return Plan{
 		Files: r.gopathLinks(),
-		Steps: r.goBuild(goCommand{name: "docker", tags: "netgo osusergo", ldflags: ld, packages: r.packages(module, "./cmd/docker")}),
+		Steps: r.goBuild(goCommand{name: "docker", tags: "netgo osusergo", ldflags: ld,
+			packages: r.packages(module, "./cmd/docker")}),
 		Outputs: []Output{{Name: "docker", Bin: true, Ask: []string{"--version"},
-			Want: []string{strings.TrimSuffix("Docker version "+r.c.Version+", build "+short(r.c.Commit, 7), ", build ")}}},
+			Want: []string{strings.TrimSuffix("Docker version "+r.c.Version+", build "+short(r.c.Commit, 7),
+				", build ")}}},
 	}
 }

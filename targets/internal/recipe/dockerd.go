@@ -24,15 +24,18 @@ var _ = register(Component{
 		return []string{"libseccomp"} // its tag seccomp
 	},
 	Go: true, Quota: true, Plan: dockerd,
-	VersionIn: &stack.VersionFile{Path: "VERSION", Pattern: regexp.MustCompile(`^\s*(\S+)`)}, // docker-ce; moby from 20.10 on has tags only
+	// docker-ce; moby from 20.10 on has tags only
+	VersionIn: &stack.VersionFile{Path: "VERSION", Pattern: regexp.MustCompile(`^\s*(\S+)`)},
 	Features: verify.Tells{File: "dockerd", Names: []verify.Name{
 		{Kind: "graph driver", Pattern: regexp.MustCompile(`/daemon/graphdriver/([a-z0-9-]+)\.Init\x00`)},
 		{Kind: "log driver", Pattern: regexp.MustCompile(`/daemon/logger/([a-z0-9-]+)\.New\x00`)},
 		{Kind: "network driver", Pattern: regexp.MustCompile(`libnetwork/drivers/([a-z0-9-]+)\.(?:Register|Init)\x00`)},
-		{Kind: "security profile", Pattern: regexp.MustCompile(`/profiles/(seccomp|apparmor)\.(?:GetDefaultProfile|InstallDefault|DefaultProfile)\x00`)},
+		{Kind: "security profile", Pattern: regexp.MustCompile(
+			`/profiles/(seccomp|apparmor)\.(?:GetDefaultProfile|InstallDefault|DefaultProfile)\x00`)},
 		{Kind: "labels of", Pattern: regexp.MustCompile(`opencontainers/(selinux)/go-selinux\.getEnabled\x00`)},
 		{Kind: "project", Pattern: regexp.MustCompile(`/(quota)\.setProjectQuota\x00`)},
-		{Kind: "builder", Pattern: regexp.MustCompile(`/builder/(builder-next|dockerfile)\.(?:New|NewBuildManager)\x00`)},
+		{Kind: "builder",
+			Pattern: regexp.MustCompile(`/builder/(builder-next|dockerfile)\.(?:New|NewBuildManager)\x00`)},
 		{Kind: "swarm", Pattern: regexp.MustCompile(`/daemon/(cluster)\.New\x00`)},
 	}},
 })
@@ -49,7 +52,8 @@ func dockerd(r request) Plan {
 		tags += " seccomp apparmor"
 		flags = []string{"-installsuffix", "netgo"}
 	}
-	ld := xs(v, "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime(), "ProductName", "docker", "IAmStatic", "true")
+	ld := xs(v, "Version", r.c.Version, "GitCommit", short(r.c.Commit, 7), "BuildTime", r.buildTime(),
+		"ProductName", "docker", "IAmStatic", "true")
 	if !r.atLeast("20.10") { // constants, which -X cannot set
 		tags += " autogen"
 		p.Files = append(p.Files, r.versionConstants()...)
@@ -57,7 +61,8 @@ func dockerd(r request) Plan {
 	}
 	daemon := func(cgo bool, tags string, ld []string) []Step {
 		var env []string
-		if i := r.include(); cgo && (len(i) > 0 || r.own) { // without Go's -g, which would write down where the headers are
+		// without Go's -g, which would write down where the headers are
+		if i := r.include(); cgo && (len(i) > 0 || r.own) {
 			env = []string{strings.TrimSpace("CGO_CFLAGS=-O2 " + strings.Join(i, " "))}
 		}
 		if cgo && r.p.Deps["libseccomp"] != "" {
@@ -68,20 +73,24 @@ func dockerd(r request) Plan {
 			packages: r.packages(engine, "./cmd/dockerd")})
 	}
 	if r.c.WantsQuota() && r.t.Quota {
-		external := append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'")
+		external := append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags",
+			"'-static -Wl,--build-id=none'")
 		p.Steps = daemon(true, tags, append(external, r.keepLink(&p, "dockerd")...))
 	} else {
 		if r.c.WantsQuota() {
-			p.Notes = append(p.Notes, "no kernel headers (linux/quota.h, linux/dqblk_xfs.h): dockerd is built without project quotas on XFS "+
-				"(--storage-opt size=); install the kernel's headers, or say quota = false in the stack")
+			p.Notes = append(p.Notes, "no kernel headers (linux/quota.h, linux/dqblk_xfs.h): dockerd is built without "+
+				"project quotas on XFS (--storage-opt size=); install the kernel's headers, "+
+				"or say quota = false in the stack")
 		}
 		p.Steps = daemon(false, tags+" exclude_disk_quota", ld)
 	}
-	p.Outputs = []Output{{Name: "dockerd", Bin: true, Ask: []string{"--version"}, Want: append([]string{"Docker version " + r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)}}
+	p.Outputs = []Output{{Name: "dockerd", Bin: true, Ask: []string{"--version"},
+		Want: append([]string{"Docker version " + r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)}}
 	if r.atLeast("23") {
-		p.Steps = append(p.Steps, r.goBuild(goCommand{name: "docker-proxy", tags: tags, ldflags: ld, packages: []string{"./cmd/docker-proxy"}})...)
-		p.Outputs = append(p.Outputs,
-			Output{Name: "docker-proxy", Bin: true, Ask: []string{"--version"}, Want: append([]string{r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)})
+		p.Steps = append(p.Steps, r.goBuild(goCommand{name: "docker-proxy", tags: tags, ldflags: ld,
+			packages: []string{"./cmd/docker-proxy"}})...)
+		p.Outputs = append(p.Outputs, Output{Name: "docker-proxy", Bin: true, Ask: []string{"--version"},
+			Want: append([]string{r.c.Version}, nonEmpty(short(r.c.Commit, 7))...)})
 	}
 	return p
 }
@@ -105,8 +114,10 @@ func (r request) versionConstants() []File {
 		return File{Path: dir + "/" + name, Data: b.String() + ")\n"}
 	}
 	return []File{
-		file("version_autogen.go", "autogen", "GitCommit", short(r.c.Commit, 7), "Version", r.c.Version, "BuildTime", r.buildTime(),
-			"IAmStatic", "true", "ContainerdCommitID", commitOf("containerd"), "PlatformName", "", "ProductName", "docker", "DefaultProductLicense", ""),
-		file("version_autogen_unix.go", "autogen,!windows", "RuncCommitID", commitOf("runc"), "InitCommitID", short(commitOf("tini"), 7)),
+		file("version_autogen.go", "autogen", "GitCommit", short(r.c.Commit, 7), "Version", r.c.Version,
+			"BuildTime", r.buildTime(), "IAmStatic", "true", "ContainerdCommitID", commitOf("containerd"),
+			"PlatformName", "", "ProductName", "docker", "DefaultProductLicense", ""),
+		file("version_autogen_unix.go", "autogen,!windows", "RuncCommitID", commitOf("runc"),
+			"InitCommitID", short(commitOf("tini"), 7)),
 	}
 }

@@ -15,8 +15,9 @@ var _ = register(Component{
 func expat(r request) Plan {
 	cc := append([]string{r.cc(), "-std=gnu99", "-DXML_STATIC", "-I", "gen"}, strings.Fields(r.hardened())...)
 	p := Plan{
-		Files: []File{{Path: r.p.Work + "/gen/expat_config.h", Data: "#define BYTEORDER 1234\n#define HAVE_MEMORY_H 1\n#define XML_CONTEXT_BYTES 1024\n" +
-			"#define XML_DEV_URANDOM 1\n#define XML_DTD 1\n#define XML_GE 1\n#define XML_NS 1\n"}},
+		Files: []File{{Path: r.p.Work + "/gen/expat_config.h",
+			Data: "#define BYTEORDER 1234\n#define HAVE_MEMORY_H 1\n#define XML_CONTEXT_BYTES 1024\n" +
+				"#define XML_DEV_URANDOM 1\n#define XML_DTD 1\n#define XML_GE 1\n#define XML_NS 1\n"}},
 		Outputs: []Output{{Name: "lib/libexpat.a"}, {Name: "include/expat.h"}, {Name: "include/expat_external.h"}},
 	}
 	step := func(name string, argv ...string) {

@@ -17,7 +17,8 @@ import (
 // goEnv is the whole environment of a Go step.
 func (r request) goEnv(cgo bool, more ...string) []string {
 	env := append(r.env(),
-		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off", "GO111MODULE="+r.modules(),
+		"GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOENV=off", "GOWORK=off",
+		"GO111MODULE="+r.modules(),
 		"GOCACHE="+r.p.Cache, "GOPATH="+r.gopath())
 	env = append(env, r.arch.Go()...)
 	if cgo {
@@ -81,14 +82,16 @@ func (r request) goBuild(g goCommand) []Step {
 	steps := []Step{{Name: "compile " + g.name, Dir: r.p.Work, Env: r.narrow(env), Compiles: true, Loads: true,
 		Argv: cmd(g.packages, "list", "-export", "-v", "-f", "{{with \"\"}}{{.}}{{end}}")}}
 	if r.modules() == "on" {
-		return append(steps, Step{Name: "link " + g.name, Dir: r.p.Work, Env: env, Argv: cmd(g.packages, "build", "-o", r.p.Stage+"/"+g.out)})
+		return append(steps, Step{Name: "link " + g.name, Dir: r.p.Work, Env: env,
+			Argv: cmd(g.packages, "build", "-o", r.p.Stage+"/"+g.out)})
 	}
 	for _, p := range g.packages { // Go before 1.14 writes one file at a time
 		file := path.Base(p)
 		if len(g.packages) == 1 {
 			file = cmp.Or(g.out, g.name)
 		}
-		steps = append(steps, Step{Name: "link " + file, Dir: r.p.Work, Env: env, Argv: cmd([]string{p}, "build", "-o", r.p.Stage+"/"+file)})
+		steps = append(steps, Step{Name: "link " + file, Dir: r.p.Work, Env: env,
+			Argv: cmd([]string{p}, "build", "-o", r.p.Stage+"/"+file)})
 	}
 	return steps
 }
@@ -100,7 +103,8 @@ func (r request) goFlags(g goCommand) []string {
 		flags = flags[1:]
 	}
 	if !r.goAtLeast("1.13") { // no -trimpath for the whole yet
-		flags = slices.DeleteFunc(flags, func(a string) bool { return a == "-trimpath" || strings.HasPrefix(a, "-gcflags") })
+		flags = slices.DeleteFunc(flags,
+			func(a string) bool { return a == "-trimpath" || strings.HasPrefix(a, "-gcflags") })
 		cut := "-trimpath=" + path.Dir(r.p.Work)
 		flags = append(flags, NoDWARF+" "+cut, "-asmflags=all="+cut)
 	}
@@ -130,14 +134,16 @@ type GoBuild struct {
 // plain is the plan of a GoBuild.
 func (r request) plain(b *GoBuild) Plan {
 	file := cmp.Or(b.File, r.row.Name)
-	g := goCommand{name: file, tags: strings.TrimSpace("netgo osusergo " + b.Tags), packages: r.packages(b.Module, b.Package)}
+	g := goCommand{name: file, tags: strings.TrimSpace("netgo osusergo " + b.Tags),
+		packages: r.packages(b.Module, b.Package)}
 	if r.row.Install+file != path.Base(b.Package) {
 		g.out = r.row.Install + file
 	}
 	for _, x := range r.filled(b.X) {
 		g.ldflags = append(g.ldflags, "-X", b.Module+"/"+x)
 	}
-	return Plan{Files: r.gopathLinks(), Steps: r.goBuild(g), Outputs: []Output{{Name: r.row.Install + file, Bin: true, Ask: b.Ask, Want: r.filled(b.Want)}}}
+	return Plan{Files: r.gopathLinks(), Steps: r.goBuild(g),
+		Outputs: []Output{{Name: r.row.Install + file, Bin: true, Ask: b.Ask, Want: r.filled(b.Want)}}}
 }
 
 // filled are a GoBuild's texts for this release.

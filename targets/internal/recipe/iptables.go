@@ -14,14 +14,19 @@ var _ = register(Component{
 func iptables(r request) Plan {
 	const name = "xtables-legacy-multi"
 	return r.configured(configure{
-		generated: []string{"aclocal.m4", "configure", "config.h.in", "libiptc/Makefile.in", "libxtables/Makefile.in", "iptables/Makefile.in", "extensions/GNUmakefile.in"},
+		generated: []string{"aclocal.m4", "configure", "config.h.in", "libiptc/Makefile.in", "libxtables/Makefile.in",
+			"iptables/Makefile.in", "extensions/GNUmakefile.in"},
 		// /run is not there on old hosts; where it is, /var/run leads to it, and the lock is the one that the host's
 		// own iptables takes.
 		flags: []string{"--prefix=/usr/local", "--sysconfdir=/etc", "--with-xt-lock-name=/var/run/xtables.lock",
-			"--disable-nftables", "--disable-devel", "--disable-bpf-compiler", "--disable-nfsynproxy", "--disable-connlabel"},
-		targets: [][]string{{"libiptc", "libip4tc.la", "libip6tc.la"}, {"libxtables", "libxtables.la"}, {"extensions", "libext.a", "libext4.a", "libext6.a"}, {"iptables", name}},
-		take:    [][]string{{".", "iptables/" + name}},
+			"--disable-nftables", "--disable-devel", "--disable-bpf-compiler", "--disable-nfsynproxy",
+			"--disable-connlabel"},
+		targets: [][]string{{"libiptc", "libip4tc.la", "libip6tc.la"}, {"libxtables", "libxtables.la"},
+			{"extensions", "libext.a", "libext4.a", "libext6.a"}, {"iptables", name}},
+		take: [][]string{{".", "iptables/" + name}},
 	},
-		[]Output{{Name: name, Bin: true, Ask: []string{"iptables", "--version"}, Want: []string{"iptables v" + r.c.Version + " (legacy)"},
-			Links: []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"}}})
+		[]Output{{Name: name, Bin: true, Ask: []string{"iptables", "--version"},
+			Want: []string{"iptables v" + r.c.Version + " (legacy)"},
+			Links: []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save",
+				"ip6tables-restore"}}})
 }

@@ -15,7 +15,8 @@ var _ = register(Component{
 	License:  "LGPL-2.1-only", // its sources say "version 2.1"; the text that goes with them is the same for "or later"
 	Relink:   true, SourceGoes: true, Library: true, Libs: []string{"lib/*.a"},
 	C: true, Make: true, Prefix: "LIBSECCOMP_PREFIX", Plan: libseccomp,
-	VersionIn: &stack.VersionFile{Path: "configure.ac", Pattern: regexp.MustCompile(`AC_INIT\(\[?libseccomp\]?,\s*\[?([0-9.]+)`)},
+	VersionIn: &stack.VersionFile{Path: "configure.ac",
+		Pattern: regexp.MustCompile(`AC_INIT\(\[?libseccomp\]?,\s*\[?([0-9.]+)`)},
 })
 
 // libseccomp keeps its own configure and make; everything else here is compiled by direct commands.
@@ -36,16 +37,20 @@ func libseccomp(r request) Plan {
 	gperf := "#!/bin/sh\ncase \"$1\" in --version) echo 'GNU gperf 3.1'; exit 0;; esac\n" +
 		"echo 'drydock: make wants to run gperf, but src/syscalls.perf.c should be newer than its source' >&2\nexit 1\n"
 	// A .c file that looks older than what it is made from sends make to gperf: archives do not keep times exactly.
-	env := append(r.configureEnv(), "AR_FLAGS=crD", "CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
+	env := append(r.configureEnv(), "AR_FLAGS=crD",
+		"CFLAGS=-O2 -fstack-protector -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2", "CONFIG_SHELL="+r.t.Shell)
 	jobs := fmt.Sprintf("-j%d", max(1, r.t.Jobs))
 	return Plan{
 		Files: []File{{Path: r.p.Shims + "/gperf", Data: gperf, Exec: true}},
 		Steps: []Step{
-			{Name: "configure", Dir: r.p.Work, Env: env, Argv: append([]string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared",
-				"--enable-static", "--with-pic", "--disable-dependency-tracking", "--disable-python"}, r.cross()...)},
+			{Name: "configure", Dir: r.p.Work, Env: env,
+				Argv: append([]string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared", "--enable-static",
+					"--with-pic", "--disable-dependency-tracking", "--disable-python"}, r.cross()...)},
 			{Name: "make", Dir: r.p.Work + "/src", Env: env, Argv: []string{r.t.Make, jobs, "libseccomp.la"}},
-			{Name: "install library", Dir: r.p.Work + "/src", Env: env, Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-libLTLIBRARIES"}},
-			{Name: "install headers", Dir: r.p.Work + "/include", Env: env, Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-includeHEADERS"}},
+			{Name: "install library", Dir: r.p.Work + "/src", Env: env,
+				Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-libLTLIBRARIES"}},
+			{Name: "install headers", Dir: r.p.Work + "/include", Env: env,
+				Argv: []string{r.t.Make, "DESTDIR=" + r.p.Stage, "install-includeHEADERS"}},
 		},
 		Outputs: outputs,
 	}
@@ -61,5 +66,6 @@ func (r request) seccompEnv() []string {
 }
 
 func (r request) pkgConfig() File {
-	return File{Path: r.p.Shims + "/pkg-config", Data: "#!/bin/sh\ncase \"$*\" in *--libs*) echo -lseccomp;; *) echo;; esac\n", Exec: true}
+	return File{Path: r.p.Shims + "/pkg-config", Data: "#!/bin/sh\n" +
+		"case \"$*\" in *--libs*) echo -lseccomp;; *) echo;; esac\n", Exec: true}
 }

@@ -10,7 +10,8 @@ var _ = register(Component{
 // of the machine in include/asm (as "make headers_install" leaves them) or include/<triplet>/asm (as Debian does).
 func linuxHeaders(r request) Plan {
 	return Plan{
-		Steps:   []Step{{Name: "copy", Dir: r.p.Work, Env: r.env(), Argv: []string{"cp", "-R", "-L", "include", r.p.Stage + "/"}}},
+		Steps: []Step{{Name: "copy", Dir: r.p.Work, Env: r.env(),
+			Argv: []string{"cp", "-R", "-L", "include", r.p.Stage + "/"}}},
 		Outputs: []Output{{Name: "include"}},
 	}
 }

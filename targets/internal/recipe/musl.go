@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -24,8 +25,10 @@ func musl(r request) Plan {
 	return Plan{
 		Files: []File{{Path: r.p.Shims + "/ar", Data: ar, Exec: true}},
 		Steps: []Step{
-			{Name: "configure", Dir: r.p.Work, Env: env, Argv: []string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared", "--disable-wrapper"}},
-			{Name: "make", Dir: r.p.Work, Env: env, Compiles: true, Argv: append(mk[:3:3], fmt.Sprintf("-j%d", max(1, r.t.Jobs)))},
+			{Name: "configure", Dir: r.p.Work, Env: env,
+				Argv: []string{r.t.Shell, "./configure", "--prefix=/", "--disable-shared", "--disable-wrapper"}},
+			{Name: "make", Dir: r.p.Work, Env: env, Compiles: true,
+				Argv: append(mk[:3:3], fmt.Sprintf("-j%d", max(1, r.t.Jobs)))},
 			{Name: "install", Dir: r.p.Work, Env: env, Argv: append(mk[:3:3], "DESTDIR="+r.p.Stage, "install")},
 		},
 		Outputs: []Output{{Name: "include"}, {Name: "lib"}},
@@ -36,42 +39,9 @@ func musl(r request) Plan {
 // wrapper has, and link -static-pie truly static: with rcrt1.o, and no interpreter. What is linked neither way is
 // dynamic and cannot run; cgo makes such a program to look at its symbols. What is static exports none: Go's linker
 // asks for all where ld is older than 2.35, and musl's start of a static-pie relocates none by name.
-const specs = `%rename cpp_options gcc_cpp_options
-
-*cpp_options:
--nostdinc INCLUDE -isystem include%s %(gcc_cpp_options)
-
-*cc1:
-%(cc1_cpu) -nostdinc INCLUDE -isystem include%s
-
-*link_libgcc:
--LMUSL/lib -L .%s
-
-*libgcc:
-libgcc.a%s %:if-exists(libgcc_eh.a%s)
-
-*startfile:
-%{static-pie:MUSL/lib/rcrt1.o;static|no-pie:MUSL/lib/crt1.o;:MUSL/lib/Scrt1.o} MUSL/lib/crti.o %{static:crtbeginT.o%s;no-pie:crtbegin.o%s;:crtbeginS.o%s}
-
-*endfile:
-%{static|no-pie:crtend.o%s;:crtendS.o%s} MUSL/lib/crtn.o
-
-*link:
--m EMULATION -nostdlib -z relro %{static-pie:-static -pie --no-dynamic-linker -z text;static:-static;:-dynamic-linker /lib/ld-musl-LOADER.so.1} %{!static:%{!static-pie:%{rdynamic:-export-dynamic}}}
-
-*link_ssp:
-
-
-*esp_link:
-
-
-*esp_options:
-
-
-*esp_cpp_options:
-
-
-`
+//
+//go:embed source/musl.specs
+var specs string
 
 // LinkSpecs are the specs for linking again somewhere else: MUSL/lib stands for the directory of the library.
 func LinkSpecs(a platform.Arch) string { return specsFor(a, "INCLUDE", "") }

@@ -1,6 +1,6 @@
 // Package recipe knows how each upstream part is compiled, as data: from a stack, a toolchain and paths it returns
-// files to write, steps to run and outputs to expect. It runs nothing and touches no disk, so every flag can be
-// tested, and the same call with symbolic paths gives the part of a key that does not depend on where things are.
+// files to write, steps to run and outputs to expect. It runs nothing and touches no disk, so every flag can be tested,
+// and the same call with symbolic paths gives the part of a key that does not depend on where things are.
 package recipe
 
 import (
@@ -50,7 +50,8 @@ type Paths struct {
 
 // Below are the paths of a component that is built below a directory. What lies elsewhere is missing.
 func Below(dir string) Paths {
-	return Paths{Work: dir + "/src", Shims: dir + "/shims", Stage: dir + "/stage", Home: dir + "/home", Tmp: dir + "/tmp", Deps: map[string]string{}}
+	return Paths{Work: dir + "/src", Shims: dir + "/shims", Stage: dir + "/stage", Home: dir + "/home",
+		Tmp: dir + "/tmp", Deps: map[string]string{}}
 }
 
 // nameless is a directory that no machine has.
@@ -72,7 +73,8 @@ func (p Paths) Named(shims string) (named Paths, real map[string]string) {
 
 // Symbolic are paths for a key: the same on every machine and in every checkout.
 func Symbolic(deps []string) Paths {
-	p := Paths{Work: "<work>", Shims: "<shims>", Stage: "<stage>", Home: "<home>", Tmp: "<tmp>", Cache: "<cache>", Path: "<path>", Deps: map[string]string{}}
+	p := Paths{Work: "<work>", Shims: "<shims>", Stage: "<stage>", Home: "<home>", Tmp: "<tmp>", Cache: "<cache>",
+		Path: "<path>", Deps: map[string]string{}}
 	for _, d := range deps {
 		p.Deps[d] = "<" + d + ">"
 	}
@@ -134,7 +136,9 @@ func RelinkDir(stage, output string) string { return stage + "/relink/" + output
 func (r request) keepLink(p *Plan, output string) []string {
 	dir := RelinkDir(r.p.Stage, output)
 	// The linker first asks the compiler, several times, what it can; its last call is the link.
-	p.Files = append(p.Files, File{Path: dir + "/ld", Data: fmt.Sprintf("#!%s\nfor a; do printf '%%s\\n' \"$a\"; done >'%s/args'\nexec '%s' \"$@\"\n", r.t.Shell, dir, r.cc()), Exec: true})
+	p.Files = append(p.Files, File{Path: dir + "/ld", Exec: true,
+		Data: fmt.Sprintf("#!%s\nfor a; do printf '%%s\\n' \"$a\"; done >'%s/args'\nexec '%s' \"$@\"\n",
+			r.t.Shell, dir, r.cc())})
 	p.Relink = append(p.Relink, output)
 	return []string{"-extld=" + dir + "/ld", "-tmpdir=" + dir}
 }

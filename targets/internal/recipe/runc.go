@@ -54,7 +54,8 @@ func runc(r request) Plan {
 	p.Steps = r.goBuild(goCommand{name: "runc", cgo: true, tags: tags, ldflags: ld, flags: flags, env: r.seccompEnv(),
 		packages: r.packages("github.com/opencontainers/runc", ".")})
 	p.Outputs = []Output{{Name: "runc", Bin: true, Ask: []string{"--version"},
-		Want: append([]string{"runc version " + r.c.Version, "libseccomp: " + r.s.Component["libseccomp"].Version}, nonEmpty(commit)...)}}
+		Want: append([]string{"runc version " + r.c.Version, "libseccomp: " + r.s.Component["libseccomp"].Version},
+			nonEmpty(commit)...)}}
 	return p
 }
 
@@ -62,7 +63,8 @@ func runc(r request) Plan {
 // 1.0.0-rc93 has it and knows the tag nokmem (runc#1725, #1921); later ones have none.
 func (r request) leaksKernelMemory() bool {
 	v, kernel := version.Must(version.NewVersion(r.c.Version)), version.Must(version.NewVersion(r.s.Target.Kernel))
-	return v.LessThanOrEqual(version.Must(version.NewVersion("1.0.0-rc93"))) && kernel.LessThan(version.Must(version.NewVersion("4.0")))
+	return v.LessThanOrEqual(version.Must(version.NewVersion("1.0.0-rc93"))) &&
+		kernel.LessThan(version.Must(version.NewVersion("4.0")))
 }
 
 // runcFeatures takes "runc features" apart, which runc has from 1.1 on.
@@ -100,7 +102,8 @@ func runcFeatures(answer string) (all []string, err error) {
 			all = append(all, "cgroup "+name)
 		}
 	}
-	for name, on := range map[string]bool{"seccomp": f.Linux.Seccomp.Enabled, "apparmor": f.Linux.Apparmor.Enabled, "selinux": f.Linux.Selinux.Enabled,
+	for name, on := range map[string]bool{"seccomp": f.Linux.Seccomp.Enabled, "apparmor": f.Linux.Apparmor.Enabled,
+		"selinux":    f.Linux.Selinux.Enabled,
 		"checkpoint": f.Annotations["org.opencontainers.runc.checkpoint.enabled"] == "true"} {
 		if on {
 			all = append(all, name)

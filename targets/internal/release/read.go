@@ -70,7 +70,8 @@ func Claims(p *pack.Read, record func(component string) *graph.Record) error {
 			}
 			want = "as the record of " + x.Component + " has it"
 		}
-		errs = append(errs, fmt.Errorf("%s: sha256: got %s in the package, want %s: run \"mage all\" again", x.Name, x.SHA256, want))
+		errs = append(errs,
+			fmt.Errorf("%s: sha256: got %s in the package, want %s: run \"mage all\" again", x.Name, x.SHA256, want))
 	}
 	return errors.Join(errs...)
 }

@@ -19,8 +19,9 @@ import (
 
 // Names below Kept.Dir.
 const (
-	Dir    = "packages" // has a directory for each package, named by version and build time
-	Latest = "latest"   // a link to the one to take: the newest that was examined and found right, or the one that somebody went back to
+	Dir = "packages" // has a directory for each package, named by version and build time
+	// Latest is a link to the one to take: the newest that passed, or the one that somebody went back to.
+	Latest = "latest"
 )
 
 // noteFile is the note beside each package.
@@ -93,7 +94,8 @@ func (k Kept) List() ([]*Release, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			err = r.readOld()
 		case err == nil:
-			if err = json.Unmarshal(data, r); err == nil && (r.File == "" || r.File != filepath.Base(r.File) || len(r.SHA256) != 64) {
+			if err = json.Unmarshal(data, r); err == nil &&
+				(r.File == "" || r.File != filepath.Base(r.File) || len(r.SHA256) != 64) {
 				err = errors.New("it names no file and its sha256")
 			}
 			if err != nil {
@@ -165,7 +167,8 @@ func (k Kept) Keep(version string, built time.Time, files []File) (*Release, err
 		return nil, err
 	}
 	for _, f := range files {
-		if err := archive.CopyFile(filepath.Join(k.Root, f.File), filepath.Join(tmp, filepath.Base(f.File)), 0o644); err != nil {
+		if err := archive.CopyFile(filepath.Join(k.Root, f.File),
+			filepath.Join(tmp, filepath.Base(f.File)), 0o644); err != nil {
 			return nil, err
 		}
 	}

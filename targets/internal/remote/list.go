@@ -58,7 +58,8 @@ func (c *Cache) List(ctx context.Context) ([]Listed, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b Listed) int {
-		return cmp.Or(cmp.Compare(a.Stack, b.Stack), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), b.Made.Compare(a.Made), cmp.Compare(a.Tag, b.Tag))
+		return cmp.Or(cmp.Compare(a.Stack, b.Stack), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name),
+			b.Made.Compare(a.Made), cmp.Compare(a.Tag, b.Tag))
 	})
 	return found, errors.Join(errs...)
 }
@@ -73,8 +74,8 @@ func (c *Cache) listed(ctx context.Context, tag string) (*Listed, error) {
 	if err != nil || m.ArtifactType != BuildType && m.ArtifactType != PackageType {
 		return nil, ignored(err)
 	}
-	l := &Listed{Tag: tag, Kind: kinds[m.ArtifactType], Name: m.Annotations[ocispec.AnnotationTitle], Version: m.Annotations[ocispec.AnnotationVersion],
-		Stack: m.Annotations[stackNote], manifest: d}
+	l := &Listed{Tag: tag, Kind: kinds[m.ArtifactType], Name: m.Annotations[ocispec.AnnotationTitle],
+		Version: m.Annotations[ocispec.AnnotationVersion], Stack: m.Annotations[stackNote], manifest: d}
 	l.Made, _ = time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated])
 	for _, layer := range m.Layers {
 		l.Size += layer.Size
@@ -122,7 +123,8 @@ func (c *Cache) Prune(ctx context.Context, keep int) (removed []Listed, err erro
 		var resp *errcode.ErrorResponse
 		switch {
 		case errors.As(err, &resp) && resp.StatusCode == http.StatusMethodNotAllowed:
-			return removed, fmt.Errorf("%s: the registry does not allow to delete: set REGISTRY_STORAGE_DELETE_ENABLED=true, or storage.delete.enabled in its configuration", c.Address)
+			return removed, fmt.Errorf("%s: the registry does not allow to delete: set "+
+				"REGISTRY_STORAGE_DELETE_ENABLED=true, or storage.delete.enabled in its configuration", c.Address)
 		case err != nil && !notFound(err):
 			return removed, fmt.Errorf("%s: %s: %w", c.Address, l.Tag, err)
 		}
@@ -139,7 +141,8 @@ func Table(all []Listed) string {
 		if len(tag) == 64 {
 			tag = tag[:12]
 		}
-		rows = append(rows, []string{l.Stack, l.Name, l.Version, l.Made.Local().Format(time.DateTime), ui.Bytes(l.Size), tag})
+		rows = append(rows,
+			[]string{l.Stack, l.Name, l.Version, l.Made.Local().Format(time.DateTime), ui.Bytes(l.Size), tag})
 	}
 	return ui.Table(rows)
 }

@@ -55,8 +55,10 @@ func (c *Cache) PushPackage(ctx context.Context, p Package) error {
 		}
 		layers = append(layers, titled(d, filepath.Base(file)))
 	}
-	notes := map[string]string{ocispec.AnnotationCreated: p.Made.UTC().Format(time.RFC3339), ocispec.AnnotationTitle: "docker", ocispec.AnnotationVersion: p.Version, stackNote: p.Stack}
-	main, err := oras.PackManifest(ctx, c.at, oras.PackManifestVersion1_1, PackageType, oras.PackManifestOptions{Layers: layers, ManifestAnnotations: notes})
+	notes := map[string]string{ocispec.AnnotationCreated: p.Made.UTC().Format(time.RFC3339),
+		ocispec.AnnotationTitle: "docker", ocispec.AnnotationVersion: p.Version, stackNote: p.Stack}
+	main, err := oras.PackManifest(ctx, c.at, oras.PackManifestVersion1_1, PackageType,
+		oras.PackManifestOptions{Layers: layers, ManifestAnnotations: notes})
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,8 @@ func (c *Cache) PushPackage(ctx context.Context, p Package) error {
 			return err
 		}
 		about := oras.PackManifestOptions{Subject: &main, Layers: []ocispec.Descriptor{titled(d, n.Name)},
-			ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: notes[ocispec.AnnotationCreated], ocispec.AnnotationTitle: n.Name}}
+			ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: notes[ocispec.AnnotationCreated],
+				ocispec.AnnotationTitle: n.Name}}
 		if _, err := oras.PackManifest(ctx, c.at, oras.PackManifestVersion1_1, n.Type, about); err != nil {
 			return err
 		}
@@ -161,7 +164,8 @@ func (c *Cache) Pull(ctx context.Context, name, dir string, u *ui.UI) error {
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("%s is there: files are not overwritten", to)
 		}
-		if err := errors.Join(os.Chmod(f, 0o644), os.Rename(f, to)); err != nil { // it was read by its owner alone until it was checked
+		// it was read by its owner alone until it was checked
+		if err := errors.Join(os.Chmod(f, 0o644), os.Rename(f, to)); err != nil {
 			return err
 		}
 		u.Line("pulled    %s", to)

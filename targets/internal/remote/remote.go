@@ -4,6 +4,7 @@
 package remote
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -111,13 +112,15 @@ type Cache struct {
 // that are believed: files in minisign's format, or keys as they stand in such a file, with commas between them. It
 // asks nothing yet.
 func Open(address, keys string) (*Cache, error) {
-	c := &Cache{Address: address, patience: usual, Say: func(string, ...any) {}, said: map[string]bool{}, refused: map[string]bool{}}
+	c := &Cache{Address: address, patience: usual, Say: func(string, ...any) {}, said: map[string]bool{},
+		refused: map[string]bool{}}
 	for _, k := range strings.FieldsFunc(keys, func(r rune) bool { return r == ',' || r == ' ' }) {
 		var key minisign.PublicKey
 		err := key.UnmarshalText([]byte(k))
 		if err != nil {
 			if key, err = minisign.PublicKeyFromFile(k); err != nil {
-				return nil, fmt.Errorf("CACHE_KEYS: %s: want a public key in minisign's format, or a file with one: %w", k, err)
+				return nil, fmt.Errorf("CACHE_KEYS: %s: want a public key in minisign's format, or a file with one: %w",
+					k, err)
 			}
 		}
 		c.keys = append(c.keys, key)
@@ -265,7 +268,8 @@ func (c *Cache) small(ctx context.Context, d ocispec.Descriptor) ([]byte, error)
 		return nil, bad("a %s of %d bytes; want at most %d", d.MediaType, d.Size, maxRecord)
 	}
 	data, err := content.FetchAll(ctx, c.at, d)
-	if errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, content.ErrTrailingData) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, content.ErrTrailingData) ||
+		errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, bad("a %s that is not what its digest says", d.MediaType)
 	}
 	return data, err
@@ -302,7 +306,8 @@ func (c *Cache) record(ctx context.Context, m *ocispec.Manifest, key string) (*R
 	}
 	seen := map[string]bool{}
 	for _, f := range r.Files {
-		if !filepath.IsLocal(f.Name) || path.Clean(f.Name) != f.Name || seen[f.Name] || f.Size < 0 || f.Blob.Digest.Validate() != nil {
+		if !filepath.IsLocal(f.Name) || path.Clean(f.Name) != f.Name || seen[f.Name] || f.Size < 0 ||
+			f.Blob.Digest.Validate() != nil {
 			return nil, bad("a record with the file %q", f.Name)
 		}
 		seen[f.Name] = true
@@ -336,14 +341,16 @@ func (c *Cache) Push(ctx context.Context, r *Record, dir string, sign Signer) er
 		}
 		layers = slices.Insert(layers, i, titled(d, []string{"record.json", "record.json.minisig"}[i]))
 	}
-	return c.publish(ctx, BuildType, r.Build.Key, oras.PackManifestOptions{Layers: layers, ManifestAnnotations: map[string]string{
-		ocispec.AnnotationCreated: r.Build.Built.UTC().Format(time.RFC3339), ocispec.AnnotationTitle: r.Build.Name, ocispec.AnnotationVersion: r.Version,
-		stackNote: r.Stack}})
+	notes := map[string]string{ocispec.AnnotationCreated: r.Build.Built.UTC().Format(time.RFC3339),
+		ocispec.AnnotationTitle: r.Build.Name, ocispec.AnnotationVersion: r.Version, stackNote: r.Stack}
+	return c.publish(ctx, BuildType, r.Build.Key,
+		oras.PackManifestOptions{Layers: layers, ManifestAnnotations: notes})
 }
 
 // PushAll is Push of what the cache has not yet, several at a time; at gives the directory of each one's files. It
 // returns how many were pushed, how many could not be, and the first reason.
-func (c *Cache) PushAll(ctx context.Context, all []*Record, at func(*Record) string, sign Signer) (pushed, failed int, why error) {
+func (c *Cache) PushAll(ctx context.Context, all []*Record, at func(*Record) string, sign Signer) (
+	pushed, failed int, why error) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, pushWidth)
 	var wg sync.WaitGroup
@@ -390,7 +397,7 @@ func (c *Cache) publish(ctx context.Context, kind, tag string, opts oras.PackMan
 }
 
 func (c *Cache) pushBytes(ctx context.Context, d ocispec.Descriptor, data []byte) error {
-	return c.pushFrom(ctx, d, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(data))), nil })
+	return c.pushFrom(ctx, d, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 }
 
 // pushFrom pushes a blob, unless it is there.

@@ -39,7 +39,8 @@ func openRegistry(name string, plain bool) (target, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: usual.ask / 2}).DialContext
 	t.ResponseHeaderTimeout = usual.ask
-	client := &auth.Client{Client: &http.Client{Transport: t}, Cache: auth.NewCache(), Header: http.Header{"User-Agent": {"drydock/" + version.Drydock}}}
+	client := &auth.Client{Client: &http.Client{Transport: t}, Cache: auth.NewCache(),
+		Header: http.Header{"User-Agent": {"drydock/" + version.Drydock}}}
 	if store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{}); err == nil {
 		client.Credential = credentials.Credential(store)
 	}
@@ -84,7 +85,8 @@ const maxIndex = 64 << 20
 
 // named is the place of a name in an index; -1 where it has none.
 func named(x *ocispec.Index, tag string) int {
-	return slices.IndexFunc(x.Manifests, func(m ocispec.Descriptor) bool { return m.Annotations[ocispec.AnnotationRefName] == tag })
+	return slices.IndexFunc(x.Manifests,
+		func(m ocispec.Descriptor) bool { return m.Annotations[ocispec.AnnotationRefName] == tag })
 }
 
 func (d *dir) Resolve(_ context.Context, tag string) (ocispec.Descriptor, error) {
@@ -106,16 +108,19 @@ func (d *dir) Push(ctx context.Context, what ocispec.Descriptor, from io.Reader)
 		return err
 	}
 	return d.change(func(x *ocispec.Index) error {
-		x.Manifests = append(x.Manifests, ocispec.Descriptor{MediaType: what.MediaType, Digest: what.Digest, Size: what.Size, ArtifactType: what.ArtifactType})
+		x.Manifests = append(x.Manifests, ocispec.Descriptor{MediaType: what.MediaType, Digest: what.Digest,
+			Size: what.Size, ArtifactType: what.ArtifactType})
 		return nil
 	})
 }
 
 func (d *dir) Tag(_ context.Context, m ocispec.Descriptor, tag string) error {
 	return d.change(func(x *ocispec.Index) error {
-		x.Manifests = slices.DeleteFunc(x.Manifests, func(o ocispec.Descriptor) bool { return o.Digest == m.Digest && o.Annotations == nil })
+		x.Manifests = slices.DeleteFunc(x.Manifests,
+			func(o ocispec.Descriptor) bool { return o.Digest == m.Digest && o.Annotations == nil })
 		note := map[string]string{ocispec.AnnotationRefName: tag}
-		m = ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: m.Size, ArtifactType: m.ArtifactType, Annotations: note}
+		m = ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: m.Size, ArtifactType: m.ArtifactType,
+			Annotations: note}
 		if i := named(x, tag); i >= 0 {
 			x.Manifests[i] = m
 		} else {
@@ -159,7 +164,8 @@ func (d *dir) Delete(ctx context.Context, m ocispec.Descriptor) error {
 			}
 		}
 		for _, blob := range archive.Glob(filepath.Join(d.root, "blobs/sha256"), "*") {
-			if fi, err := os.Lstat(blob); err == nil && !wanted[filepath.Base(blob)] && (time.Since(fi.ModTime()) > 24*time.Hour || filepath.Base(blob) == m.Digest.Encoded()) {
+			if fi, err := os.Lstat(blob); err == nil && !wanted[filepath.Base(blob)] &&
+				(time.Since(fi.ModTime()) > 24*time.Hour || filepath.Base(blob) == m.Digest.Encoded()) {
 				os.Remove(blob)
 			}
 		}
@@ -190,7 +196,8 @@ func (d *dir) change(how func(*ocispec.Index) error) error {
 	}
 	layout := filepath.Join(d.root, ocispec.ImageLayoutFile)
 	if _, err := os.Stat(layout); errors.Is(err, fs.ErrNotExist) {
-		if err := archive.WriteBytes(layout, 0o644, []byte(`{"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"}`)); err != nil {
+		if err := archive.WriteBytes(layout, 0o644,
+			[]byte(`{"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"}`)); err != nil {
 			return err
 		}
 	}

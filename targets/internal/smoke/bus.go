@@ -32,7 +32,8 @@ func bus(l *lab) {
 	go func() { ended <- cmd.Wait() }()
 	defer func() { cmd.Process.Kill() }()
 	send := func(method string) answer {
-		return l.command("", "dbus-send", "--system", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus."+method)
+		return l.command("", "dbus-send", "--system", "--print-reply", "--dest=org.freedesktop.DBus",
+			"/org/freedesktop/DBus", "org.freedesktop.DBus."+method)
 	}
 	l.until("the bus answers", 10*time.Second, func() bool { return send("GetId").code == 0 })
 	l.has("ListNames", send("ListNames").out, `string "org.freedesktop.DBus"`)

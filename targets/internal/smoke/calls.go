@@ -137,7 +137,8 @@ func tableOf(arch string) (*table, error) {
 			private: []given{{"3.2", 0xf0001, 0xf0006}}, // breakpoint, cacheflush, …, set_tls: no thread starts without
 			open:    5, openat: 322, fcntl: 55, fcntl64: 221, prctl: 172, unshare: 337, setns: 375}, nil
 	}
-	return nil, fmt.Errorf("the system calls of old kernels are known for amd64, arm64 and armv7 only: got %s: run without -kernel", arch)
+	return nil, fmt.Errorf("the system calls of old kernels are known for amd64, arm64 and armv7 only: got %s: run "+
+		"without -kernel", arch)
 }
 
 // flag is an argument of a call that the kernel has had for long, by which newer kernels do something more.

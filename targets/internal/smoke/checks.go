@@ -34,7 +34,8 @@ const (
 )
 
 // Brief are the checks that show the most in a short time: where a slow machine has minutes only.
-var Brief = []string{"info: storage driver", "info: cgroups", "run", "memory limit", "bridge and -p through docker-proxy", "a bridge gets its address when it is there", lastCheck}
+var Brief = []string{"info: storage driver", "info: cgroups", "run", "memory limit",
+	"bridge and -p through docker-proxy", "a bridge gets its address when it is there", lastCheck}
 
 // Programs of the stack that checks ask for by name.
 const (
@@ -64,7 +65,8 @@ var checks = []check{
 	{"environment", 30 * time.Second, true, false, func(l *lab) {
 		l.is("output", l.run("-e", "COLOUR=dry dock", "--", "env", "COLOUR"), "dry dock")
 	}},
-	{"working directory", 30 * time.Second, true, false, func(l *lab) { l.is("output", l.run("-w", "/tmp", "--", "cwd"), "/tmp") }},
+	{"working directory", 30 * time.Second, true, false,
+		func(l *lab) { l.is("output", l.run("-w", "/tmp", "--", "cwd"), "/tmp") }},
 	{"stdin", 30 * time.Second, true, false, func(l *lab) {
 		text := strings.Repeat("0123456789abcdef\n", 8192)
 		l.is("what came back", l.feed(text, runArgs("--rm", []string{"-i", "--", "cat"})...)+"\n" == text, true)
@@ -115,7 +117,8 @@ func filesThere(l *lab) {
 
 func filesExecutable(l *lab) {
 	for _, f := range l.c.Files {
-		if fi, err := os.Stat(filepath.Join(binDir, f)); err == nil && (!fi.Mode().IsRegular() || fi.Mode()&0o111 != 0o111) {
+		fi, err := os.Stat(filepath.Join(binDir, f))
+		if err == nil && (!fi.Mode().IsRegular() || fi.Mode()&0o111 != 0o111) {
 			l.failf("%s: got mode %s, want it executable for all", f, fi.Mode())
 		}
 	}
@@ -196,7 +199,8 @@ func infoStorage(l *lab) {
 
 func infoSeccomp(l *lab) {
 	got := l.docker("info", "-f", "{{.SecurityOptions}}")
-	if !strings.Contains(got, "name=seccomp,profile=builtin") && !strings.Contains(got, "name=seccomp,profile=default") {
+	if !strings.Contains(got, "name=seccomp,profile=builtin") &&
+		!strings.Contains(got, "name=seccomp,profile=default") {
 		l.failf("security options: got %s, want name=seccomp with the built-in profile", got)
 	}
 	l.note = got
@@ -273,7 +277,8 @@ func importImage(l *lab) {
 		{"etc/passwd", 0o644, []byte("root:x:0:0::/:/guest\nguest:x:1234:1234::/:/guest\n")},
 		{"etc/group", 0o644, []byte("root:x:0:\nguest:x:1234:\n")},
 	} {
-		l.ok("tar", w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.data)), Typeflag: tar.TypeReg}))
+		l.ok("tar",
+			w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.data)), Typeflag: tar.TypeReg}))
 		_, err := w.Write(f.data)
 		l.ok("tar", err)
 	}
@@ -290,7 +295,8 @@ func builds(l *lab) {
 	l.ok("guest", err)
 	l.ok("context", os.WriteFile(dir+"/guest", guest, 0o755))
 	l.ok("context", os.WriteFile(dir+"/Dockerfile", []byte("FROM scratch\nCOPY guest /guest\nENV WORD=built\n"+
-		"RUN [\"/guest\", \"write\", \"/made\", \"by a step\"]\nENTRYPOINT [\"/guest\"]\nCMD [\"env\", \"WORD\"]\n"), 0o644))
+		"RUN [\"/guest\", \"write\", \"/made\", \"by a step\"]\nENTRYPOINT [\"/guest\"]\nCMD [\"env\", \"WORD\"]\n"),
+		0o644))
 	l.docker("build", "--network=none", "-t", "built:1", dir)
 	l.is("its command", l.docker("run", "--rm", "built:1"), "built")
 	l.is("what a step made", l.docker("run", "--rm", "built:1", "cat", "/made"), "by a step")
@@ -384,7 +390,8 @@ func nothingLeft(l *lab) {
 		}
 		for _, d := range controllers() {
 			for _, g := range cgroupsBelow(filepath.Join(d, l.c.Cgroup)) {
-				if g != filepath.Join(d, l.c.Cgroup, "buildkit") { // the empty parent of those of its steps, which it keeps
+				// the empty parent of those of its steps, which it keeps
+				if g != filepath.Join(d, l.c.Cgroup, "buildkit") {
 					left = append(left, "cgroup "+g)
 				}
 			}

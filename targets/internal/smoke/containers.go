@@ -111,7 +111,8 @@ func (l *lab) controlled(name string) {
 		data, _ := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control")
 		all, _ := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
 		if !slices.Contains(strings.Fields(string(data)+" "+string(all)), name) {
-			l.skipf("this machine's cgroup version 2 gives us no %s controller: it has %q", name, strings.TrimSpace(string(all)))
+			l.skipf("this machine's cgroup version 2 gives us no %s controller: it has %q", name,
+				strings.TrimSpace(string(all)))
 		}
 		return
 	}
@@ -184,14 +185,16 @@ func volumes(l *lab) {
 }
 
 func readOnly(l *lab) {
-	l.has("the root", l.try(runArgs("--rm", []string{"--read-only", "--", "write", "/tmp/file", "x"})...).err, "read-only file system")
+	l.has("the root", l.try(runArgs("--rm", []string{"--read-only", "--", "write", "/tmp/file", "x"})...).err,
+		"read-only file system")
 	l.run("--read-only", "--tmpfs=/tmp", "--", "write", "/tmp/file", "x")
 }
 
 func users(l *lab) {
 	l.is("by number", l.run("-u", "55:66", "--", "whoami"), "55 66")
 	l.is("by name", l.run("-u", "guest", "--", "whoami"), "1234 1234")
-	l.has("what is root's", l.try(runArgs("--rm", []string{"-u", "guest", "--", "write", "/etc/passwd", "x"})...).err, "permission denied")
+	l.has("what is root's", l.try(runArgs("--rm", []string{"-u", "guest", "--", "write", "/etc/passwd", "x"})...).err,
+		"permission denied")
 }
 
 func restartPolicy(l *lab) {

@@ -12,8 +12,8 @@ import (
 //go:embed guest/main.go
 var guestSource []byte
 
-// CompileGuest makes the static program that runs inside the containers. env is the environment of the go command, with the
-// architecture, but without what is said here; dir is the run's Work directory, and one of the sandbox's own.
+// CompileGuest makes the static program that runs inside the containers. env is the environment of the go command, with
+// the architecture, but without what is said here; dir is the run's Work directory, and one of the sandbox's own.
 func CompileGuest(ctx context.Context, goTool, dir string, env []string, sandbox *run.Sandbox) error {
 	file := filepath.Join(dir, "guest")
 	if err := os.WriteFile(filepath.Join(dir, "guest.go"), guestSource, 0o644); err != nil {
@@ -22,8 +22,10 @@ func CompileGuest(ctx context.Context, goTool, dir string, env []string, sandbox
 	if err := sandbox.Give(); err != nil {
 		return err
 	}
-	out, err := run.Cmd{Sandbox: sandbox, Argv: []string{goTool, "build", "-trimpath", "-ldflags=-s -w", "-o", file, "guest.go"}, Dir: dir,
-		Env: append(env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off")}.Output(ctx)
+	out, err := run.Cmd{Sandbox: sandbox,
+		Argv: []string{goTool, "build", "-trimpath", "-ldflags=-s -w", "-o", file, "guest.go"}, Dir: dir,
+		Env: append(env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=",
+			"GOENV=off")}.Output(ctx)
 	if err != nil {
 		return &failure{"compile the guest: " + err.Error() + "\n" + out}
 	}

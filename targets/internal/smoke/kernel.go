@@ -17,7 +17,8 @@ type span struct{ first, last uint32 }
 func (t *table) absent(kernel string) ([]span, []flag, error) {
 	k, err := version.NewVersion(kernel)
 	if err != nil || k.LessThan(version.Must(version.NewVersion(t.calls[0].since))) {
-		return nil, nil, fmt.Errorf("-kernel: got %q, want a kernel release from %s on, such as 3.10", kernel, t.calls[0].since)
+		return nil, nil, fmt.Errorf("-kernel: got %q, want a kernel release from %s on, such as 3.10", kernel,
+			t.calls[0].since)
 	}
 	has := func(since string) bool { return k.GreaterThanOrEqual(version.Must(version.NewVersion(since))) }
 	var missing []span
@@ -98,7 +99,8 @@ func imitate(kernel string) error {
 	}
 	p := t.program(missing, unknown)
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
+	err = unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0)
+	if err != nil {
 		return fmt.Errorf("seccomp filter of kernel %s: %w", kernel, err)
 	}
 	return nil
@@ -106,6 +108,7 @@ func imitate(kernel string) error {
 
 // Shows is what a run under such a filter shows, and what not.
 func Shows(kernel string) string {
-	return "every system call that vanilla Linux " + kernel + " does not have was answered with ENOSYS, to dockerd and all below it, and so were newer flags of older calls " +
-		"that the stack is known to try; its cgroups, overlay file system and namespaces were not imitated: they were this kernel's"
+	return "every system call that vanilla Linux " + kernel + " does not have was answered with ENOSYS, to dockerd " +
+		"and all below it, and so were newer flags of older calls that the stack is known to try; its cgroups, " +
+		"overlay file system and namespaces were not imitated: they were this kernel's"
 }

@@ -87,7 +87,8 @@ func (l *lab) command(stdin string, argv ...string) answer {
 	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader(stdin)
 	cmd.Env, cmd.WaitDelay = append(slices.Clone(environment), l.more...), time.Second
 	err := cmd.Run()
-	a := answer{strings.TrimRight(out.String(), "\r\n"), strings.TrimRight(errs.String(), "\r\n"), cmd.ProcessState.ExitCode()}
+	a := answer{strings.TrimRight(out.String(), "\r\n"), strings.TrimRight(errs.String(), "\r\n"),
+		cmd.ProcessState.ExitCode()}
 	if err != nil && cmd.ProcessState == nil {
 		a.code, a.err = -1, err.Error()
 	}
@@ -97,7 +98,8 @@ func (l *lab) command(stdin string, argv ...string) answer {
 	return a
 }
 
-var environment = []string{"PATH=" + binDir + ":/usr/sbin", "HOME=/root", "DOCKER_HOST=unix://" + socket, "DOCKER_BUILDKIT=0", "TMPDIR=/tmp", "LC_ALL=C"}
+var environment = []string{"PATH=" + binDir + ":/usr/sbin", "HOME=/root", "DOCKER_HOST=unix://" + socket,
+	"DOCKER_BUILDKIT=0", "TMPDIR=/tmp", "LC_ALL=C"}
 
 // try runs a docker command, which may fail.
 func (l *lab) try(args ...string) answer {
@@ -168,7 +170,8 @@ func (l *lab) start(more ...string) {
 		l.log = f
 		l.mounts = mountPoints()
 	}
-	args := []string{"--host=unix://" + socket, "--data-root=" + dataDir, "--exec-root=" + runDir, "--pidfile=/run/docker.pid", "--cgroup-parent=/" + l.c.Cgroup}
+	args := []string{"--host=unix://" + socket, "--data-root=" + dataDir, "--exec-root=" + runDir,
+		"--pidfile=/run/docker.pid", "--cgroup-parent=/" + l.c.Cgroup}
 	if l.bridge != nil {
 		args = append(args, "--bridge=none")
 	}
@@ -305,7 +308,8 @@ func (l *lab) runAll(table []check, each func(Result)) {
 			continue
 		}
 		if late == tooLate && i < len(table)-1 {
-			each(Result{Name: k.name, Verdict: Skipped, Detail: fmt.Sprintf("%d checks before it ran into their time limits", late)})
+			each(Result{Name: k.name, Verdict: Skipped,
+				Detail: fmt.Sprintf("%d checks before it ran into their time limits", late)})
 			continue
 		}
 		r, hangs := l.one(k)
@@ -320,7 +324,8 @@ func (l *lab) runAll(table []check, each func(Result)) {
 			l.tidy()
 		} else if k.daemon && r.Verdict == Failed {
 			// A check that broke the daemon must not take the others with it.
-			if r, _ := l.one(check{name: "daemon starts again", limit: time.Minute, run: func(l *lab) { l.start() }}); r.Verdict == Failed {
+			if r, _ := l.one(check{name: "daemon starts again", limit: time.Minute,
+				run: func(l *lab) { l.start() }}); r.Verdict == Failed {
 				each(r)
 			}
 		}

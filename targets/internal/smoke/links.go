@@ -38,7 +38,8 @@ func linkAddresses(name string, f func()) ([]string, error) {
 				values[a.kind] = string(a.body)
 			}
 			address := net.HardwareAddr(values[unix.IFLA_ADDRESS]).String()
-			if strings.TrimRight(values[unix.IFLA_IFNAME], "\x00") == name && (len(all) == 0 || all[len(all)-1] != address) {
+			if strings.TrimRight(values[unix.IFLA_IFNAME], "\x00") == name &&
+				(len(all) == 0 || all[len(all)-1] != address) {
 				all = append(all, address)
 			}
 		}
@@ -88,6 +89,7 @@ func bridgeAddress(l *lab) {
 	})
 	l.ok("listen for interfaces", err)
 	if len(all) != 2 {
-		l.failf("hardware addresses of a new bridge, one after the other: got %q, want the kernel's and then Docker's", all)
+		l.failf("hardware addresses of a new bridge, one after the other: got %q, want the kernel's and then Docker's",
+			all)
 	}
 }

@@ -89,7 +89,8 @@ func world(l *lab) {
 	l.hidden = nil
 	for _, table := range []string{"filter", "nat"} {
 		if a := l.command("", Firewall, "-t", table, "-S"); a.code != 0 {
-			l.noTables = fmt.Errorf("this kernel has no table %s for iptables: %s", table, strings.ReplaceAll(a.err, "\n", " "))
+			l.noTables = fmt.Errorf("this kernel has no table %s for iptables: %s", table,
+				strings.ReplaceAll(a.err, "\n", " "))
 			l.skipf("%v", l.noTables)
 		}
 	}
@@ -157,7 +158,8 @@ var rules = []struct {
 
 // chainOf is where a rule may stand.
 func chainOf(rule string) string {
-	for word, chain := range map[string]string{"DNAT": "PREROUTING", "SNAT": "POSTROUTING", "MASQUERADE": "POSTROUTING", "TCPMSS": "POSTROUTING", "REJECT": "INPUT"} {
+	for word, chain := range map[string]string{"DNAT": "PREROUTING", "SNAT": "POSTROUTING", "MASQUERADE": "POSTROUTING",
+		"TCPMSS": "POSTROUTING", "REJECT": "INPUT"} {
 		if strings.Contains(" "+rule+" ", " -j "+word+" ") {
 			return chain
 		}
@@ -216,7 +218,8 @@ func extensions(l *lab) {
 // kernelLacks tells what the kernel answers to a rule that it has no module for from what iptables says of one that it
 // does not know.
 func kernelLacks(text string) bool {
-	return strings.Contains(text, "No chain/target/match by that name") || strings.Contains(text, "can't initialize") || strings.Contains(text, "Table does not exist")
+	return strings.Contains(text, "No chain/target/match by that name") || strings.Contains(text, "can't initialize") ||
+		strings.Contains(text, "Table does not exist")
 }
 
 // saved are all rules without their counters, sorted.
@@ -308,7 +311,8 @@ func neighbours(l *lab) {
 
 func masquerade(l *lab) {
 	l.reached()
-	l.both("a container to the world outside", here4.Addr().String(), l.from(nil, there4.Addr().String()+":"+outsidePort))
+	l.both("a container to the world outside", here4.Addr().String(),
+		l.from(nil, there4.Addr().String()+":"+outsidePort))
 }
 
 // translated asks from outside: where the container hears the asker's own address, no docker-proxy stood between.
@@ -325,9 +329,8 @@ func proxied(l *lab) {
 	l.tabled()
 	l.peer("peer", "-p", "127.0.0.1:8082:7000/tcp", "-p", "127.0.0.1:8082:7000/udp")
 	l.is(proxy+" processes", named(proxy), 2)
-	l.both("the host itself to a container", strings.TrimSpace(l.gateway("bridge")), func(protocol string) (string, error) {
-		return speak(protocol, "127.0.0.1:8082", "ahoy")
-	})
+	l.both("the host itself to a container", strings.TrimSpace(l.gateway("bridge")),
+		func(protocol string) (string, error) { return speak(protocol, "127.0.0.1:8082", "ahoy") })
 	l.docker("rm", "-f", "peer")
 	l.until(proxy+" has ended", 10*time.Second, func() bool { return named(proxy) == 0 })
 }
@@ -364,7 +367,8 @@ func resolved(l *lab) {
 		}
 	}
 	if l.outside != nil {
-		l.both("to the world outside", here4.Addr().String(), l.from([]string{"--network=named"}, there4.Addr().String()+":"+outsidePort))
+		l.both("to the world outside", here4.Addr().String(),
+			l.from([]string{"--network=named"}, there4.Addr().String()+":"+outsidePort))
 	}
 }
 
@@ -413,10 +417,12 @@ func ipv6(l *lab) {
 	defer l.network("six", "--ipv6", "--subnet", "fd98:52::/64")()
 	l.peer("server", "--network=six", "-p", "8084:7000/tcp", "-p", "8084:7000/udp")
 	ip := l.inspect("server", "range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end")
-	if got, err := l.from([]string{"--network=six"}, net.JoinHostPort(ip, "7000"))("tcp"); err != nil || !strings.HasPrefix(got, "fd98:52::") {
+	got, err := l.from([]string{"--network=six"}, net.JoinHostPort(ip, "7000"))("tcp")
+	if err != nil || !strings.HasPrefix(got, "fd98:52::") {
 		l.failf("container to container: got %q, %v", got, err)
 	}
-	l.both("a container to the world outside", here6.Addr().String(), l.from([]string{"--network=six"}, net.JoinHostPort(there6.Addr().String(), outsidePort)))
+	l.both("a container to the world outside", here6.Addr().String(),
+		l.from([]string{"--network=six"}, net.JoinHostPort(there6.Addr().String(), outsidePort)))
 	l.both("the world outside to a container", there6.Addr().String(), func(protocol string) (string, error) {
 		return l.outside.ask(protocol, net.JoinHostPort(here6.Addr().String(), "8084"))
 	})
@@ -433,7 +439,8 @@ func sameRules(l *lab) {
 	l.peer("peer", "--restart=always", "-p", "8085:7000/tcp")
 	before := l.saved()
 	l.restart(syscall.SIGTERM)
-	l.until("the container runs again", 20*time.Second, func() bool { return l.inspect("peer", ".State.Running") == "true" })
+	l.until("the container runs again", 20*time.Second,
+		func() bool { return l.inspect("peer", ".State.Running") == "true" })
 	var got string
 	var err error
 	l.until("it answers again", 20*time.Second, func() bool {

@@ -254,7 +254,8 @@ func plug(name string, addresses ...netip.Prefix) error {
 		}
 		m := binary.NativeEndian.AppendUint32([]byte{family, byte(a.Bits()), flags, 0}, uint32(i.Index))
 		ip := a.Addr().AsSlice()
-		if _, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, create, m, attribute(unix.IFA_LOCAL, ip), attribute(unix.IFA_ADDRESS, ip)); err != nil {
+		if _, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, create, m, attribute(unix.IFA_LOCAL, ip),
+			attribute(unix.IFA_ADDRESS, ip)); err != nil {
 			return fmt.Errorf("address %s of %s: %w", a, name, err)
 		}
 	}
@@ -267,8 +268,10 @@ func route(via netip.Addr) error {
 	if via.Is6() {
 		family = unix.AF_INET6
 	}
-	m := []byte{family, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0}
-	if _, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, create, m, attribute(unix.RTA_GATEWAY, via.AsSlice())); err != nil {
+	m := []byte{family, 0, 0, 0,
+		unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0}
+	if _, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, create, m,
+		attribute(unix.RTA_GATEWAY, via.AsSlice())); err != nil {
 		return fmt.Errorf("route by %s: %w", via, err)
 	}
 	return nil

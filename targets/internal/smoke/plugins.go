@@ -27,7 +27,8 @@ func pluginChecks(plugins []string) []check {
 	all := []check{{pluginStartCheck, 90 * time.Second, false, true, func(l *lab) { l.start() }}}
 	if slices.Contains(plugins, "docker-buildx") {
 		all = append(all,
-			check{"buildx: version", 20 * time.Second, true, false, func(l *lab) { l.pluginVersion(buildx, l.c.Commits[buildx]) }},
+			check{"buildx: version", 20 * time.Second, true, false,
+				func(l *lab) { l.pluginVersion(buildx, l.c.Commits[buildx]) }},
 			check{"buildx: stages, arguments, a secret, a cache mount", 2 * time.Minute, true, false, buildxBuilds},
 			check{"buildx: docker build", time.Minute, true, false, buildKit})
 	}
@@ -83,9 +84,10 @@ func buildxBuilds(l *lab) {
 	const dir, key = "/tmp/stages", "/tmp/key"
 	l.ok("secret", os.WriteFile(key, []byte("whispered\n"), 0o600))
 	for turn := range 2 {
-		l.context(dir, map[string]string{"words": "by a file\n", "Dockerfile": strings.ReplaceAll(stages, "$TURN", fmt.Sprint(turn))})
-		a := l.try(buildx, "build", "--progress=plain", "--network=none", "--load", "--build-arg=WORD=given", "--secret=id=key,src="+key,
-			"-t", "stages:1", dir)
+		l.context(dir, map[string]string{"words": "by a file\n",
+			"Dockerfile": strings.ReplaceAll(stages, "$TURN", fmt.Sprint(turn))})
+		a := l.try(buildx, "build", "--progress=plain", "--network=none", "--load", "--build-arg=WORD=given",
+			"--secret=id=key,src="+key, "-t", "stages:1", dir)
 		if a.code != 0 {
 			l.failf("docker buildx build: exit code %d: %s", a.code, a.err)
 		}
@@ -98,7 +100,8 @@ func buildxBuilds(l *lab) {
 	if out := l.try("run", "--rm", "stages:1", "cat", "/run/secrets/key"); out.code == 0 {
 		l.failf("the secret is in the image: %q", out.out)
 	}
-	l.docker(buildx, "build", "--network=none", "--target=made", "--build-arg=WORD=given", "--secret=id=key,src="+key, "-t", "stages:made", dir)
+	l.docker(buildx, "build", "--network=none", "--target=made", "--build-arg=WORD=given", "--secret=id=key,src="+key,
+		"-t", "stages:made", dir)
 	l.is("the argument", l.docker("run", "--rm", "stages:made", "env", "WORD"), "given")
 	l.docker("rmi", "stages:1", "stages:made")
 	l.docker(buildx, "prune", "-af")
@@ -107,7 +110,8 @@ func buildxBuilds(l *lab) {
 // buildKit is the plain command, which the plugin does.
 func buildKit(l *lab) {
 	const dir = "/tmp/plain"
-	l.context(dir, map[string]string{"Dockerfile": "FROM " + Image + "\nRUN [\"/guest\", \"write\", \"/made\", \"plainly\"]\n"})
+	l.context(dir,
+		map[string]string{"Dockerfile": "FROM " + Image + "\nRUN [\"/guest\", \"write\", \"/made\", \"plainly\"]\n"})
 	l.more = []string{"DOCKER_BUILDKIT=1"}
 	l.docker("build", "--network=none", "-t", "plain:1", dir)
 	l.is("what a step made", l.docker("run", "--rm", "plain:1", "cat", "/made"), "plainly")
@@ -144,7 +148,8 @@ func composes(l *lab) {
 	running := strings.Fields(compose("ps", "--services", "--status=running"))
 	slices.Sort(running)
 	l.is("running services", strings.Join(running, " "), "front store")
-	l.until("the log of front", 10*time.Second, func() bool { return strings.Contains(compose("logs", "front"), "ready") })
+	l.until("the log of front", 10*time.Second,
+		func() bool { return strings.Contains(compose("logs", "front"), "ready") })
 	compose("exec", "-T", "store", "/guest", "write", "/data/file", "kept")
 	compose("restart", "store")
 	l.is("the volume after a restart", compose("exec", "-T", "store", "/guest", "cat", "/data/file"), "kept")
@@ -153,11 +158,14 @@ func composes(l *lab) {
 		server = l.inspect("project-store-1", "range .NetworkSettings.Networks}}{{.IPAddress}}{{end")
 		l.note = "by address: without iptables dockerd answers no names"
 	}
-	l.until("store listens again", 20*time.Second, func() bool { return strings.Contains(compose("logs", "--tail=1", "store"), "ready") })
-	l.is("from one service to the other", compose("exec", "-T", "front", "/guest", "dial", server+":7000", "hello"), "heard hello")
+	l.until("store listens again", 20*time.Second,
+		func() bool { return strings.Contains(compose("logs", "--tail=1", "store"), "ready") })
+	l.is("from one service to the other", compose("exec", "-T", "front", "/guest", "dial", server+":7000", "hello"),
+		"heard hello")
 	compose("down", "-v")
 	for _, what := range []string{"ps", "network", "volume"} {
 		args := map[string][]string{"ps": {"ps", "-a"}, "network": {"network", "ls"}, "volume": {"volume", "ls"}}[what]
-		l.is(what+" after down -v", l.docker(append(args, "-q", "--filter=label=com.docker.compose.project=project")...), "")
+		l.is(what+" after down -v",
+			l.docker(append(args, "-q", "--filter=label=com.docker.compose.project=project")...), "")
 	}
 }

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"strings"
@@ -73,8 +74,8 @@ func Recorded(file string) (s Seen, err error) {
 
 // Encode gives the record's content.
 func (s Seen) Encode() []byte {
-	return fmt.Appendf(nil, "# What \"mage smoke -write\" saw of this stack; written by it.\nof = %q\ndate = %q\nnative = %q\nold = %q\nkernel = %q\n",
-		s.Of, s.Date, s.Native, s.Old, s.Kernel)
+	return fmt.Appendf(nil, "# What \"mage smoke -write\" saw of this stack; written by it.\nof = %q\ndate = %q\n"+
+		"native = %q\nold = %q\nkernel = %q\n", s.Of, s.Date, s.Native, s.Old, s.Kernel)
 }
 
 // Words are what it proves, in one word each.
@@ -90,8 +91,7 @@ func (s Seen) Words() (words []string) {
 
 // Page makes docs/smoke.md of two runs on what title names: on this kernel, and with an older one's system calls.
 func Page(title string, native, old *Report) string {
-	text := fmt.Sprintf("# The stack at work\n\nMade by `mage smoke -write`; never edited by hand. What each check does: `targets/internal/smoke/`.\n\n"+
-		"%s\n\n| check | on this kernel | with the system calls of Linux %s | |\n| --- | --- | --- | --- |\n", title, old.Kernel)
+	rows := ""
 	cell := func(r Result) string {
 		word := map[string]string{Passed: "ok", Skipped: "skipped"}[r.Verdict]
 		return word + ", " + ui.Seconds(r.Seconds)
@@ -106,24 +106,12 @@ func Page(title string, native, old *Report) string {
 				}
 			}
 		}
-		text += "| " + strings.Join(row, " | ") + " |\n"
+		rows += "| " + strings.Join(row, " | ") + " |\n"
 	}
-	return text + notImitated
+	return strings.NewReplacer("TITLE", title, "KERNEL", old.Kernel, "ROWS\n", rows).Replace(page)
 }
 
-// notImitated ends docs/smoke.md.
-const notImitated = `
-## What a filter of system calls does not show
-
-The filter answers calls; the kernel behind them is this machine's. These differences of a vanilla 3.10 were found by booting one, as ` + "`mage boot`" + `
-does ([kernels.md](kernels.md)):
-
-- A bridge that is made with its hardware address takes no packets for it (before 3.14). dockerd is patched, and the check "a bridge gets its address when it
-  is there" watches it on every kernel.
-- After ` + "`pivot_root(\".\", \".\")`, `umount(\".\")`" + ` takes the new root (before 3.12).
-- Interfaces that a module makes in every network namespace, such as sit0.
-- Control groups: no pids (4.3); ` + "`--oom-kill-disable` and `--memory-swappiness`" + ` are refused where memory.use_hierarchy is set.
-- No overlayfs (3.18; RHEL 7 has one), no ipvlan (4.2), no /proc/thread-self (3.17); userns-remap is refused.
-- Names of options in the kernel's configuration, and which modules there are.
-- How long things take on a slow machine.
-`
+// page is docs/smoke.md but for what was tried and what that showed.
+//
+//go:embed page.md
+var page string

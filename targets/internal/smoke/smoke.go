@@ -85,7 +85,8 @@ func (r *Refusal) Error() string { return "cannot run the stack here: " + r.Why 
 // Allowed gives a *Refusal to who is not root.
 func Allowed() error {
 	if os.Geteuid() != 0 {
-		return &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says what can be said without it"}
+		return &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says " +
+			"what can be said without it"}
 	}
 	return nil
 }
@@ -161,7 +162,8 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 		results = append(results, r)
 		each(r)
 	}
-	return results, errors.Join(err, os.RemoveAll(filepath.Join(c.Work, "data")), os.RemoveAll(filepath.Join(c.Work, "root")))
+	return results, errors.Join(err, os.RemoveAll(filepath.Join(c.Work, "data")),
+		os.RemoveAll(filepath.Join(c.Work, "root")))
 }
 
 // inside runs the checks in namespaces of their own, which end with the process that is the first in them.
@@ -185,7 +187,8 @@ func inside(ctx context.Context, c Config, each func(Result)) ([]Result, error) 
 	cmd.Env, cmd.Dir = []string{}, "/"
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = stderr, stderr, []*os.File{w}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL,
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC |
+			syscall.CLONE_NEWUTS}
 	started := make(chan error)
 	ended := make(chan error, 1)
 	go func() { // Pdeathsig is tied to the thread that forks
@@ -235,7 +238,8 @@ func controllers() []string {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	var dirs []string
 	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(f[2], "cgroup") && strings.HasPrefix(f[1], "/sys/fs/cgroup") {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(f[2], "cgroup") &&
+			strings.HasPrefix(f[1], "/sys/fs/cgroup") {
 			dirs = append(dirs, f[1])
 		}
 	}
@@ -255,7 +259,8 @@ func cgroupsUsable(name string) string {
 		}
 		if err := delegate(d); err != nil {
 			RemoveCgroups(name)
-			return "this cgroup of version 2 cannot hand its controllers on, as the daemon's containers need (in a container, because processes live in the same cgroup): " + err.Error()
+			return "this cgroup of version 2 cannot hand its controllers on, as the daemon's containers need (in a " +
+				"container, because processes live in the same cgroup): " + err.Error()
 		}
 	}
 	return ""

@@ -102,7 +102,8 @@ func second(config string) int {
 		return third(config)
 	}
 	err = syscall.Exec("/proc/self/exe", []string{stageCheck, config}, []string{})
-	say(message{Fatal: fmt.Sprintf("start the checks in a root of their own: %v: in a chroot this program must be linked statically, as ./mage does it", err)})
+	say(message{Fatal: fmt.Sprintf("start the checks in a root of their own: %v: in a chroot this program must be "+
+		"linked statically, as ./mage does it", err)})
 	return 1
 }
 
@@ -141,14 +142,18 @@ func enter(c Config) (all bool, err error) {
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755"); err != nil {
 		return false, fmt.Errorf("mount a tmpfs: %w", err)
 	}
-	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin", "/usr/local/share", "/var/lib/dbus", filepath.Dir(PluginDir), workDir, dataDir} {
+	for _, d := range []string{binDir, "/proc", "/sys", "/dev", "/run", "/etc", "/tmp", "/root", "/opt", "/usr/sbin",
+		"/usr/local/share", "/var/lib/dbus", filepath.Dir(PluginDir), workDir, dataDir} {
 		if err := os.MkdirAll(root+d, 0o755); err != nil {
 			return false, err
 		}
 	}
 	for name, data := range map[string]string{
-		"/etc/passwd": "root:x:0:0:root:/root:/bin/false\ndbus:x:81:81::/:/bin/false\n", "/etc/group": "root:x:0:\ndbus:x:81:\ndocker:x:999:\n", "/etc/os-release": "NAME=smoke\nPRETTY_NAME=\"a root with nothing in it\"\n", "/etc/hostname": "smoke\n",
-		"/etc/hosts": "127.0.0.1 localhost smoke\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n",
+		"/etc/passwd":     "root:x:0:0:root:/root:/bin/false\ndbus:x:81:81::/:/bin/false\n",
+		"/etc/group":      "root:x:0:\ndbus:x:81:\ndocker:x:999:\n",
+		"/etc/os-release": "NAME=smoke\nPRETTY_NAME=\"a root with nothing in it\"\n",
+		"/etc/hostname":   "smoke\n",
+		"/etc/hosts":      "127.0.0.1 localhost smoke\n", "/etc/resolv.conf": "nameserver 127.0.0.1\n",
 	} {
 		if err := os.WriteFile(root+name, []byte(data), 0o644); err != nil {
 			return false, err
@@ -322,7 +327,8 @@ func overlays() error {
 			return err
 		}
 	}
-	err := unix.Mount("overlay", base+"/merged", "overlay", 0, "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work")
+	err := unix.Mount("overlay", base+"/merged", "overlay", 0,
+		"lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work")
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,8 @@ type state struct {
 // hostState looks at this process's network namespace. Nothing that it does loads a module or makes a table.
 func hostState(bin string) state {
 	s := state{facts: map[string]string{}}
-	for _, file := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding",
+	for _, file := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names",
+		"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding",
 		"/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"} {
 		if data, err := os.ReadFile(file); err == nil {
 			s.facts[file] = strings.TrimSpace(string(data))

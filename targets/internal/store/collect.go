@@ -29,7 +29,8 @@ const (
 
 // noticeName is how files that say who owns a source tree, and on which terms, are named; and the lists of what is in
 // vendor/.
-var noticeName = regexp.MustCompile(`(?i)^(un)?(licen[cs]es?|copying|copyright|notice|patents)([-._].*)?$|^modules\.txt$|^vendor\.conf$`)
+var noticeName = regexp.MustCompile(`(?i)^(un)?(licen[cs]es?|copying|copyright|notice|patents)([-._].*)?$|` +
+	`^modules\.txt$|^vendor\.conf$`)
 
 // maxNotice is the size, in bytes, of the largest file that can be a licence text.
 const maxNotice = 1 << 20
@@ -66,7 +67,8 @@ func Collect(plan recipe.Plan, p recipe.Paths) ([]recipe.Output, error) {
 func noticesOf(tree string) ([]archive.Entry, error) {
 	var es []archive.Entry
 	err := filepath.WalkDir(tree, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !noticeName.MatchString(d.Name()) || strings.HasSuffix(d.Name(), ".go") {
+		if err != nil || !d.Type().IsRegular() || !noticeName.MatchString(d.Name()) ||
+			strings.HasSuffix(d.Name(), ".go") {
 			return err
 		}
 		fi, err := d.Info()
@@ -90,7 +92,8 @@ func noticesOf(tree string) ([]archive.Entry, error) {
 		return err
 	})
 	if len(dirs) > 0 {
-		es = append(es, archive.Entry{Name: pack.LibraryList, Data: []byte(strings.Join(slices.Compact(dirs), "\n") + "\n"), Mode: 0o644})
+		es = append(es, archive.Entry{Name: pack.LibraryList, Mode: 0o644,
+			Data: []byte(strings.Join(slices.Compact(dirs), "\n") + "\n")})
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -12,9 +12,9 @@ import (
 )
 
 // output/<stack>/bin is a link to a directory beside it, .bin-<key>. A component is published by making a new such
-// directory, of hard links to the other components' files and copies of its own, and moving the link: a reader sees
-// all of a component's files as they were, or all of them new, whatever kills us in between. (The kernels that this
-// is for cannot exchange two directories in one call.)
+// directory, of hard links to the other components' files and copies of its own, and moving the link: a reader sees all
+// of a component's files as they were, or all of them new, whatever kills us in between. (The kernels that this is for
+// cannot exchange two directories in one call.)
 
 // binPrefix begins the names of those directories.
 const binPrefix = ".bin-"
@@ -35,7 +35,8 @@ func (s *Store) Publish(component, key string, outputs []recipe.Output) error {
 func (s *Store) publication(component, key string, outputs []recipe.Output) []func() error {
 	kept, bin := s.Path(component, key), s.output("bin")
 	old, _ := filepath.EvalSymlinks(bin)
-	next := s.output(binPrefix + graph.Key([]graph.Input{{Name: component, Value: kept}, {Name: "over", Value: old}})[:12])
+	next := s.output(binPrefix +
+		graph.Key([]graph.Input{{Name: component, Value: kept}, {Name: "over", Value: old}})[:12])
 	return []func() error{
 		func() error { // all of it is there
 			for _, o := range outputs {
@@ -60,7 +61,8 @@ func (s *Store) publication(component, key string, outputs []recipe.Output) []fu
 		func() error { return fill(next, kept, outputs) },
 		func() error { return syncDirs(next) },
 		func() error {
-			if fi, err := os.Lstat(bin); err == nil && fi.IsDir() { // the user's own, or of an older drydock: its files are linked above
+			// the user's own, or of an older drydock: its files are linked above
+			if fi, err := os.Lstat(bin); err == nil && fi.IsDir() {
 				return os.RemoveAll(bin)
 			}
 			return nil

@@ -98,7 +98,8 @@ func (s *Store) DropOld(component, key string) {
 // outputs that are good, nor into what is compiled with it.
 func (s *Store) Whole(r *graph.Record) error {
 	in := s.rel(s.Path(r.Name, r.Key)) + "/"
-	stored := slices.DeleteFunc(slices.Clone(r.Outputs), func(o graph.Output) bool { return !strings.HasPrefix(o.Path, in) })
+	stored := slices.DeleteFunc(slices.Clone(r.Outputs),
+		func(o graph.Output) bool { return !strings.HasPrefix(o.Path, in) })
 	g := graph.Graph{Root: s.Root}
 	if d := g.Damage(&graph.Record{Outputs: stored}, true); d != "" {
 		return errors.New(d)

@@ -47,13 +47,14 @@ func (s *Suite) libseccomp(ctx context.Context, t *Tree) error {
 	}
 	var out bytes.Buffer
 	for _, more := range [][]string{nil, {"-T", "live"}} { // simulated, then on this kernel
-		err = run.Cmd{Argv: append([]string{bash, "./regression", j}, more...), Dir: t.Paths.Work + "/tests", Env: t.Plan.Steps[0].Env,
-			Out: io.MultiWriter(&out, t.Log), Sandbox: t.Box}.Run(ctx)
+		err = run.Cmd{Argv: append([]string{bash, "./regression", j}, more...), Dir: t.Paths.Work + "/tests",
+			Env: t.Plan.Steps[0].Env, Out: io.MultiWriter(&out, t.Log), Sandbox: t.Box}.Run(ctx)
 		if ctx.Err() != nil {
 			return err
 		}
 	}
-	if perr := s.regression(out.String(), t.Musl); perr != nil { // a test that fails is an exit code too, and told there
+	// a test that fails is an exit code too, and told there
+	if perr := s.regression(out.String(), t.Musl); perr != nil {
 		return errors.Join(err, perr)
 	}
 	return nil
@@ -96,7 +97,8 @@ func (s *Suite) regression(out string, own bool) error {
 		}
 		known := own && ofGlibc.MatchString(why)
 		if known {
-			why = "the test's filter allows the system calls that glibc makes; musl's malloc and free make others (mmap, munmap), which it refuses"
+			why = "the test's filter allows the system calls that glibc makes; " +
+				"musl's malloc and free make others (mmap, munmap), which it refuses"
 		}
 		s.Cases = append(s.Cases, Case{m[1], verdict, why, known})
 	}

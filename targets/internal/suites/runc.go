@@ -29,11 +29,15 @@ var knownReasons = []struct {
 	pattern *regexp.Regexp
 	why     string
 }{
-	{regexp.MustCompile(`(ldconfig|findmnt): not found|stat /usr/bin/ionice: no such file|exec: \\?"(bash|findmnt|chrt)\\?": executable file not found`),
+	{regexp.MustCompile(`(ldconfig|findmnt): not found|stat /usr/bin/ionice: no such file|` +
+		`exec: \\?"(bash|findmnt|chrt)\\?": executable file not found`),
 		"needs programs of the images that upstream downloads; here they are a busybox"},
-	{regexp.MustCompile(`mkdirat \S+/rootfs/proc: permission denied`), "wants an image with a directory proc; the busybox has none, for two other tests put links there"},
-	{regexp.MustCompile(`prlimit: failed to set .*: Operation not permitted`), "this machine does not let root raise that limit"},
-	{regexp.MustCompile(`unable to access 'https://|Could not resolve host`), "clones a repository from the network, which is denied"},
+	{regexp.MustCompile(`mkdirat \S+/rootfs/proc: permission denied`),
+		"wants an image with a directory proc; the busybox has none, for two other tests put links there"},
+	{regexp.MustCompile(`prlimit: failed to set .*: Operation not permitted`),
+		"this machine does not let root raise that limit"},
+	{regexp.MustCompile(`unable to access 'https://|Could not resolve host`),
+		"clones a repository from the network, which is denied"},
 	{regexp.MustCompile(`cannot set hugetlb limit`), "no hugetlb cgroup is mounted on this machine"},
 }
 
@@ -60,7 +64,8 @@ func lacksForRunc(ctx context.Context, t *Tree) string {
 	if missing != nil {
 		return "not installed: " + strings.Join(missing, ", ") + " (Debian: bats jq gawk busybox-static)"
 	}
-	if out, err := exec.CommandContext(ctx, "unshare", append(slices.Clone(namespaces), "true")...).CombinedOutput(); err != nil {
+	try := exec.CommandContext(ctx, "unshare", append(slices.Clone(namespaces), "true")...)
+	if out, err := try.CombinedOutput(); err != nil {
 		return fmt.Sprintf("the kernel refuses namespaces: %v: %s", err, bytes.TrimSpace(out))
 	}
 	return ""
@@ -83,7 +88,8 @@ func (s *Suite) runc(ctx context.Context, t *Tree) error {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, "unshare", append(slices.Clone(namespaces), "bats", "--tap", ".")...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = tests, io.MultiWriter(&out, t.Log), t.Log
-	cmd.Env = []string{"PATH=" + filepath.Dir(t.Go) + ":" + os.Getenv("PATH"), "HOME=" + t.Paths.Home, "RUNC=" + t.Built + "/runc", "LC_ALL=C", "TERM=dumb"}
+	cmd.Env = []string{"PATH=" + filepath.Dir(t.Go) + ":" + os.Getenv("PATH"), "HOME=" + t.Paths.Home,
+		"RUNC=" + t.Built + "/runc", "LC_ALL=C", "TERM=dumb"}
 	cmd.WaitDelay = 5 * time.Second
 	terminal, err := pty()
 	if err != nil {
@@ -113,7 +119,8 @@ func (s *Suite) runc(ctx context.Context, t *Tree) error {
 // runcHelpers compiles the suite's own helpers: a terminal's other end, a seccomp agent.
 func runcHelpers(ctx context.Context, t *Tree) error {
 	var dirs []string
-	for _, h := range append(archive.Glob(t.Paths.Work, "contrib/cmd/*/*.go"), archive.Glob(t.Paths.Work, "tests/cmd/*/*.go")...) {
+	for _, h := range append(archive.Glob(t.Paths.Work, "contrib/cmd/*/*.go"),
+		archive.Glob(t.Paths.Work, "tests/cmd/*/*.go")...) {
 		dirs = append(dirs, filepath.Dir(h))
 	}
 	for _, d := range slices.Compact(dirs) {
@@ -121,7 +128,8 @@ func runcHelpers(ctx context.Context, t *Tree) error {
 		if err != nil {
 			return err
 		}
-		if err := t.do(ctx, t.Paths.Work, t.Go, "build", "-mod=vendor", "-buildvcs=false", "-tags", "seccomp", "-ldflags=-linkmode=external -extldflags=-static", "-o", d+"/"+filepath.Base(d), "./"+pkg); err != nil {
+		if err := t.do(ctx, t.Paths.Work, t.Go, "build", "-mod=vendor", "-buildvcs=false", "-tags", "seccomp",
+			"-ldflags=-linkmode=external -extldflags=-static", "-o", d+"/"+filepath.Base(d), "./"+pkg); err != nil {
 			return fmt.Errorf("helper %s: %w", pkg, err)
 		}
 		programs := filepath.Join(t.Paths.Work, "tests/cmd/_bin") // where runc 1.3 and later look for them
@@ -174,7 +182,8 @@ func busyboxImage(ctx context.Context, file string) error {
 	w := tar.NewWriter(&b)
 	var errs []error
 	put := func(name string, kind byte, mode int64, link string, data []byte) {
-		errs = append(errs, w.WriteHeader(&tar.Header{Name: name, Typeflag: kind, Mode: mode, Linkname: link, Size: int64(len(data))}))
+		h := &tar.Header{Name: name, Typeflag: kind, Mode: mode, Linkname: link, Size: int64(len(data))}
+		errs = append(errs, w.WriteHeader(h))
 		_, err := w.Write(data)
 		errs = append(errs, err)
 	}

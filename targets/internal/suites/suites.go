@@ -47,8 +47,8 @@ type Tree struct {
 	Box      *run.Sandbox
 }
 
-// limit is the time that one suite has. libseccomp's takes 3 minutes on one machine and over 15 on another,
-// where a process starts slowly.
+// limit is the time that one suite has. libseccomp's takes 3 minutes on one machine and over 15 on another, where a
+// process starts slowly.
 const limit = 90 * time.Minute
 
 // All returns upstream's suites, which have not run yet. Those that need more than there is here say why.
@@ -83,7 +83,8 @@ func (t *Tree) do(ctx context.Context, dir string, argv ...string) error {
 // Text returns the page of what all suites said, on what title names, and how many tests failed without a known reason.
 func Text(title string, all []*Suite) (text string, bad int) {
 	var b strings.Builder
-	b.WriteString("# Upstream's own tests, on what was built\n\nMade by `./mage suites -write`; never edited by hand.\n\n")
+	b.WriteString("# Upstream's own tests, on what was built\n\n" +
+		"Made by `./mage suites -write`; never edited by hand.\n\n")
 	b.WriteString(title + "\n\n")
 	b.WriteString("| component | suite | passed | failed | skipped | time |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, s := range all {
@@ -91,7 +92,8 @@ func Text(title string, all []*Suite) (text string, bad int) {
 		if s.Why != "" {
 			name += ": not run: " + s.Why
 		}
-		fmt.Fprintf(&b, "| %s %s | %s | %d | %d | %d | %s |\n", s.Component, s.Version, name, s.Passed, s.Failed, s.Skipped, ui.Duration(s.Took))
+		fmt.Fprintf(&b, "| %s %s | %s | %d | %d | %d | %s |\n", s.Component, s.Version, name, s.Passed, s.Failed,
+			s.Skipped, ui.Duration(s.Took))
 	}
 	for _, s := range all {
 		groups := map[string][]string{}

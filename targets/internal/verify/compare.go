@@ -38,7 +38,8 @@ func Compare(a, b *graph.Record) Comparison {
 	others := Files(b)
 	for _, o := range Files(a) {
 		p := Pair{A: o}
-		if i := slices.IndexFunc(others, func(x graph.Output) bool { return filepath.Base(x.Path) == p.Name() }); i >= 0 {
+		same := func(x graph.Output) bool { return filepath.Base(x.Path) == p.Name() }
+		if i := slices.IndexFunc(others, same); i >= 0 {
 			p.B = others[i]
 		}
 		c.Files = append(c.Files, p)
@@ -112,7 +113,8 @@ func pureGo(file string) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "0" })
+	return slices.ContainsFunc(info.Settings,
+		func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "0" })
 }
 
 // Short is the beginning of a digest; a record that was carried here may say anything.
@@ -126,7 +128,8 @@ func shortID(id string) string {
 
 // Recorded returns what is noted of a build, without the files that are named.
 func Recorded(rec *graph.Record, without ...string) *stack.RecordedBuild {
-	b := &stack.RecordedBuild{Component: rec.Name, Key: rec.Key, Go: input(rec, "go"), CC: input(rec, "cc"), Files: map[string]string{}}
+	b := &stack.RecordedBuild{Component: rec.Name, Key: rec.Key, Go: input(rec, "go"), CC: input(rec, "cc"),
+		Files: map[string]string{}}
 	for _, o := range rec.Outputs {
 		if n := filepath.Base(o.Path); !slices.Contains(without, n) {
 			b.Files[n] = o.SHA256
@@ -137,7 +140,8 @@ func Recorded(rec *graph.Record, without ...string) *stack.RecordedBuild {
 
 // record is the record that a build was noted from, as far as it is noted.
 func record(b *stack.RecordedBuild) *graph.Record {
-	r := &graph.Record{Name: b.Component, Key: b.Key, Inputs: []graph.Input{{Name: "go", Value: b.Go}, {Name: "cc", Value: b.CC}}}
+	r := &graph.Record{Name: b.Component, Key: b.Key,
+		Inputs: []graph.Input{{Name: "go", Value: b.Go}, {Name: "cc", Value: b.CC}}}
 	for _, n := range slices.Sorted(maps.Keys(b.Files)) {
 		r.Outputs = append(r.Outputs, graph.Output{Path: n, SHA256: b.Files[n]})
 	}
@@ -163,7 +167,8 @@ func CompareRecorded(all *stack.Recorded, mine *stack.RecordedBuild) (text strin
 		case o.Go != mine.Go:
 			return fmt.Sprintf("recorded with another Go: %s, this one %s", shortID(o.Go), shortID(mine.Go)), false
 		default:
-			return fmt.Sprintf("recorded with another C compiler or library: gcc %s, this one %s", shortID(o.CC), shortID(mine.CC)), false
+			return fmt.Sprintf("recorded with another C compiler or library: gcc %s, this one %s", shortID(o.CC),
+				shortID(mine.CC)), false
 		}
 	}
 	c := Compare(record(mine), record(b))
@@ -177,7 +182,8 @@ func CompareRecorded(all *stack.Recorded, mine *stack.RecordedBuild) (text strin
 	case differ == nil:
 		return Identical, false
 	case c.SameInputs:
-		return fmt.Sprintf("%s differs from the recorded build, which had the same inputs", strings.Join(differ, ", ")), true
+		return fmt.Sprintf("%s differs from the recorded build, which had the same inputs",
+			strings.Join(differ, ", ")), true
 	default:
 		return "recorded with other sources or commands", false
 	}

@@ -109,7 +109,8 @@ func section(data []byte, offset int) string {
 		return ""
 	}
 	for _, s := range f.Sections {
-		if s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL && uint64(offset) >= s.Offset && uint64(offset) < s.Offset+s.FileSize {
+		if s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL && uint64(offset) >= s.Offset &&
+			uint64(offset) < s.Offset+s.FileSize {
 			return "section " + s.Name + ", "
 		}
 	}
@@ -170,8 +171,11 @@ func tarDifference(x, y []byte) string {
 			return ""
 		}
 		for _, field := range [][3]string{
-			{"name", h.Name, g.Name}, {"mode", fmt.Sprintf("%o", h.Mode), fmt.Sprintf("%o", g.Mode)}, {"link", h.Linkname, g.Linkname},
-			{"owner", fmt.Sprint(h.Uid, h.Gid, h.Uname, h.Gname), fmt.Sprint(g.Uid, g.Gid, g.Uname, g.Gname)}, {"time", h.ModTime.String(), g.ModTime.String()},
+			{"name", h.Name, g.Name},
+			{"mode", fmt.Sprintf("%o", h.Mode), fmt.Sprintf("%o", g.Mode)},
+			{"link", h.Linkname, g.Linkname},
+			{"owner", fmt.Sprint(h.Uid, h.Gid, h.Uname, h.Gname), fmt.Sprint(g.Uid, g.Gid, g.Uname, g.Gname)},
+			{"time", h.ModTime.String(), g.ModTime.String()},
 		} {
 			if field[1] != field[2] {
 				return fmt.Sprintf("entry %s: its %s: %q, then %q", h.Name, field[0], field[1], field[2])

@@ -28,7 +28,8 @@ type Want struct {
 	Kernel string
 	// Arch is the architecture that it must be of: a name of platform.Of, empty for platform.Default.
 	Arch string
-	// Emulator runs files of another machine than this one; empty for none, and then they are not asked for their versions.
+	// Emulator runs files of another machine than this one; empty for none, and then they are not asked for their
+	// versions.
 	Emulator string
 	// Forbidden are strings that may not occur in the file: directories of the build host.
 	Forbidden []string
@@ -186,9 +187,12 @@ func orNone(s string) string {
 func says(ctx context.Context, emulator, path string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
 	defer cancel()
-	c := run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"}, Sandbox: &run.Sandbox{Read: []string{path}}}
+	c := run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"},
+		Sandbox: &run.Sandbox{Read: []string{path}}}
 	if emulator != "" { // which may be linked with the system's libraries
-		c.Argv, c.Sandbox.Read = append([]string{emulator}, c.Argv...), append(c.Sandbox.Read, emulator, "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+		c.Argv = append([]string{emulator}, c.Argv...)
+		c.Sandbox.Read = append(c.Sandbox.Read, emulator,
+			"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 	}
 	return c.Output(ctx)
 }
@@ -215,7 +219,8 @@ func betrayed(f *elf.File) string {
 	syms, _ := f.Symbols()
 	var bad []string
 	for _, s := range syms {
-		if slices.Contains([]string{"getaddrinfo", "getpwnam_r", "getpwnam", "getgrnam_r", "gethostbyname_r", "__nss_module_load"}, s.Name) && s.Section != elf.SHN_UNDEF {
+		if slices.Contains([]string{"getaddrinfo", "getpwnam_r", "getpwnam", "getgrnam_r", "gethostbyname_r",
+			"__nss_module_load"}, s.Name) && s.Section != elf.SHN_UNDEF {
 			bad = append(bad, s.Name)
 		}
 	}
@@ -284,7 +289,8 @@ func loadsCanary(data []byte) bool {
 		if i < 0 {
 			return false
 		}
-		if at += i; at >= 4 && data[at-4] == 0x64 && data[at-3]&0xfb == 0x48 && slices.Contains([]byte{0x2b, 0x33, 0x3b, 0x8b}, data[at-2]) {
+		if at += i; at >= 4 && data[at-4] == 0x64 && data[at-3]&0xfb == 0x48 &&
+			slices.Contains([]byte{0x2b, 0x33, 0x3b, 0x8b}, data[at-2]) {
 			return true
 		}
 		at++

@@ -47,12 +47,14 @@ type Profile struct {
 }
 
 // executable are the files that are run; the rest is read.
-var executable = []string{"install.sh", "init/dbus.sysv", "init/docker.sysv", "init/docker.openrc", "init/docker.hourly", "init/service", "init/rotate", "init/cgroup-mount"}
+var executable = []string{"install.sh", "init/dbus.sysv", "init/docker.sysv", "init/docker.openrc",
+	"init/docker.hourly", "init/service", "init/rotate", "init/cgroup-mount"}
 
 // Files gives the installer's entries of the package: install.sh and what lies below init/, but for CheckName.
 func Files(p Profile) ([]archive.Entry, error) {
 	made := map[string][]byte{}
-	for name, make := range map[string]func(Profile) ([]byte, error){"profile": profile, "daemon.json": daemonJSON, "kernel": kernelTable} {
+	for name, make := range map[string]func(Profile) ([]byte, error){"profile": profile, "daemon.json": daemonJSON,
+		"kernel": kernelTable} {
 		data, err := make(p)
 		if err != nil {
 			return nil, fmt.Errorf("init/%s: %w", name, err)
@@ -97,8 +99,9 @@ func profile(p Profile) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\nmachine=%s\ninit=%s\ncgroup=%s\niptables=%s\ncommands=%s\n", p.Version, p.Kernel,
-		p.Arch, strings.Join(arch.Uname, " "), p.Init, p.Cgroup, iptables, strings.Join(p.Commands, " ")), nil
+	return fmt.Appendf(nil, "version=%s\nkernel=%s\narch=%s\nmachine=%s\ninit=%s\ncgroup=%s\niptables=%s\n"+
+		"commands=%s\n", p.Version, p.Kernel, p.Arch, strings.Join(arch.Uname, " "), p.Init, p.Cgroup, iptables,
+		strings.Join(p.Commands, " ")), nil
 }
 
 // daemonJSON is the daemon's first configuration. install.sh takes the lines with iptables out where dockerd is to make
@@ -144,7 +147,8 @@ func daemonJSON(p Profile) ([]byte, error) {
 // line "unknown" says why only the release is checked.
 func kernelTable(p Profile) ([]byte, error) {
 	var b strings.Builder
-	b.WriteString("# What the kernel must have, by contrib/check-config.sh of this dockerd's source. Read by install.sh.\n")
+	b.WriteString("# What the kernel must have, by contrib/check-config.sh of this dockerd's source. " +
+		"Read by install.sh.\n")
 	if p.KernelScript == nil {
 		b.WriteString("unknown the source of this dockerd has no list of kernel options\n")
 		return []byte(b.String()), nil
@@ -154,7 +158,9 @@ func kernelTable(p Profile) ([]byte, error) {
 		fmt.Fprintf(&b, "unknown %v\n", err)
 	}
 	for _, n := range needs {
-		fmt.Fprintln(&b, strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s", n.Kind, strings.Join(n.Options, "|"), cmp.Or(n.From, "-"), cmp.Or(n.To, "-"), n.Why)))
+		row := fmt.Sprintf("%s %s %s %s %s", n.Kind, strings.Join(n.Options, "|"), cmp.Or(n.From, "-"),
+			cmp.Or(n.To, "-"), n.Why)
+		fmt.Fprintln(&b, strings.TrimSpace(row))
 	}
 	return []byte(b.String()), nil
 }
