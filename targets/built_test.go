@@ -11,9 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// built COMPONENT… gives the repository what "fetch" and "all" make of the untouched fakes, in a fraction of their time. It
-// comes from one repository in which they ran once, for all scripts; the next command finds nothing to do. What they said
-// is in built.log.
+// built COMPONENT… gives the repository what "fetch" and "all" make of the untouched fakes, in a fraction of their
+// time. It comes from one repository in which they ran once, for all scripts; the next command finds nothing to do.
+// What they said is in built.log.
 func built(ts *testscript.TestScript, neg bool, args []string) {
 	from, err := builtRepo()
 	ts.Check(err)
@@ -44,8 +44,8 @@ var builtRepo = sync.OnceValues(func() (*fakeRepo, error) {
 	return r, r.run("all")
 })
 
-// giveFacts gives another repository what is known of this machine, which costs a second of CPU to find out: it is the same
-// but for two paths. What does not fit is no harm, for then it is looked at again.
+// giveFacts gives another repository what is known of this machine, which costs a second of CPU to find out: it is the
+// same but for two paths. What does not fit is no harm, for then it is looked at again.
 func (r *fakeRepo) giveFacts(root, home string) error {
 	data, err := os.ReadFile(filepath.Join(r.root, ".cache/host.json"))
 	if err != nil {
@@ -60,7 +60,8 @@ func (r *fakeRepo) giveFacts(root, home string) error {
 
 // copyTo gives another repository of the same fakes all that was built here, and the sources that it lacks.
 func (r *fakeRepo) copyTo(root string) error {
-	script := `rm -rf "$1/build" && cp -a build output .cache "$1/" && for f in vendor-sources/*.tar.gz; do test -e "$1/$f" || cp -a "$f" "$1/$f" || exit 1; done`
+	script := `rm -rf "$1/build" && cp -a build output .cache "$1/" &&
+	for f in vendor-sources/*.tar.gz; do test -e "$1/$f" || cp -a "$f" "$1/$f" || exit 1; done`
 	cmd := exec.Command("sh", "-c", script, "sh", root)
 	cmd.Dir = r.root
 	if out, err := cmd.CombinedOutput(); err != nil {

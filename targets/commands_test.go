@@ -41,7 +41,8 @@ func TestTheListHasEveryCommandOnce(t *testing.T) {
 	}
 	ours, mages := lines(says(t, "A=", "-l")), lines(says(t, "MAGEFILE_LIST=1"))
 	if !slices.Equal(ours, mages) || len(ours) < 30 {
-		t.Errorf("a command stands in one of %v.go, with a doc comment that begins with its name. Got\n%s\nwant\n%s", groups, strings.Join(ours, "\n"), strings.Join(mages, "\n"))
+		t.Errorf("a command stands in one of %v.go, with a doc comment that begins with its name. Got\n%s\nwant\n%s",
+			groups, strings.Join(ours, "\n"), strings.Join(mages, "\n"))
 	}
 }
 
@@ -49,7 +50,8 @@ func TestTheListHasEveryCommandOnce(t *testing.T) {
 func TestCommandsAreDocumented(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	b.WriteString("# Commands\n\nWhat `mage -h COMMAND` prints. An installed `mage`, `./mage` and the compiled runner take the same names, from any directory.\n" +
+	b.WriteString("# Commands\n\nWhat `mage -h COMMAND` prints. An installed `mage`, `./mage` and the compiled " +
+		"runner take the same names, from any directory.\n" +
 		"This page is made of the commands' doc comments in `targets/`: `go test ./targets -run Commands -update`.\n")
 	example := regexp.MustCompile(`(?m)^Example: (.*)$`)
 	for _, g := range groups {
@@ -61,7 +63,8 @@ func TestCommandsAreDocumented(t *testing.T) {
 			switch m := example.FindStringSubmatch(text); {
 			case !ok || !strings.HasPrefix(usage, "\tmage "+n):
 				t.Errorf("%s: the usage is not that of mage %s:\n%s", n, n, help)
-			case m == nil || !strings.Contains(m[1]+" ", "mage "+n+" ") && !strings.Contains(m[1]+" ", "mage "+strings.Split(n, ":")[0]+" "):
+			case m == nil || !strings.Contains(m[1]+" ", "mage "+n+" ") &&
+				!strings.Contains(m[1]+" ", "mage "+strings.Split(n, ":")[0]+" "):
 				t.Errorf("%s: no example of it:\n%s", n, help)
 			case regexp.MustCompile(`(?m)^\t-\S+$`).MatchString(usage):
 				t.Errorf("%s: a flag says nothing: give the parameter a comment\n%s", n, help)
@@ -70,8 +73,10 @@ func TestCommandsAreDocumented(t *testing.T) {
 				t.Errorf("mage %s -h: got %q, want what mage -h %s says", n, after, n)
 			}
 			text = strings.ReplaceAll(example.ReplaceAllString(text, "Example: `$1`"), "<", "&lt;")
-			usage = strings.ReplaceAll(strings.ReplaceAll(usage, "\n\nFlags:\n\n", "\n"), "\n\nAliases: ", "\n\tshort: mage ")
-			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n%s\n", n, text, strings.ReplaceAll("\t"+strings.TrimSpace(usage), "\t", "    "))
+			usage = strings.ReplaceAll(strings.ReplaceAll(usage, "\n\nFlags:\n\n", "\n"), "\n\nAliases: ",
+				"\n\tshort: mage ")
+			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n%s\n", n, text,
+				strings.ReplaceAll("\t"+strings.TrimSpace(usage), "\t", "    "))
 		}
 	}
 	const file = "../docs/commands.md"
@@ -92,11 +97,13 @@ func TestShortFormsHaveHelpToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for short, long := range shorts {
-		if got := says(t, "A=", "-h", short); !strings.Contains(got, "mage "+long) || !strings.Contains(got, "Aliases: "+short) {
+		if got := says(t, "A=", "-h", short); !strings.Contains(got, "mage "+long) ||
+			!strings.Contains(got, "Aliases: "+short) {
 			t.Errorf("-h %s: got\n%s", short, got)
 		}
 		group, command, _ := strings.Cut(long, ":")
-		if want := fmt.Sprintf("%q: targets.%s.%s", short, strings.ToUpper(group[:1])+group[1:], strings.ToUpper(command[:1])+command[1:]); !strings.Contains(string(magefile), want) {
+		if want := fmt.Sprintf("%q: targets.%s.%s", short, strings.ToUpper(group[:1])+group[1:],
+			strings.ToUpper(command[:1])+command[1:]); !strings.Contains(string(magefile), want) {
 			t.Errorf("magefile.go: no %s", want)
 		}
 	}
@@ -129,7 +136,8 @@ func TestArgumentsTakeTheFormThatMageKnows(t *testing.T) {
 		"boot -kernel-image=x": {"boot -image=x", flags{}},
 	} {
 		rest, f := arguments(append([]string{"/x/.cache/drydock"}, strings.Fields(line)...))
-		if got := strings.TrimSpace(strings.TrimPrefix(strings.Join(rest, " "), "mage")); got != want.rest || f != want.f || rest[0] != "mage" {
+		if got := strings.TrimSpace(strings.TrimPrefix(strings.Join(rest, " "), "mage")); got != want.rest ||
+			f != want.f || rest[0] != "mage" {
 			t.Errorf("%s: got %q %+v, want %q %+v", line, rest, f, want.rest, want.f)
 		}
 	}
@@ -141,7 +149,8 @@ func TestTheChangelogHasThisRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := regexp.MustCompile(`(?m)^## \[(\d[^\]]*)\]`).FindSubmatch(data); m == nil || string(m[1]) != version.Drydock {
+	if m := regexp.MustCompile(`(?m)^## \[(\d[^\]]*)\]`).FindSubmatch(data); m == nil ||
+		string(m[1]) != version.Drydock {
 		t.Errorf("CHANGELOG.md: got %q as its first release, want %s", m, version.Drydock)
 	}
 	if got := says(t, "A=", "version"); got != "drydock "+version.Drydock+"\n" {

@@ -24,15 +24,16 @@ import (
 // componentCommands is components.go: the commands that the rows name, in their order.
 func componentCommands(rows []recipe.Component) string {
 	var b strings.Builder
-	b.WriteString("// Code generated from the rows of room recipe by: go test ./targets -run Commands -update; DO NOT EDIT.\n\npackage targets\n\n" +
+	b.WriteString("// Code generated from the rows of room recipe by: go test ./targets -run Commands -update; DO " +
+		"NOT EDIT.\n\npackage targets\n\n" +
 		"import (\n\t\"context\"\n\n\t\"drydock/targets/internal/engine\"\n)\n")
 	for _, row := range rows {
 		if row.Does == "" {
 			continue
 		}
 		name := strings.ToUpper(row.Target[:1]) + row.Target[1:]
-		text := name + " " + row.Does + "\n\nFlags: -k goes on after a failure; -wait waits for another run; -edit builds from open edits; -v shows all output." +
-			"\n\nExample: " + cmp.Or(row.Example, "mage "+row.Target)
+		text := name + " " + row.Does + "\n\nFlags: -k goes on after a failure; -wait waits for another run; -edit " +
+			"builds from open edits; -v shows all output.\n\nExample: " + cmp.Or(row.Example, "mage "+row.Target)
 		fmt.Fprintf(&b, "\n%sfunc %s(ctx context.Context) error { return engine.Build(ctx, given.Options, %q) }\n",
 			strings.ReplaceAll("// "+strings.ReplaceAll(text, "\n", "\n// ")+"\n", "// \n", "//\n"), name, row.Target)
 	}
@@ -55,7 +56,8 @@ func TestTheCommandsOfComponentsAreThoseOfTheirRows(t *testing.T) {
 	rows := recipe.Components()
 	want := componentCommands(rows)
 	if componentsIn() != want {
-		t.Errorf("%s: not what the rows of room recipe say: go test ./targets -run Commands -update writes it. Want\n%s", componentsFile, want)
+		t.Errorf("%s: not what the rows of room recipe say: go test ./targets -run Commands -update writes it. "+
+			"Want\n%s", componentsFile, want)
 	}
 	for _, row := range rows {
 		i := slices.IndexFunc(rows, func(r recipe.Component) bool { return r.Target == row.Target && r.Does != "" })
@@ -65,7 +67,8 @@ func TestTheCommandsOfComponentsAreThoseOfTheirRows(t *testing.T) {
 	}
 }
 
-// madeUp are components that no stack has. Each is one file of testdata/recipe, these sources, and this block of a stack file.
+// madeUp are components that no stack has. Each is one file of testdata/recipe, these sources, and this block of a
+// stack file.
 var madeUp = map[string]struct {
 	files map[string]string
 	block string
@@ -78,7 +81,8 @@ var madeUp = map[string]struct {
 		map[string]string{
 			"go.mod":             "module example.invalid/hello/v2\n\ngo 1.21\n",
 			"version/version.go": "package version\n\nvar Version, Commit string\n",
-			"cmd/hello/main.go": "package main\n\nimport (\n\t\"syscall\"\n\n\t\"example.invalid/hello/v2/version\"\n)\n\n" +
+			"cmd/hello/main.go": "package main\n\nimport (\n\t\"syscall\"\n\n\t\"example.invalid/hello/v2/version\"\n" +
+				")\n\n" +
 				"func main() { syscall.Write(1, []byte(\"hello \"+version.Version+\" \"+version.Commit+\"\\n\")) }\n",
 		},
 		"[component.docker-hello]\nversion = \"2.0.1\"\ncommit = \"abcdef0123\"\n",
@@ -120,11 +124,12 @@ var madeUpRunner = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, compileRunner(filepath.Join(dir, "drydock"), "..", "GOFLAGS=-overlay="+filepath.Join(dir, "overlay.json"))
+	return dir, compileRunner(filepath.Join(dir, "drydock"), "..",
+		"GOFLAGS=-overlay="+filepath.Join(dir, "overlay.json"))
 })
 
-// compileRunner has mage compile the commands of a repository, with C as the tests are, so that Go compiles each package
-// once; nothing of this machine's is linked to it. The long tests have it without C, as ./mage makes it.
+// compileRunner has mage compile the commands of a repository, with C as the tests are, so that Go compiles each
+// package once; nothing of this machine's is linked to it. The long tests have it without C, as ./mage makes it.
 func compileRunner(file, root string, env ...string) error {
 	// Mage writes a file beside the sources meanwhile: two runs of the tests must not meet there.
 	lock, err := os.Open(filepath.Join(root, "magefile.go"))
@@ -136,7 +141,8 @@ func compileRunner(file, root string, env ...string) error {
 		return err
 	}
 	compile := func(ldflags string, with ...string) error {
-		cmd := exec.Command("go", "tool", "mage", "-compile", file, "-ldflags", "-X drydock/targets/internal/archive.quick=yes "+ldflags)
+		cmd := exec.Command("go", "tool", "mage", "-compile", file, "-ldflags",
+			"-X drydock/targets/internal/archive.quick=yes "+ldflags)
 		cmd.Dir, cmd.Env = root, slices.Concat(os.Environ(), with, env)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("compile the runner: %w\n%s", err, out)
@@ -149,7 +155,8 @@ func compileRunner(file, root string, env ...string) error {
 	return compile("", "CGO_ENABLED=0")
 }
 
-// madeup makes drydock the runner that knows the made-up components, serves their sources, and has their blocks in the stack.
+// madeup makes drydock the runner that knows the made-up components, serves their sources, and has their blocks in the
+// stack.
 func madeup(ts *testscript.TestScript, neg bool, args []string) {
 	dir, err := madeUpRunner()
 	ts.Check(err)
@@ -163,7 +170,8 @@ func madeup(ts *testscript.TestScript, neg bool, args []string) {
 		file := name + "-fake.tar.gz"
 		_, err := archive.WriteTarGz(ts.MkAbs("served/"+file), es, time.Unix(1600000000, 0))
 		ts.Check(err)
-		stack += fmt.Sprintf("\n%s\n[[component.%s.origin]]\nkind = \"url\"\nurl = %q\nvendored = true\n", c.block, name, ts.Getenv("URL")+"/"+file)
+		stack += fmt.Sprintf("\n%s\n[[component.%s.origin]]\nkind = \"url\"\nurl = %q\nvendored = true\n", c.block,
+			name, ts.Getenv("URL")+"/"+file)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("repo/vendor-sources/fake.toml"), []byte(stack), 0o644))
 }
@@ -176,7 +184,8 @@ func TestLongAComponentsFileIsAllThatItsCommandTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, argv := range [][]string{{"cp", "-R", ".", root + "/targets"}, {"cp", "../go.mod", "../go.sum", "../magefile.go", "../mage", "../LICENSE", root},
+	for _, argv := range [][]string{{"cp", "-R", ".", root + "/targets"},
+		{"cp", "../go.mod", "../go.sum", "../magefile.go", "../mage", "../LICENSE", root},
 		{"cp", "testdata/recipe/greet.go", "testdata/recipe/docker_hello.go", root + "/targets/internal/recipe"}} {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", argv, err, out)
@@ -201,7 +210,9 @@ func TestLongAComponentsFileIsAllThatItsCommandTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(filepath.Join(root, "drydock"), "-l").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "\n  hello           builds docker-hello, which stands for a plugin that is new\n") || !strings.Contains(string(out), "\n  greet ") {
+	if err != nil ||
+		!strings.Contains(string(out), "\n  hello           builds docker-hello, which stands for a "+
+			"plugin that is new\n") || !strings.Contains(string(out), "\n  greet ") {
 		t.Errorf("-l: got %v\n%s", err, out)
 	}
 }

@@ -103,6 +103,7 @@ func TestEveryPageIsInTheIndex(t *testing.T) {
 func TestREADMEIsOnePage(t *testing.T) {
 	text := pages(t)["../README.md"]
 	if lines, words := strings.Count(text, "\n"), len(strings.Fields(text)); lines > 150 || words > 900 {
-		t.Errorf("README.md: got %d lines and %d words, want at most 150 and 900: the rest belongs in docs/", lines, words)
+		t.Errorf("README.md: got %d lines and %d words, want at most 150 and 900: the rest belongs in docs/",
+			lines, words)
 	}
 }

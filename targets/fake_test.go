@@ -35,27 +35,36 @@ import (
 func upstreams() map[string]map[string]string {
 	mod := func(m string) string { return "module " + m + "\n\ngo 1.21\n" }
 	versionPkg := func(pkg string) string {
-		return "package " + pkg + "\n\nvar Version, GitCommit, Revision, Package, BuildTime, ProductName, IAmStatic string\n"
+		return "package " + pkg + "\n\nvar Version, GitCommit, Revision, Package, BuildTime, ProductName, " +
+			"IAmStatic string\n"
 	}
 	// Without fmt, a program links in half the time, and is a third smaller to pack.
 	tool := func(imp, says string) string {
-		return fmt.Sprintf("package main\n\nimport (\n\t\"syscall\"\n\n\tv %q\n)\n\nfunc main() { syscall.Write(1, []byte(%s+\"\\n\")) }\n", imp, says)
+		return fmt.Sprintf("package main\n\nimport (\n\t\"syscall\"\n\n\tv %q\n)\n\n"+
+			"func main() { syscall.Write(1, []byte(%s+\"\\n\")) }\n", imp, says)
 	}
 	cd := "github.com/containerd/containerd/version"
 	dd := "github.com/docker/docker/dockerversion"
 	fakes := map[string]map[string]string{
 		"libseccomp": {
-			"configure":                  "#!/bin/sh\ngperf --version >/dev/null || exit 1\necho configured\n",
-			"src/Makefile":               "libseccomp.la: s.c\n\t$(CC) $(CFLAGS) -fPIC -c -o s.o s.c\n\trm -f libseccomp.a\n\t$(AR) $(AR_FLAGS) libseccomp.a s.o\ninstall-libLTLIBRARIES:\n\tmkdir -p $(DESTDIR)/lib\n\tcp libseccomp.a $(DESTDIR)/lib/\n",
-			"src/s.c":                    "const char *seccomp_fake(void) { return \"2.6.0\"; }\n",
-			"include/Makefile":           "install-includeHEADERS:\n\tmkdir -p $(DESTDIR)/include\n\tcp seccomp.h seccomp-syscalls.h $(DESTDIR)/include/\n",
+			"configure": "#!/bin/sh\ngperf --version >/dev/null || exit 1\necho configured\n",
+			"src/Makefile": "libseccomp.la: s.c\n\t$(CC) $(CFLAGS) -fPIC -c -o s.o s.c\n\trm -f " +
+				"libseccomp.a\n\t$(AR) $(AR_FLAGS) libseccomp.a s.o\n" +
+				"install-libLTLIBRARIES:\n\tmkdir -p $(DESTDIR)/lib\n\tcp libseccomp.a $(DESTDIR)/lib/\n",
+			"src/s.c": "const char *seccomp_fake(void) { return \"2.6.0\"; }\n",
+			"include/Makefile": "install-includeHEADERS:\n\tmkdir -p $(DESTDIR)/include\n\tcp seccomp.h " +
+				"seccomp-syscalls.h $(DESTDIR)/include/\n",
 			"include/seccomp.h":          "const char *seccomp_fake(void);\n",
 			"include/seccomp-syscalls.h": "\n",
 		},
-		"tini": {"src/tini.c": "#include <stdio.h>\n#include <tiniConfig.h>\nint main(void) { printf(\"tini version %s%s\\n\", TINI_VERSION, TINI_GIT); return 0; }\n"},
+		"tini": {"src/tini.c": "#include <stdio.h>\n#include <tiniConfig.h>\n" +
+			"int main(void) { printf(\"tini version %s%s\\n\", TINI_VERSION, TINI_GIT); return 0; }\n"},
 		"runc": {
-			"go.mod":  mod("github.com/opencontainers/runc"),
-			"main.go": "package main\n\n// #cgo pkg-config: libseccomp\n// #include <seccomp.h>\nimport \"C\"\n\nimport \"syscall\"\n\nvar version, gitCommit string\n\nfunc main() {\n\tsyscall.Write(1, []byte(\"runc version \" + version + \"\\ncommit: \" + gitCommit + \"\\nlibseccomp: \" + C.GoString(C.seccomp_fake()) + \"\\n\"))\n}\n",
+			"go.mod": mod("github.com/opencontainers/runc"),
+			"main.go": "package main\n\n// #cgo pkg-config: libseccomp\n// #include <seccomp.h>\nimport \"C\"\n\n" +
+				"import \"syscall\"\n\nvar version, gitCommit string\n\n" +
+				"func main() {\n\tsyscall.Write(1, []byte(\"runc version \" + version + \"\\ncommit: \" + " +
+				"gitCommit + \"\\nlibseccomp: \" + C.GoString(C.seccomp_fake()) + \"\\n\"))\n}\n",
 		},
 		"containerd": {
 			"go.mod":                              mod("github.com/containerd/containerd"),
@@ -72,33 +81,44 @@ func upstreams() map[string]map[string]string {
 		},
 		"docker-cli": {
 			"vendor.mod": mod("github.com/docker/cli"), "vendor.sum": "",
-			"cli/version/v.go":   versionPkg("version"),
-			"cmd/docker/main.go": tool("github.com/docker/cli/cli/version", `"Docker version "+v.Version+", build "+v.GitCommit`),
+			"cli/version/v.go": versionPkg("version"),
+			"cmd/docker/main.go": tool("github.com/docker/cli/cli/version",
+				`"Docker version "+v.Version+", build "+v.GitCommit`),
 		},
 	}
 	// With a configure that wants no pkg-config, and a link that knows libtool's flag.
 	const link = "FLAGS = $(filter-out -all-static,$(LDFLAGS)) -static\n"
-	configure := "#!/bin/sh\n$PKG_CONFIG --exists anything && exit 1\nsed 's/@ARGS@/configured/' bus.in >bus.out || exit 1\necho \"configured with $*\"\n"
+	configure := "#!/bin/sh\n$PKG_CONFIG --exists anything && exit 1\n" +
+		"sed 's/@ARGS@/configured/' bus.in >bus.out || exit 1\necho \"configured with $*\"\n"
 	fakes["iptables"] = map[string]string{
 		"configure": configure, "bus.in": "", "configure.ac": "newer than configure, if times were believed\n",
-		"libiptc/Makefile": "libip4tc.la libip6tc.la:\n\ttouch $@\n", "libxtables/Makefile": "libxtables.la:\n\ttouch $@\n",
+		"libiptc/Makefile":    "libip4tc.la libip6tc.la:\n\ttouch $@\n",
+		"libxtables/Makefile": "libxtables.la:\n\ttouch $@\n",
 		"extensions/Makefile": "libext.a libext4.a libext6.a:\n\ttouch $@\n",
-		"iptables/Makefile":   link + "xtables-legacy-multi: m.c ../libiptc/libip4tc.la ../extensions/libext6.a\n\t$(CC) $(CFLAGS) -o $@ m.c $(FLAGS)\n",
-		"iptables/m.c":        "#include <pwd.h>\n#include <stdio.h>\nint main(int n, char **v) { printf(\"%s v1.8.11 (legacy), root %s\\n\", v[n > 1 ? 1 : 0], getpwnam(\"root\") ? \"there\" : \"gone\"); return 0; }\n",
+		"iptables/Makefile": link + "xtables-legacy-multi: m.c ../libiptc/libip4tc.la " +
+			"../extensions/libext6.a\n\t$(CC) $(CFLAGS) -o $@ m.c $(FLAGS)\n",
+		"iptables/m.c": "#include <pwd.h>\n#include <stdio.h>\n" +
+			"int main(int n, char **v) { printf(\"%s v1.8.11 (legacy), root %s\\n\", v[n > 1 ? 1 : 0], " +
+			"getpwnam(\"root\") ? \"there\" : \"gone\"); return 0; }\n",
 	}
 	fakes["expat"] = map[string]string{
 		"lib/expat.h": "#include \"expat_external.h\"\n", "lib/expat_external.h": "int expat_fake(void);\n",
-		"lib/xmlparse.c": "#include <expat_config.h>\n#include \"expat.h\"\nint expat_fake(void) { return XML_CONTEXT_BYTES; }\n",
-		"lib/xmlrole.c":  "int role;\n", "lib/xmltok.c": "int tok;\n",
+		"lib/xmlparse.c": "#include <expat_config.h>\n#include \"expat.h\"\n" +
+			"int expat_fake(void) { return XML_CONTEXT_BYTES; }\n",
+		"lib/xmlrole.c": "int role;\n", "lib/xmltok.c": "int tok;\n",
 	}
 	fakes["dbus"] = map[string]string{
-		"configure":          strings.Replace(configure, "bus.in >bus.out", "bus/system.conf.in >bus/system.conf", 1) + "printf '%s\\n' \"EXPAT = $EXPAT_CFLAGS $EXPAT_LIBS\" >config.mk\n",
+		"configure": strings.Replace(configure, "bus.in >bus.out", "bus/system.conf.in >bus/system.conf", 1) +
+			"printf '%s\\n' \"EXPAT = $EXPAT_CFLAGS $EXPAT_LIBS\" >config.mk\n",
 		"dbus/Makefile":      "libdbus-1.la libdbus-internal.la:\n\ttouch $@\n",
 		"bus/system.conf.in": "<busconfig><!-- @ARGS@ --></busconfig>\n",
-		"bus/Makefile":       "include ../config.mk\n" + link + "dbus-daemon: d.c\n\t$(CC) $(CFLAGS) -o $@ d.c $(EXPAT) $(FLAGS)\n",
-		"bus/d.c":            "#include <expat.h>\n#include <stdio.h>\nint main(void) { printf(\"D-Bus Message Bus Daemon 1.14.10 %d\\n\", expat_fake()); return 0; }\n",
-		"tools/Makefile":     link + "dbus-send dbus-uuidgen: t.c\n\t$(CC) $(CFLAGS) -o $@ t.c $(FLAGS)\n",
-		"tools/t.c":          "#include <stdio.h>\nint main(void) { puts(\"D-Bus UUID Generator 1.14.10\"); return 0; }\n",
+		"bus/Makefile": "include ../config.mk\n" + link + "dbus-daemon: d.c\n\t$(CC) $(CFLAGS) -o $@ " +
+			"d.c $(EXPAT) $(FLAGS)\n",
+		"bus/d.c": "#include <expat.h>\n#include <stdio.h>\n" +
+			"int main(void) { printf(\"D-Bus Message Bus Daemon 1.14.10 %d\\n\", expat_fake()); return 0; }\n",
+		"tools/Makefile": link + "dbus-send dbus-uuidgen: t.c\n\t$(CC) $(CFLAGS) -o $@ t.c $(FLAGS)\n",
+		"tools/t.c": "#include <stdio.h>\nint main(void) { puts(\"D-Bus UUID Generator " +
+			"1.14.10\"); return 0; }\n",
 	}
 	for _, f := range fakes {
 		f["LICENSE"] = licence()
@@ -125,14 +145,17 @@ var licence = sync.OnceValue(func() string {
 	return string(data)
 })
 
-var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24", "dockerd": "26.1.5", "docker-cli": "26.1.5",
-	"iptables": "1.8.11", "expat": "2.7.1", "dbus": "1.14.10"}
+var fakeVersions = map[string]string{"libseccomp": "2.6.0", "tini": "0.19.0", "runc": "1.1.15", "containerd": "1.7.24",
+	"dockerd": "26.1.5", "docker-cli": "26.1.5", "iptables": "1.8.11", "expat": "2.7.1", "dbus": "1.14.10"}
 
 // writeFakes makes archives in dir and gives the stack file and the lock for them.
-func writeFakes(dir, base string, edit func(component string, files map[string]string)) (stackTOML, lock string, err error) {
+func writeFakes(dir, base string,
+	edit func(component string, files map[string]string)) (stackTOML, lock string, err error) {
 	var s, l strings.Builder
-	s.WriteString("version = \"26.1.5\"\ngo = \">= 1.21\"\nepoch = 1700000000\n\n[target]\nkernel = \"3.10\"\narch = \"amd64\"\n")
-	for _, c := range []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli", "iptables", "expat", "dbus"} {
+	s.WriteString("version = \"26.1.5\"\ngo = \">= 1.21\"\nepoch = 1700000000\n\n[target]\nkernel = \"3.10\"\n" +
+		"arch = \"amd64\"\n")
+	for _, c := range []string{"libseccomp", "tini", "runc", "containerd", "dockerd", "docker-cli", "iptables",
+		"expat", "dbus"} {
 		files := upstreams()[c]
 		if edit != nil {
 			edit(c, files)
@@ -157,7 +180,8 @@ func writeFakes(dir, base string, edit func(component string, files map[string]s
 			return "", "", err
 		}
 		sum := sha256.Sum256(data)
-		fmt.Fprintf(&l, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\nsize = %d\n", c, name, hex.EncodeToString(sum[:]), len(data))
+		fmt.Fprintf(&l, "\n[[file]]\ncomponent = %q\nname = %q\nsha256 = %q\nsize = %d\n", c, name,
+			hex.EncodeToString(sum[:]), len(data))
 		fmt.Fprintf(&s, "\n[component.%s]\nversion = %q\n", c, fakeVersions[c])
 		switch c {
 		case "tini", "dockerd", "docker-cli", "containerd", "runc":
@@ -181,7 +205,8 @@ var (
 
 func TestMain(m *testing.M) {
 	line, _ := os.ReadFile("/proc/self/cmdline") // os.Args are what a command of ours makes of them
-	if args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"); len(args) > 3 && slices.Contains([]string{"as", "refusing", "silent", "hearing"}, args[1]) {
+	if args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"); len(args) > 3 &&
+		slices.Contains([]string{"as", "refusing", "silent", "hearing"}, args[1]) {
 		play(args[1:])
 	}
 	flag.Parse()
@@ -299,7 +324,9 @@ func scripts(dir string) testscript.Params {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground, "signed": signed, "flip": flip, "machine": machine, "built": built, "madeup": madeup, "gocached": gocached,
+			"posed": posed, "twogos": twogos, "servego": servego, "withscript": withscript, "withground": withground,
+			"signed": signed, "flip": flip, "machine": machine, "built": built, "madeup": madeup,
+			"gocached":   gocached,
 			"proxy":      proxy,
 			"advisories": advisories, "attacked": attacked, "owned": owned, "kept": kept,
 			// toolchain RELEASE makes the stack name a release to fetch.
@@ -323,7 +350,8 @@ func scripts(dir string) testscript.Params {
 			"slow": func(ts *testscript.TestScript, neg bool, args []string) {
 				rewrite(ts, "libseccomp", map[string]string{"configure": "#!/bin/sh\nsleep 4321\n"})
 			},
-			// hostile COMPONENT NAME TARGET puts an entry into a component's archive: a link to TARGET, or a file without one.
+			// hostile COMPONENT NAME TARGET puts an entry into a component's archive: a link to TARGET, or a file
+			// without one.
 			"hostile": func(ts *testscript.TestScript, neg bool, args []string) {
 				rewrite(ts, args[0], map[string]string{args[1]: "link:" + strings.Join(args[2:], "")})
 			},
@@ -338,7 +366,7 @@ func scripts(dir string) testscript.Params {
 				found := false
 				for tr := tar.NewReader(r); ; {
 					h, err := tr.Next()
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						break
 					}
 					ts.Check(err)
@@ -368,7 +396,7 @@ func scripts(dir string) testscript.Params {
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 				err := ts.Exec(args[1], args[2:]...)
 				got := "0"
-				if ee, ok := err.(*exec.ExitError); ok {
+				if ee := (*exec.ExitError)(nil); errors.As(err, &ee) {
 					got = fmt.Sprint(ee.ExitCode())
 				}
 				if got != args[0] {

@@ -12,8 +12,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// gocached starts a server that keeps what Go compiles, and sets GO_CACHE_SERVER. "gocached forgotten" has the tests' own
-// caches forget what it keeps, as if another machine had compiled that; "gocached down" has it refuse everything, too.
+// gocached starts a server that keeps what Go compiles, and sets GO_CACHE_SERVER. "gocached forgotten" has the tests'
+// own caches forget what it keeps, as if another machine had compiled that; "gocached down" has it refuse everything,
+// too.
 func gocached(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs("gocached")
 	if len(args) > 0 {

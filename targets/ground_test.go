@@ -17,7 +17,8 @@ import (
 // fakeMusl has musl's way of being built and its layout, and hands out this machine's own static C library: what is
 // tried is how drydock builds, keys and uses a library that a stack brings, not what is in it.
 var fakeMusl = map[string]string{
-	"configure": "#!/bin/sh\ncase $CC in *specs*) echo 'musl cannot be compiled with itself' >&2; exit 1;; esac\necho configured\n",
+	"configure": "#!/bin/sh\ncase $CC in *specs*) echo 'musl cannot be compiled with itself' >&2; exit 1;; esac\n" +
+		"echo configured\n",
 	"Makefile": `all:
 	mkdir -p lib include
 	for f in crt1.o Scrt1.o rcrt1.o crti.o crtn.o libc.a libpthread.a; do cp $$(gcc -print-file-name=$$f) lib/ || exit 1; done
@@ -41,7 +42,8 @@ func fakeDeb(file string, es []archive.Entry) error {
 	}
 	var b bytes.Buffer
 	b.WriteString("!<arch>\n")
-	for _, m := range []struct{ name, body string }{{"debian-binary", "2.0\n"}, {"control.tar.gz", "not read"}, {"data.tar.gz", string(body)}} {
+	for _, m := range []struct{ name, body string }{{"debian-binary", "2.0\n"}, {"control.tar.gz", "not read"},
+		{"data.tar.gz", string(body)}} {
 		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", m.name, 0, 0, 0, "100644", len(m.body), m.body)
 		if len(m.body)%2 == 1 {
 			b.WriteByte('\n')
@@ -60,7 +62,8 @@ func withground(ts *testscript.TestScript, neg bool, args []string) {
 	_, err := archive.WriteTarGz(filepath.Join(served, "musl-fake.tar.gz"), es, time.Unix(1600000000, 0))
 	ts.Check(err)
 	es = nil
-	for from, to := range map[string]string{"/usr/include/linux": "linux", "/usr/include/asm-generic": "asm-generic", "/usr/include/x86_64-linux-gnu/asm": "x86_64-linux-gnu/asm"} {
+	for from, to := range map[string]string{"/usr/include/linux": "linux", "/usr/include/asm-generic": "asm-generic",
+		"/usr/include/x86_64-linux-gnu/asm": "x86_64-linux-gnu/asm"} {
 		tree, err := archive.Tree(from, "./usr/include/"+to)
 		ts.Check(err)
 		es = append(es, tree...)
@@ -71,8 +74,10 @@ func withground(ts *testscript.TestScript, neg bool, args []string) {
 	for component, name := range map[string]string{"musl": "musl-fake.tar.gz", "linux-headers": "headers-fake.deb"} {
 		data, err := os.ReadFile(filepath.Join(served, name))
 		ts.Check(err)
-		stack += fmt.Sprintf("\n[component.%s]\nversion = \"1.2.5\"\n\n[[component.%s.origin]]\nkind = \"url\"\nurl = %q\n", component, component, ts.Getenv("URL")+"/"+name)
-		lock += fmt.Sprintf("\n[[file]]\ncomponent = %q\nname = %q\nsha256 = \"%x\"\nsize = %d\n", component, name, sha256.Sum256(data), len(data))
+		stack += fmt.Sprintf("\n[component.%s]\nversion = \"1.2.5\"\n\n[[component.%s.origin]]\nkind = \"url\"\n"+
+			"url = %q\n", component, component, ts.Getenv("URL")+"/"+name)
+		lock += fmt.Sprintf("\n[[file]]\ncomponent = %q\nname = %q\nsha256 = \"%x\"\nsize = %d\n", component, name,
+			sha256.Sum256(data), len(data))
 	}
 	ts.Check(os.WriteFile(vendor+"/fake.toml", []byte(stack), 0o644))
 	ts.Check(os.WriteFile(vendor+"/fake.lock", []byte(strings.TrimLeft(lock, "\n")), 0o644))

@@ -2,6 +2,7 @@ package targets
 
 import (
 	"archive/zip"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,8 +18,10 @@ import (
 
 // posingGo is a go command that says it is another release, and compiles as the real one does.
 func posingGo(real, root, release string) map[string]string {
-	go1 := fmt.Sprintf("#!/bin/sh\ncase \"$1 $2\" in 'version ') echo go version go%s linux/amd64;; 'env GOROOT') echo ${0%%/bin/go};; *) GOROOT=%s exec %s \"$@\";; esac\n", release, root, real)
-	return map[string]string{"bin/go": go1, "pkg/tool/linux_amd64/compile": "compile " + release, "pkg/tool/linux_amd64/link": "link " + release}
+	go1 := fmt.Sprintf("#!/bin/sh\ncase \"$1 $2\" in 'version ') echo go version go%s linux/amd64;; 'env GOROOT') "+
+		"echo ${0%%/bin/go};; *) GOROOT=%s exec %s \"$@\";; esac\n", release, root, real)
+	return map[string]string{"bin/go": go1, "pkg/tool/linux_amd64/compile": "compile " + release,
+		"pkg/tool/linux_amd64/link": "link " + release}
 }
 
 // realGo gives the go command of the tests and its root.
@@ -33,8 +36,8 @@ func realGo(ts *testscript.TestScript) (string, string) {
 func posed(ts *testscript.TestScript, neg bool, args []string) {
 	for _, command := range []string{"check", "all"} {
 		err := ts.Exec("drydock", command)
-		ee, ok := err.(*exec.ExitError)
-		if !ok || ee.ExitCode() != 3 {
+		var ee *exec.ExitError
+		if !errors.As(err, &ee) || ee.ExitCode() != 3 {
 			ts.Fatalf("%s: got %v, want exit code 3", command, err)
 		}
 		out := ts.ReadFile("stdout")
@@ -82,24 +85,27 @@ func servego(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(z.Close())
 }
 
-// withscript puts a check-config.sh of fifty options into dockerd's archive, and configurations beside the repository: one
-// that has the first forty-nine, and one of an old kernel, for which the script asks for one more.
+// withscript puts a check-config.sh of fifty options into dockerd's archive, and configurations beside the repository:
+// one that has the first forty-nine, and one of an old kernel, for which the script asks for one more.
 func withscript(ts *testscript.TestScript, neg bool, args []string) {
 	var script, config strings.Builder
-	script.WriteString("echo 'Generally Necessary:'\nif [ \"$kernelMajor\" -lt 4 ]; then\n\tcheck_flags OLD\nfi\ncheck_flags \\\n")
+	script.WriteString("echo 'Generally Necessary:'\nif [ \"$kernelMajor\" -lt 4 ]; then\n\tcheck_flags OLD\nfi\n" +
+		"check_flags \\\n")
 	for i := 1; i < 50; i++ {
 		fmt.Fprintf(&script, "\tOPT_%d", i)
 		fmt.Fprintf(&config, "CONFIG_OPT_%d=y\n", i)
 	}
-	script.WriteString("\necho 'Optional Features:'\necho '- Storage Drivers:'\necho \"  - \\\"$(wrap_color 'overlay' blue)\\\":\"\ncheck_flags OPT_50 | sed 's/^/    /'\n")
+	script.WriteString("\necho 'Optional Features:'\necho '- Storage Drivers:'\n" +
+		"echo \"  - \\\"$(wrap_color 'overlay' blue)\\\":\"\ncheck_flags OPT_50 | sed 's/^/    /'\n")
 	s, l, err := writeFakes(ts.MkAbs("served"), ts.Getenv("URL"), func(c string, files map[string]string) {
 		if c == "dockerd" {
 			files["contrib/check-config.sh"] = script.String()
 		}
 	})
 	ts.Check(err)
-	for name, data := range map[string]string{"repo/vendor-sources/fake.toml": s, "repo/vendor-sources/fake.lock": l, "good": config.String(),
-		"old": "# Linux/x86_64 3.10.0-1160.el7.x86_64 Kernel Configuration\n" + config.String()} {
+	for name, data := range map[string]string{"repo/vendor-sources/fake.toml": s, "repo/vendor-sources/fake.lock": l,
+		"good": config.String(), "old": "# Linux/x86_64 3.10.0-1160.el7.x86_64 Kernel " +
+			"Configuration\n" + config.String()} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(data), 0o644))
 	}
 }
@@ -113,7 +119,8 @@ func proxy(ts *testscript.TestScript, neg bool, args []string) {
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		ts.Check(err)
-		ts.Check(os.WriteFile(filepath.Join(dir, filepath.Base(f)), append(text, "-- LICENSE --\n"+licence()...), 0o644))
+		ts.Check(os.WriteFile(filepath.Join(dir, filepath.Base(f)),
+			append(text, "-- LICENSE --\n"+licence()...), 0o644))
 	}
 	srv, err := goproxytest.NewServer(dir, "127.0.0.1:0")
 	ts.Check(err)

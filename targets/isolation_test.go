@@ -26,9 +26,9 @@ import (
 //go:embed testdata/attack.c
 var attackSource string
 
-// attacked makes libseccomp's configure try what a hostile one may: see testdata/attack.c. Its arguments are files
-// and directories that are not its own. More may be said in $MORE, a shell script that runs after it. A socket is
-// opened that everybody may connect to, in a directory that the build reads, and another in no directory.
+// attacked makes libseccomp's configure try what a hostile one may: see testdata/attack.c. Its arguments are files and
+// directories that are not its own. More may be said in $MORE, a shell script that runs after it. A socket is opened
+// that everybody may connect to, in a directory that the build reads, and another in no directory.
 func attacked(ts *testscript.TestScript, neg bool, args []string) {
 	tools := ts.MkAbs("tools")
 	ts.Check(os.MkdirAll(tools, 0o755))
@@ -47,7 +47,8 @@ func attacked(ts *testscript.TestScript, neg bool, args []string) {
 		words = append(words, ts.MkAbs(a))
 	}
 	rewrite(ts, "libseccomp", map[string]string{"attack.c": attackSource,
-		"configure": "#!/bin/sh\n$CC -w -o attack attack.c || exit 1\n" + strings.Join(words, " ") + " || exit 1\nSECRET=" + ts.MkAbs("key") + "\n" + ts.Getenv("MORE") + "\n"})
+		"configure": "#!/bin/sh\n$CC -w -o attack attack.c || exit 1\n" + strings.Join(words, " ") + " || exit 1\n" +
+			"SECRET=" + ts.MkAbs("key") + "\n" + ts.Getenv("MORE") + "\n"})
 }
 
 // rewrite puts other files into a component's archive, with what records its digest.
@@ -91,7 +92,8 @@ func kept(ts *testscript.TestScript, neg bool, args []string) {
 				return err
 			}
 			data, _ := os.ReadFile(p)
-			fmt.Fprintf(&b, "%s %v %d %v %x\n", p, fi.Mode(), fi.Sys().(*syscall.Stat_t).Uid, fi.ModTime(), sha256.Sum256(data))
+			fmt.Fprintf(&b, "%s %v %d %v %x\n", p, fi.Mode(), fi.Sys().(*syscall.Stat_t).Uid, fi.ModTime(),
+				sha256.Sum256(data))
 			return nil
 		})
 		ts.Check(err)
@@ -132,7 +134,8 @@ func play(args []string) {
 	case "hearing":
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // which another program then does not, nor ignores it
 	case "refusing":
-		nr := map[string]uint32{"mount": unix.SYS_MOUNT, "pivot_root": unix.SYS_PIVOT_ROOT, "seccomp": unix.SYS_PRCTL, "clone": unix.SYS_CLONE}[args[1]]
+		nr := map[string]uint32{"mount": unix.SYS_MOUNT, "pivot_root": unix.SYS_PIVOT_ROOT, "seccomp": unix.SYS_PRCTL,
+			"clone": unix.SYS_CLONE}[args[1]]
 		err = refuse(nr, args[1])
 	}
 	if err == nil {
@@ -158,9 +161,12 @@ func refuse(nr uint32, name string) error {
 	p := []unix.SockFilter{load(0)}
 	switch name {
 	case "clone":
-		p = append(p, jeq(unix.BPF_JEQ, nr, 3), load(16), jeq(unix.BPF_JSET, unix.CLONE_NEWNS|unix.CLONE_NEWUSER|unix.CLONE_NEWNET|unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS, 1), eperm)
+		p = append(p, jeq(unix.BPF_JEQ, nr, 3), load(16),
+			jeq(unix.BPF_JSET, unix.CLONE_NEWNS|unix.CLONE_NEWUSER|unix.CLONE_NEWNET|unix.CLONE_NEWPID|
+				unix.CLONE_NEWIPC|unix.CLONE_NEWUTS, 1), eperm)
 	case "seccomp":
-		p = append(p, jeq(unix.BPF_JEQ, unix.SYS_SECCOMP, 1), eperm, jeq(unix.BPF_JEQ, nr, 3), load(16), jeq(unix.BPF_JEQ, unix.PR_SET_SECCOMP, 1), eperm)
+		p = append(p, jeq(unix.BPF_JEQ, unix.SYS_SECCOMP, 1), eperm, jeq(unix.BPF_JEQ, nr, 3), load(16),
+			jeq(unix.BPF_JEQ, unix.PR_SET_SECCOMP, 1), eperm)
 	default:
 		p = append(p, jeq(unix.BPF_JEQ, nr, 1), eperm)
 	}

@@ -37,7 +37,8 @@ func variant(word string, components ...string) func(string, map[string]string) 
 // mixed gives the first group of files that are published together of which now has not all from the same build; the
 // builds' outputs are given.
 func mixed(now map[string]string, builds ...map[string]string) []string {
-	for _, group := range [][]string{{"bin/containerd", "bin/ctr", "bin/containerd-shim-runc-v2"}, {"bin/dockerd", "bin/docker-proxy"}, {"bin/docker"}, {"bin/runc"}, {"bin/docker-init"}} {
+	for _, group := range [][]string{{"bin/containerd", "bin/ctr", "bin/containerd-shim-runc-v2"},
+		{"bin/dockerd", "bin/docker-proxy"}, {"bin/docker"}, {"bin/runc"}, {"bin/docker-init"}} {
 		fits := func(p map[string]string) bool {
 			return !slices.ContainsFunc(group, func(n string) bool { return now[n] != p[n] })
 		}
@@ -60,9 +61,9 @@ func kills(t *testing.T, few int) int {
 	return few
 }
 
-// TestAKilledRunIsMadeGoodByTheNext kills the runner with SIGKILL at random times. Whatever the moment, nothing is
-// left running, every file in bin/ is whole and belongs to one of the two builds that are going on (a component's
-// files to the same), and the next run ends with the very bytes of an undisturbed build.
+// TestAKilledRunIsMadeGoodByTheNext kills the runner with SIGKILL at random times. Whatever the moment, nothing is left
+// running, every file in bin/ is whole and belongs to one of the two builds that are going on (a component's files to
+// the same), and the next run ends with the very bytes of an undisturbed build.
 func TestAKilledRunIsMadeGoodByTheNext(t *testing.T) {
 	t.Parallel()
 	killedRuns(t, kills(t, 1), "tini", "containerd")
@@ -137,15 +138,17 @@ func killedRuns(t *testing.T, n int, components ...string) {
 	}
 }
 
-// TestASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its version, which is
-// done when the package is ready. Where it runs it sees nothing of this machine; a limit that nobody else uses is handed down.
+// TestASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its version,
+// which is done when the package is ready. Where it runs it sees nothing of this machine; a limit that nobody else uses
+// is handed down.
 func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
 	t.Parallel()
 	r := newBuiltRepo(t, func(component string, files map[string]string) {
 		if component == "docker-cli" {
 			main := files["cmd/docker/main.go"]
 			files["cmd/docker/main.go"] = strings.Replace(main, "func main() {", fmt.Sprintf(
-				"func main() {\n\tvar l syscall.Rlimit\n\tfor syscall.Getrlimit(%d, &l); l.Cur == %d; {\n\t\tsyscall.Pause()\n\t}\n", unusedLimit, silent), 1)
+				"func main() {\n\tvar l syscall.Rlimit\n\tfor syscall.Getrlimit(%d, &l); l.Cur == %d; "+
+					"{\n\t\tsyscall.Pause()\n\t}\n", unusedLimit, silent), 1)
 		}
 	})
 	r.must(t, "docker")
@@ -156,12 +159,14 @@ func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
 	all := r.start(t, nil, self, "silent", "-", runner, "all")
 	until(t, "the package is examined", func() bool {
 		return strings.Contains(all.said(), "built     package") && runs(func(argv []string) bool {
-			return len(argv) == 2 && strings.HasPrefix(argv[0], r.root) && filepath.Base(argv[0]) == "docker" && argv[1] == "--version"
+			return len(argv) == 2 && strings.HasPrefix(argv[0], r.root) && filepath.Base(argv[0]) == "docker" &&
+				argv[1] == "--version"
 		})
 	})
 	all.Process.Signal(syscall.SIGTERM)
 	all.Wait()
-	if code := all.ProcessState.ExitCode(); code != 130 || !strings.Contains(all.said(), "STOPPED: stopped by a signal") {
+	if code := all.ProcessState.ExitCode(); code != 130 ||
+		!strings.Contains(all.said(), "STOPPED: stopped by a signal") {
 		t.Errorf("got exit code %d, want 130 and that it was stopped\n%s", code, all.said())
 	}
 	if out := r.must(t, "all"); !strings.Contains(out, "latest    26.1.5-") {
@@ -169,13 +174,14 @@ func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
 	}
 }
 
-// TestASignalEndsARunThatReadsWhatDoesNotAnswer has a named pipe in place of a file, which is open for writing and never
-// written to.
+// TestASignalEndsARunThatReadsWhatDoesNotAnswer has a named pipe in place of a file, which is open for writing and
+// never written to.
 func TestASignalEndsARunThatReadsWhatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	r := newFakeRepo(t, nil)
 	pipe := filepath.Join(r.root, ".cache/host.json")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o755), os.RemoveAll(pipe), syscall.Mkfifo(pipe, 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(pipe), 0o755), os.RemoveAll(pipe),
+		syscall.Mkfifo(pipe, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	cmd, out := r.command("check")
@@ -191,13 +197,15 @@ func TestASignalEndsARunThatReadsWhatDoesNotAnswer(t *testing.T) {
 	defer w.Close()
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "STOPPED: stopped by a signal") {
+	if code := cmd.ProcessState.ExitCode(); code != 130 ||
+		!strings.Contains(out.String(), "STOPPED: stopped by a signal") {
 		t.Errorf("got exit code %d, want 130, and that it was stopped: %s", code, out)
 	}
 }
 
-// TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree, and one that does not wait when the first of
-// them builds and the others wait: all of these end right. What is built first takes until all of that has happened.
+// TestRunsThatStartTogetherBuildOnce starts three runs at once on a fresh tree, and one that does not wait when the
+// first of them builds and the others wait: all of these end right. What is built first takes until all of that has
+// happened.
 func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 	t.Parallel()
 	event := t.TempDir()
@@ -217,9 +225,11 @@ func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 		}
 		return n
 	}
-	until(t, "one builds, and two wait", func() bool { return say("build     libseccomp") == 1 && say("waiting   for ") == 2 })
+	until(t, "one builds, and two wait",
+		func() bool { return say("build     libseccomp") == 1 && say("waiting   for ") == 2 })
 	refused := r.start(t, env, runner, "tini")
-	if refused.Wait(); refused.ProcessState.ExitCode() != 6 || !strings.Contains(refused.said(), "another run holds this stack") {
+	if refused.Wait(); refused.ProcessState.ExitCode() != 6 ||
+		!strings.Contains(refused.said(), "another run holds this stack") {
 		t.Errorf("one that does not wait: got exit code %d\n%s", refused.ProcessState.ExitCode(), refused.said())
 	}
 	if err := os.WriteFile(filepath.Join(event, "go"), nil, 0o644); err != nil {
@@ -238,8 +248,8 @@ func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 	}
 }
 
-// TestAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs: when it fails, it says why, and
-// what was published before stays; with room again, the next run is right.
+// TestAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs: when it fails, it says why, and what was published
+// before stays; with room again, the next run is right.
 func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	t.Parallel()
 	fullDisk(t, []int{900}, "tini", "containerd")
@@ -266,7 +276,8 @@ func fullDisk(t *testing.T, sizes []int, components ...string) {
 		for _, c := range components {
 			os.Remove(filepath.Join(r.root, "build/fake/record", c+".json"))
 		}
-		script := fmt.Sprintf("mount -t tmpfs -o size=%dk none %[2]s/build/fake/work && mount -t tmpfs -o size=%[1]dk none %[2]s/build/fake/store && exec %[3]s all", kb, r.root, runner)
+		script := fmt.Sprintf("mount -t tmpfs -o size=%dk none %[2]s/build/fake/work && mount -t tmpfs -o "+
+			"size=%[1]dk none %[2]s/build/fake/store && exec %[3]s all", kb, r.root, runner)
 		for _, d := range []string{"work", "store"} {
 			os.MkdirAll(filepath.Join(r.root, "build/fake", d), 0o755)
 		}
@@ -292,8 +303,8 @@ func fullDisk(t *testing.T, sizes []int, components ...string) {
 	}
 }
 
-// TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps all that a run writes, outputs, logs and records too, on a
-// tmpfs that has ever other amounts of room left when everything is to be built anew from other sources. What is
+// TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs keeps all that a run writes, outputs, logs and records too,
+// on a tmpfs that has ever other amounts of room left when everything is to be built anew from other sources. What is
 // published is always whole; with more room, the next run is right.
 func TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
 	testlong.Skip(t)
@@ -315,9 +326,11 @@ func TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, d := range []string{"build/fake", "output"} { // the directory itself stays where there is room, for the check of the disk
+	// the directory itself stays where there is room, for the check of the disk
+	for _, d := range []string{"build/fake", "output"} {
 		place := filepath.Join(disk, filepath.Base(d))
-		if err := errors.Join(os.RemoveAll(filepath.Join(r.root, d)), os.Mkdir(place, 0o755), os.Symlink(place, filepath.Join(r.root, d))); err != nil {
+		if err := errors.Join(os.RemoveAll(filepath.Join(r.root, d)), os.Mkdir(place, 0o755),
+			os.Symlink(place, filepath.Join(r.root, d))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -351,9 +364,9 @@ func TestLongADiskThatFillsUpAnywhereLeavesTheLastGoodOutputs(t *testing.T) {
 	}
 }
 
-// TestARealRuncThatIsKilledIsMadeGoodByTheNextRun does with the real runc and libseccomp what the fakes' test does: with
-// and without a patch to both, so that each run has to compile. DRYDOCK_REAL_KILLS says how often; it needs the sources
-// of the default stack in vendor-sources/, and half a minute for each.
+// TestARealRuncThatIsKilledIsMadeGoodByTheNextRun does with the real runc and libseccomp what the fakes' test does:
+// with and without a patch to both, so that each run has to compile. DRYDOCK_REAL_KILLS says how often; it needs the
+// sources of the default stack in vendor-sources/, and half a minute for each.
 func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("DRYDOCK_REAL_KILLS"))
 	if err != nil {
@@ -379,7 +392,8 @@ func TestARealRuncThatIsKilledIsMadeGoodByTheNextRun(t *testing.T) {
 	r := &fakeRepo{root: root, env: append(os.Environ(), "DRYDOCK_ROOT="+root, "STACK=", "OFFLINE=1")}
 	patches := map[string]string{
 		"libseccomp": "--- /dev/null\n+++ b/src/api-kill.h\n@@ -0,0 +1 @@\n+/* another tree */\n",
-		"runc":       "--- /dev/null\n+++ b/zz_killed.go\n@@ -0,0 +1,3 @@\n+package main\n+\n+var killed = \"patched\"; func init() { if killed == \"\" { panic(killed) } }\n",
+		"runc": "--- /dev/null\n+++ b/zz_killed.go\n@@ -0,0 +1,3 @@\n+package main\n+\n" +
+			"+var killed = \"patched\"; func init() { if killed == \"\" { panic(killed) } }\n",
 	}
 	patched := func(on bool) {
 		t.Helper()

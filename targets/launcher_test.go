@@ -38,7 +38,8 @@ func launcherIn(t *testing.T, root string) launcher {
 	if err := os.MkdirAll(filepath.Join(l.root, "targets"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"mage": string(data), "magefile.go": "", "go.mod": "", "go.sum": "", "targets/a.go": ""} {
+	for name, data := range map[string]string{"mage": string(data), "magefile.go": "", "go.mod": "", "go.sum": "",
+		"targets/a.go": ""} {
 		if err := testprog.Write(filepath.Join(l.root, name), data); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +51,9 @@ func launcherIn(t *testing.T, root string) launcher {
 // release puts a stand-in for that release of Go into PATH.
 func (l launcher) release(t *testing.T, release string) {
 	t.Helper()
-	text := "#!/bin/sh\ncase $1 in version) env >" + l.bin + "/version-env; echo go version go" + release + " linux/amd64; exit;; esac\n" +
+	text := "#!/bin/sh\n" +
+		"case $1 in version) env >" + l.bin + "/version-env; echo go version go" + release +
+		" linux/amd64; exit;; esac\n" +
 		"echo x >>" + l.bin + "/count\nn=$(wc -l <" + l.bin + "/count)\nenv >" + l.bin + "/env\n" +
 		"printf '#!/bin/sh\\necho runner %d $*\\n' $n >\"$4\"\nchmod +x \"$4\"\n"
 	if err := testprog.Write(filepath.Join(l.bin, "go"), text); err != nil {
@@ -66,7 +69,8 @@ func (l launcher) run(t *testing.T, hidden bool, args ...string) (string, int) {
 		if os.Geteuid() != 0 {
 			t.Skip("hiding /usr/local/go needs root")
 		}
-		argv = append([]string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /usr/local/go && exec "$0" "$@"`}, argv...)
+		argv = append([]string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /usr/local/go && exec "$0" "$@"`},
+			argv...)
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir = append(slices.Clone(l.env), "PATH="+l.bin+":/usr/bin:/bin"), l.dir
@@ -112,7 +116,8 @@ func TestTheLauncherCompilesWhenASourceIsNewerAndOnlyThen(t *testing.T) {
 	}{{"targets/a_test.go", true}, {"targets/testdata/x.txtar", true}, {"targets/files/embedded.sh", false}} {
 		before, _ := l.run(t, false)
 		file, later := filepath.Join(l.root, c.name), time.Now().Add(2*time.Minute)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644), os.Chtimes(file, later, later)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644),
+			os.Chtimes(file, later, later)); err != nil {
 			t.Fatal(err)
 		}
 		if after, _ := l.run(t, false); (after == before) != c.old {
@@ -132,23 +137,30 @@ func TestTheLauncherCompilesInACleanGoEnvironment(t *testing.T) {
 	t.Parallel()
 	l := newLauncher(t)
 	home := t.TempDir()
-	goenv := "GOFLAGS=-mod=vendor\nGOOS=windows\nGOWORK=/x/go.work\nGOPRIVATE=corp.example\nGOPROXY=http://in.the.file\nGOEXPERIMENT=nonsense\nGOTOOLCHAIN=go1.1"
-	if err := errors.Join(os.MkdirAll(filepath.Join(home, ".config/go"), 0o755), os.WriteFile(filepath.Join(home, ".config/go/env"), []byte(goenv), 0o644)); err != nil {
+	goenv := "GOFLAGS=-mod=vendor\nGOOS=windows\nGOWORK=/x/go.work\nGOPRIVATE=corp.example\n" +
+		"GOPROXY=http://in.the.file\nGOEXPERIMENT=nonsense\nGOTOOLCHAIN=go1.1"
+	if err := errors.Join(os.MkdirAll(filepath.Join(home, ".config/go"), 0o755),
+		os.WriteFile(filepath.Join(home, ".config/go/env"), []byte(goenv), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	l.env = []string{"HOME=" + home, "GOFLAGS=-race -tags=x", "GO111MODULE=off", "GOWORK=/y/go.work", "GOOS=plan9", "GOARCH=mips", "GOAMD64=v4", "GOEXPERIMENT=none",
-		"GOTOOLCHAIN=go1.20.1", "CGO_ENABLED=1", "CGO_CFLAGS=-x", "GODEBUG=panicnil=1", "GOROOT=/nowhere", "GOBIN=/b", "MAGEFILE_GOCMD=false", "MAGEFILE_DEBUG=1",
-		"GOENV_ROOT=/r", "ASDF_DIR=/a", "GOCACHE=off", "GOTMPDIR=/nowhere", "GOPROXY=http://in.the.environment", "GOSUMDB=off", "GOMODCACHE=/m", "https_proxy=http://proxy", "SSL_CERT_FILE=/c"}
+	l.env = []string{"HOME=" + home, "GOFLAGS=-race -tags=x", "GO111MODULE=off", "GOWORK=/y/go.work", "GOOS=plan9",
+		"GOARCH=mips", "GOAMD64=v4", "GOEXPERIMENT=none", "GOTOOLCHAIN=go1.20.1", "CGO_ENABLED=1", "CGO_CFLAGS=-x",
+		"GODEBUG=panicnil=1", "GOROOT=/nowhere", "GOBIN=/b", "MAGEFILE_GOCMD=false", "MAGEFILE_DEBUG=1",
+		"GOENV_ROOT=/r", "ASDF_DIR=/a", "GOCACHE=off", "GOTMPDIR=/nowhere", "GOPROXY=http://in.the.environment",
+		"GOSUMDB=off", "GOMODCACHE=/m", "https_proxy=http://proxy", "SSL_CERT_FILE=/c"}
 	if got, code := l.run(t, false, "all"); got != "runner 1 all" || code != 0 {
 		t.Fatalf("got %q, exit code %d", got, code)
 	}
 	env := l.given(t)
 	for k, want := range map[string]string{
-		"GOFLAGS": "-trimpath -buildvcs=false", "GO111MODULE": "on", "GOWORK": "off", "GOENV": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "auto",
-		"GOOS": "", "GOARCH": "", "GOAMD64": "", "GOEXPERIMENT": "", "CGO_CFLAGS": "", "GODEBUG": "", "GOROOT": "", "GOBIN": "", "MAGEFILE_DEBUG": "", "MAGEFILE_GOCMD": "go",
+		"GOFLAGS": "-trimpath -buildvcs=false", "GO111MODULE": "on", "GOWORK": "off", "GOENV": "off",
+		"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto",
+		"GOOS": "", "GOARCH": "", "GOAMD64": "", "GOEXPERIMENT": "", "CGO_CFLAGS": "", "GODEBUG": "", "GOROOT": "",
+		"GOBIN": "", "MAGEFILE_DEBUG": "", "MAGEFILE_GOCMD": "go",
 		"GOTMPDIR": filepath.Join(l.root, ".cache/compiling"), "GOCACHE": filepath.Join(l.root, ".cache/go-build"),
 		// The way to the modules stays.
-		"GOPROXY": "http://in.the.environment", "GOPRIVATE": "corp.example", "GOSUMDB": "off", "GOMODCACHE": "/m", "https_proxy": "http://proxy", "SSL_CERT_FILE": "/c", "HOME": home,
+		"GOPROXY": "http://in.the.environment", "GOPRIVATE": "corp.example", "GOSUMDB": "off", "GOMODCACHE": "/m",
+		"https_proxy": "http://proxy", "SSL_CERT_FILE": "/c", "HOME": home,
 		// So do the settings of version managers, whose script the go command may be.
 		"GOENV_ROOT": "/r", "ASDF_DIR": "/a",
 	} {
@@ -157,7 +169,8 @@ func TestTheLauncherCompilesInACleanGoEnvironment(t *testing.T) {
 		}
 	}
 	asked, err := os.ReadFile(filepath.Join(l.bin, "version-env"))
-	for _, want := range []string{"HOME=" + home, "ASDF_DIR=/a", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT="} {
+	for _, want := range []string{"HOME=" + home, "ASDF_DIR=/a", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=",
+		"GOWORK=off", "GOEXPERIMENT="} {
 		if err != nil || !strings.Contains("\n"+string(asked), "\n"+want+"\n") {
 			t.Errorf("for its version, Go was asked without %s: %v", want, err)
 		}
@@ -169,7 +182,8 @@ func TestTheLauncherCompilesInACleanGoEnvironment(t *testing.T) {
 
 func TestTheLauncherFindsItsDirectoryWhateverItsName(t *testing.T) {
 	t.Parallel()
-	names := []string{"it's [a] $HOME", "-n", "ends\n", `back\slash`, "drydock", "a b", `q"`, "x[1]", "*", "a:b", "ü", "line\nbreak", "~", "%d", "#"}
+	names := []string{"it's [a] $HOME", "-n", "ends\n", `back\slash`, "drydock", "a b", `q"`, "x[1]", "*", "a:b", "ü",
+		"line\nbreak", "~", "%d", "#"}
 	if testing.Short() {
 		names = names[:4]
 	}
@@ -193,7 +207,8 @@ func TestTheLauncherFindsItsDirectoryWhateverItsName(t *testing.T) {
 
 func TestTheLauncherRunsInEveryShell(t *testing.T) {
 	t.Parallel()
-	for _, shell := range [][]string{{"dash"}, {"bash", "--posix"}, {"busybox", "ash"}, {"posh"}, {"mksh"}, {"yash", "--posixly-correct"}, {"ksh93"}} {
+	for _, shell := range [][]string{{"dash"}, {"bash", "--posix"}, {"busybox", "ash"}, {"posh"}, {"mksh"},
+		{"yash", "--posixly-correct"}, {"ksh93"}} {
 		path, err := exec.LookPath(shell[0])
 		if err != nil {
 			continue
@@ -229,7 +244,8 @@ func (l launcher) noexec(t *testing.T, dir string, args ...string) (string, int)
 	if os.Geteuid() != 0 {
 		t.Skip("to mount needs root")
 	}
-	argv := append([]string{"-m", "sh", "-c", `mount -t tmpfs -o noexec none "$0" && exec "$@"`, dir, filepath.Join(l.root, "mage")}, args...)
+	argv := append([]string{"-m", "sh", "-c", `mount -t tmpfs -o noexec none "$0" && exec "$@"`, dir,
+		filepath.Join(l.root, "mage")}, args...)
 	cmd := exec.Command("unshare", argv...)
 	cmd.Env, cmd.Dir = append(slices.Clone(l.env), "PATH="+l.bin+":/usr/bin:/bin"), "/"
 	out, _ := cmd.CombinedOutput()
@@ -242,7 +258,8 @@ func TestTheLauncherNeedsNoProgramsElsewhere(t *testing.T) {
 	home := t.TempDir()
 	l.env = []string{"HOME=" + home}
 	got, code := l.noexec(t, home, "all")
-	if env := l.given(t); got != "runner 1 all" || code != 0 || env["GOCACHE"] != filepath.Join(l.root, ".cache/go-build") {
+	if env := l.given(t); got != "runner 1 all" || code != 0 ||
+		env["GOCACHE"] != filepath.Join(l.root, ".cache/go-build") {
 		t.Errorf("a noexec home: got %q, exit code %d, GOCACHE=%s", got, code, env["GOCACHE"])
 	}
 	cache := filepath.Join(l.root, ".cache") // with the runner in it
@@ -252,7 +269,8 @@ func TestTheLauncherNeedsNoProgramsElsewhere(t *testing.T) {
 	if err := os.Mkdir(cache, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got, code := l.noexec(t, cache, "all"); code != 3 || !strings.Contains(got, "file system at "+cache+" is mounted noexec") {
+	if got, code := l.noexec(t, cache, "all"); code != 3 ||
+		!strings.Contains(got, "file system at "+cache+" is mounted noexec") {
 		t.Errorf("a noexec .cache: got %q, exit code %d, want 3 and the mount", got, code)
 	}
 }
@@ -266,7 +284,8 @@ func TestTheLauncherCompilesForTheOwnerOfTheRepositoryOnly(t *testing.T) {
 	if err := os.Chown(l.root, 12345, 12345); err != nil {
 		t.Fatal(err)
 	}
-	if got, code := l.run(t, false, "all"); code != 1 || !strings.Contains(got, l.root+" belongs to user 12345, and this is user 0") {
+	if got, code := l.run(t, false, "all"); code != 1 ||
+		!strings.Contains(got, l.root+" belongs to user 12345, and this is user 0") {
 		t.Errorf("got %q, exit code %d, want it refused", got, code)
 	}
 	if _, err := os.Stat(filepath.Join(l.root, ".cache")); err == nil {
@@ -325,8 +344,9 @@ func TestTheLauncherIsNotHeldByALockWhoseOwnerIsGone(t *testing.T) {
 		}
 		stat = string(data)
 	}
-	for name, text := range map[string]string{"no such process": "4194305 1", "a process that is something else now": fmt.Sprint(other.Process.Pid, " 1"),
-		"the first process": "1 99999999", "one that is dead, and not buried": dead} {
+	for name, text := range map[string]string{"no such process": "4194305 1",
+		"a process that is something else now": fmt.Sprint(other.Process.Pid, " 1"), "the first process": "1 99999999",
+		"one that is dead, and not buried": dead} {
 		l := newLauncher(t)
 		lock := l.locked(t, text+"\n")
 		if got, code := l.run(t, false, "all"); got != "runner 1 all" || code != 0 {
@@ -356,7 +376,8 @@ func TestTheLauncherWaitsForAnotherThatCompilesAndNamesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, _ := bufio.NewReader(stderr).ReadString('\n')
-	if want := fmt.Sprintf("drydock: waiting for process %d, which compiles drydock\n", other.Process.Pid); said != want {
+	if want := fmt.Sprintf("drydock: waiting for process %d, which compiles drydock\n",
+		other.Process.Pid); said != want {
 		t.Errorf("got %q, want %q", said, want)
 	}
 	if _, err := os.Stat(filepath.Join(l.bin, "count")); err == nil {
@@ -377,7 +398,8 @@ func TestLongTheLauncherRefusesALockThatIsNone(t *testing.T) {
 	if err := os.MkdirAll(lock, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got, code := l.run(t, false, "all"); code != 1 || !strings.Contains(got, lock+": got something that is no lock") {
+	if got, code := l.run(t, false, "all"); code != 1 ||
+		!strings.Contains(got, lock+": got something that is no lock") {
 		t.Errorf("got %q, exit code %d", got, code)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// fakeRepo is a repository with fake upstreams, its sources fetched, and the environment that makes the runner work
-// on it. The Go cache is shared by all that a test makes.
+// fakeRepo is a repository with fake upstreams, its sources fetched, and the environment that makes the runner work on
+// it. The Go cache is shared by all that a test makes.
 type fakeRepo struct {
 	root string
 	env  []string
@@ -123,7 +123,8 @@ func (r *fakeRepo) fetch(served string, edit func(component string, files map[st
 			return err
 		}
 	}
-	for name, data := range map[string]string{"mage": "", "vendor-sources/fake.toml": s, "vendor-sources/fake.lock": l} {
+	for name, data := range map[string]string{"mage": "", "vendor-sources/fake.toml": s,
+		"vendor-sources/fake.lock": l} {
 		if err := os.WriteFile(filepath.Join(r.root, name), []byte(data), 0o644); err != nil {
 			return err
 		}
@@ -201,7 +202,8 @@ func (r *fakeRepo) orphans() (found []string) {
 // gone waits until nothing of a killed run is left.
 func (r *fakeRepo) gone(t *testing.T, kill int) {
 	t.Helper()
-	until(t, fmt.Sprintf("kill %d: nothing of it runs in %s", kill, r.root), func() bool { return len(r.orphans()) == 0 })
+	until(t, fmt.Sprintf("kill %d: nothing of it runs in %s", kill, r.root),
+		func() bool { return len(r.orphans()) == 0 })
 }
 
 // take gives a repository the sources of another.

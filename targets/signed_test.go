@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// signed COMPONENT makes a key, signs the component's archive, serves the signature, and has the stack name the key, whose
-// fingerprint is $KEY from there on.
+// signed COMPONENT makes a key, signs the component's archive, serves the signature, and has the stack name the key,
+// whose fingerprint is $KEY from there on.
 func signed(ts *testscript.TestScript, neg bool, args []string) {
 	who, err := openpgp.NewEntity("Upstream", "", "upstream@example.invalid", nil)
 	ts.Check(err)

@@ -39,7 +39,8 @@ func TestABadCacheCostsTimeAndNoBytes(t *testing.T) {
 		}},
 		{"killed while it sends", "not taken from .*: docker-init: ", func(g *testregistry.Registry) {
 			g.Fail(func(w http.ResponseWriter, r *http.Request, answer http.Handler) {
-				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") && r.Header.Get("Range") == "" {
+				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") &&
+					r.Header.Get("Range") == "" {
 					rec := &half{ResponseWriter: w}
 					answer.ServeHTTP(rec, r)
 					if rec.cut {

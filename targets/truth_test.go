@@ -7,7 +7,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// flip FILE… changes one bit in the middle of each file, in place, and puts its time back: nothing but its content tells.
+// flip FILE… changes one bit in the middle of each file, in place, and puts its time back: nothing but its content
+// tells.
 func flip(ts *testscript.TestScript, neg bool, args []string) {
 	var files []string
 	for _, name := range args {

@@ -74,7 +74,8 @@ func TestNamesInGosTable(t *testing.T) {
 	t.Parallel()
 	p := &Program{packages: map[string]map[string]bool{}}
 	for _, n := range []string{"golang.org/x/net/http2.(*Transport).RoundTrip.func1", "gopkg.in/yaml%2ev3.Unmarshal",
-		"slices.SortFunc[...]", "a.b/c.T[...].M-fm", "a.b/m/vendor/golang.org/x/net/html.Parse", "main.run", "type:.eq.a.b/x.T",
+		"slices.SortFunc[...]", "a.b/c.T[...].M-fm", "a.b/m/vendor/golang.org/x/net/html.Parse", "main.run",
+		"type:.eq.a.b/x.T",
 		"vendor/golang.org/x/text.F"} {
 		p.note(n, "a.b/cmd/x")
 	}
@@ -98,7 +99,8 @@ func compiled(t *testing.T, args ...string) string {
 		"main.go": "package main\n\nimport (\n\t\"os\"\n\n\t\"example.invalid/dep\"\n)\n\n" +
 			"func main() { dep.Good(); println(dep.Small(len(os.Args))) }\n",
 		"vendor/modules.txt": "# example.invalid/dep v1.1.0\n## explicit; go 1.21\nexample.invalid/dep\n",
-		"vendor/example.invalid/dep/dep.go": "package dep\n\n//go:noinline\nfunc Good() {}\n\n//go:noinline\nfunc Bad() {}\n\n" +
+		"vendor/example.invalid/dep/dep.go": "package dep\n\n//go:noinline\nfunc Good() {}\n\n//go:noinline\n" +
+			"func Bad() {}\n\n" +
 			"func Small(n int) int { return n*7 + 1 }\n",
 	} {
 		p := filepath.Join(dir, name)
@@ -234,11 +236,13 @@ reason = "of a component that is not looked at"
 			{File: "ctr", Component: "containerd", Modules: []Module{dep}, packages: calls},
 			{File: "docker", Component: "docker-cli", Modules: []Module{raised}, packages: calls}},
 		Parts: []Part{{"musl", "1.2.5"}},
-		Evidence: map[string]Evidence{"runc": {Patches: []string{"fix.patch"}}, "containerd": {}, "musl": {}, "expat": {},
-			"docker-cli": {Raises: []string{"example.invalid/dep@v1.2.0"}}},
-		Raised: map[string][]stack.Raised{"docker-cli": {{Module: "example.invalid/dep", From: "v1.1.0", To: "v1.2.0"}}}}
-	table := &Table{Covers: []Cover{{Component: "musl"}}, Known: []Known{{ID: []string{"CVE-2026-40200"}, Component: "musl"},
-		{ID: []string{"CVE-2025-26519"}, Component: "expat"}}}
+		Evidence: map[string]Evidence{"runc": {Patches: []string{"fix.patch"}}, "containerd": {}, "musl": {},
+			"expat": {}, "docker-cli": {Raises: []string{"example.invalid/dep@v1.2.0"}}},
+		Raised: map[string][]stack.Raised{"docker-cli": {{Module: "example.invalid/dep", From: "v1.1.0",
+			To: "v1.2.0"}}}}
+	table := &Table{Covers: []Cover{{Component: "musl"}},
+		Known: []Known{{ID: []string{"CVE-2026-40200"}, Component: "musl"},
+			{ID: []string{"CVE-2025-26519"}, Component: "expat"}}}
 	r, ps := Make(sub, NewDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
 	if ps != nil {
 		t.Fatal(ps)
@@ -247,8 +251,8 @@ reason = "of a component that is not looked at"
 	for _, x := range r.Rows {
 		got[x.Component] = x.Verdict + ": " + x.Why
 	}
-	want := map[string]string{"runc": "fixed: fix.patch: checks it", "containerd": "open: ", "musl": "affected: it sorts",
-		"docker-cli": "fixed: raised from v1.1.0"}
+	want := map[string]string{"runc": "fixed: fix.patch: checks it", "containerd": "open: ",
+		"musl": "affected: it sorts", "docker-cli": "fixed: raised from v1.1.0"}
 	if !maps.Equal(got, want) || r.Unneeded != nil || r.Line() != "1 open, 1 affected of 2, database of 2026-11-05" {
 		t.Errorf("got %v, %v, %s, want %v", got, r.Unneeded, r.Line(), want)
 	}
@@ -259,8 +263,11 @@ reason = "of a component that is not looked at"
 	book.Statements[1].Raise = []string{"example.invalid/dep@v1.2.0"}
 	book.Statements[1].Components = []string{"containerd"}
 	_, ps = Make(sub, NewDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
-	if len(ps) != 2 || !strings.Contains(ps.Error(), "a.vex.toml:2: status: got \"fixed\", but none of its patches and raises is in containerd") ||
-		!strings.Contains(ps.Error(), "a.vex.toml:8: raise: got example.invalid/dep@v1.2.0, but ctr is linked with v1.1.0") {
+	if len(ps) != 2 ||
+		!strings.Contains(ps.Error(), "a.vex.toml:2: status: got \"fixed\", but none of its patches and raises "+
+			"is in containerd") ||
+		!strings.Contains(ps.Error(), "a.vex.toml:8: raise: got example.invalid/dep@v1.2.0, but ctr is "+
+			"linked with v1.1.0") {
 		t.Error(ps)
 	}
 }
@@ -270,11 +277,13 @@ func TestAStatementOfAnExtraHoldsForAPackageWithoutIt(t *testing.T) {
 	table := &Table{Known: []Known{{ID: []string{"CVE-2025-59375"}, Component: "expat"}}}
 	for component, want := range map[string]string{"expat": "", "expta": "want a component of the stack"} {
 		book, ps := ParseStatements([]byte("[[statement]]\nid = ['CVE-2025-59375']\ncomponents = ['"+component+"']\n"+
-			"status = 'not_affected'\njustification = 'vulnerable_code_cannot_be_controlled_by_adversary'\nsee = ['x']\nreason = 'y'\n"), "a.vex.toml")
+			"status = 'not_affected'\njustification = 'vulnerable_code_cannot_be_controlled_by_adversary'\n"+
+			"see = ['x']\nreason = 'y'\n"), "a.vex.toml")
 		if ps != nil {
 			t.Fatal(ps)
 		}
-		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64", Evidence: map[string]Evidence{"musl": {}}, Parts: []Part{{"musl", "1.2.5"}}}
+		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64",
+			Evidence: map[string]Evidence{"musl": {}}, Parts: []Part{{"musl", "1.2.5"}}}
 		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, book)
 		if want == "" && (ps != nil || r.Unneeded != nil) || want != "" && !strings.Contains(ps.Error(), want) {
 			t.Errorf("%s: got %v, %v", component, ps, r.Unneeded)
@@ -286,8 +295,9 @@ func TestWhatGosDatabaseDoesNotNameOfAComponentIsFoundOnceForItsFiles(t *testing
 	t.Parallel()
 	table := &Table{Known: []Known{{ID: []string{"CVE-2026-17106"}, Component: "docker-cli", Fixed: "28.1"}}}
 	for version, want := range map[string]string{"26.1.5": "1 open of 1", "28.5.2": "0 open"} {
-		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64", Programs: []*Program{{File: "docker", Component: "docker-cli", Version: version},
-			{File: "docker-2", Component: "docker-cli", Version: version}}}
+		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64",
+			Programs: []*Program{{File: "docker", Component: "docker-cli", Version: version},
+				{File: "docker-2", Component: "docker-cli", Version: version}}}
 		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, &Book{})
 		if ps != nil || !strings.HasPrefix(r.Line(), want) {
 			t.Errorf("%s: got %s, %v, want %s", version, r.Line(), ps, want)

@@ -68,9 +68,12 @@ func modulesIn(t *testing.T) string {
 	w.Write(made("depends=nf_defrag,nf-base\x00"))
 	try(t, w.Close(), os.MkdirAll(filepath.Join(dir, "kernel/net"), 0o755))
 	for name, data := range map[string][]byte{
-		"kernel/net/iptable_nat.ko": made("license=GPL\x00depends=nf_nat,ip_tables\x00"), "kernel/net/nf_nat.ko.gz": z.Bytes(),
-		"kernel/net/nf-base.ko": made("depends=\x00softdep=pre: crc-made post: later\x00"), "kernel/net/nf_defrag.ko": made("depends=built_in\x00"),
-		"kernel/crc-made.ko": made(""), "kernel/later.ko": made(""), "kernel/net/ip_tables.ko": made("depends=nf_nat\x00"),
+		"kernel/net/iptable_nat.ko": made("license=GPL\x00depends=nf_nat,ip_tables\x00"),
+		"kernel/net/nf_nat.ko.gz":   z.Bytes(),
+		"kernel/net/nf-base.ko":     made("depends=\x00softdep=pre: crc-made post: later\x00"),
+		"kernel/net/nf_defrag.ko":   made("depends=built_in\x00"),
+		"kernel/crc-made.ko":        made(""), "kernel/later.ko": made(""),
+		"kernel/net/ip_tables.ko": made("depends=nf_nat\x00"),
 	} {
 		try(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
 	}
@@ -133,10 +136,14 @@ func unpacked(t *testing.T, b []byte) map[string][2]string {
 
 func TestAnInitramfsHasItsFilesAndTheDirectoriesAboveThem(t *testing.T) {
 	var b bytes.Buffer
-	try(t, writeCpio(&b, []archive.Entry{{Name: "init", Data: []byte("#!/bin/sh\n"), Mode: 0o755}, {Name: "tree/etc/hosts", Data: []byte("abcde"), Mode: 0o644},
-		{Name: "tree/sbin/init", Link: "../bin/busybox"}}))
-	want := map[string][2]string{"tree": {"40755", ""}, "tree/etc": {"40755", ""}, "tree/sbin": {"40755", ""}, "init": {"100755", "#!/bin/sh\n"},
-		"tree/etc/hosts": {"100644", "abcde"}, "tree/sbin/init": {"120777", "../bin/busybox"}}
+	try(t,
+		writeCpio(&b,
+			[]archive.Entry{{Name: "init", Data: []byte("#!/bin/sh\n"), Mode: 0o755},
+				{Name: "tree/etc/hosts", Data: []byte("abcde"), Mode: 0o644},
+				{Name: "tree/sbin/init", Link: "../bin/busybox"}}))
+	want := map[string][2]string{"tree": {"40755", ""}, "tree/etc": {"40755", ""}, "tree/sbin": {"40755", ""},
+		"init": {"100755", "#!/bin/sh\n"}, "tree/etc/hosts": {"100644", "abcde"},
+		"tree/sbin/init": {"120777", "../bin/busybox"}}
 	got := unpacked(t, b.Bytes())
 	for name, w := range want {
 		if got[name] != w {
@@ -160,12 +167,14 @@ func TestTheMachinesRootHasWhatItIsGiven(t *testing.T) {
 	dir := modulesIn(t)
 	file := filepath.Join(dir, "some")
 	try(t, os.WriteFile(file, []byte("content"), 0o644))
-	es, err := image(targets[0], Kernel{Release: "3.10.0", Modules: dir, Config: file}, Contents{Busybox: file, Runner: file, Guest: file, Package: file}, []byte(`{"steps":[]}`))
+	es, err := image(targets[0], Kernel{Release: "3.10.0", Modules: dir, Config: file},
+		Contents{Busybox: file, Runner: file, Guest: file, Package: file}, []byte(`{"steps":[]}`))
 	try(t, err)
 	var b bytes.Buffer
 	try(t, writeCpio(&b, es))
 	got := unpacked(t, b.Bytes())
-	for name, want := range map[string]string{"tree/srv/order.json": `{"steps":[]}`, "tree/boot/config-3.10.0": "content", "tree/srv/package.tar.gz": "content", "tree/srv/drydock-boot": "runner"} {
+	for name, want := range map[string]string{"tree/srv/order.json": `{"steps":[]}`,
+		"tree/boot/config-3.10.0": "content", "tree/srv/package.tar.gz": "content", "tree/srv/drydock-boot": "runner"} {
 		if got[name][1] != want {
 			t.Errorf("%s: got %q, want %q", name, got[name][1], want)
 		}
@@ -181,12 +190,16 @@ func TestTheMachinesRootHasWhatItIsGiven(t *testing.T) {
 
 func TestResultsAreToldFromWhatQemuSays(t *testing.T) {
 	var rows []string
-	r := &reports{each: func(x smoke.Result) { rows = append(rows, x.Name+" "+x.Verdict) }, done: func() {}, works: func() {}, begins: func(step string) { rows = append(rows, "begins "+step) }}
-	text := "qemu: a warning\r\n" + `{"begins":"run"}` + "\n" + `{"row":{"name":"run","verdict":"passed","seconds":1}}` + "\r\n" + `{"row":{"name":"exec","verdict":"failed","seconds":1}}` + "\n" + `{"done":true}` + "\n"
+	r := &reports{each: func(x smoke.Result) { rows = append(rows, x.Name+" "+x.Verdict) }, done: func() {},
+		works: func() {}, begins: func(step string) { rows = append(rows, "begins "+step) }}
+	text := "qemu: a warning\r\n" + `{"begins":"run"}` + "\n" +
+		`{"row":{"name":"run","verdict":"passed","seconds":1}}` + "\r\n" +
+		`{"row":{"name":"exec","verdict":"failed","seconds":1}}` + "\n" + `{"done":true}` + "\n"
 	for _, b := range []byte(text) {
 		r.Write([]byte{b})
 	}
-	if !slices.Equal(rows, []string{"begins run", "run passed", "exec failed"}) || !r.ended || r.last() != "qemu: a warning\r\n" {
+	if !slices.Equal(rows, []string{"begins run", "run passed", "exec failed"}) ||
+		!r.ended || r.last() != "qemu: a warning\r\n" {
 		t.Errorf("got rows %q, ended %t, said %q", rows, r.ended, r.last())
 	}
 }
@@ -199,7 +212,8 @@ func TestAKernelsReleaseIsInItsHeader(t *testing.T) {
 	if got, err := releaseOfPC(bytes.NewReader(b)); err != nil || got != "3.10.0-1160.el7.x86_64" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := releaseOfPC(strings.NewReader("\x7fELF, a vmlinux")); err == nil || !strings.Contains(err.Error(), "bzImage") {
+	if _, err := releaseOfPC(strings.NewReader("\x7fELF, a vmlinux")); err == nil ||
+		!strings.Contains(err.Error(), "bzImage") {
 		t.Errorf("not a bzImage: got %v", err)
 	}
 	if _, err := targets[0].Find("2.4"); err == nil || !strings.Contains(err.Error(), "6.1") {
@@ -214,7 +228,8 @@ func TestAnARMKernelsReleaseIsInWhatItSays(t *testing.T) {
 	w := gzip.NewWriter(&z)
 	w.Write([]byte(says))
 	try(t, w.Close())
-	for name, data := range map[string]string{"Image": says, "Image.gz": z.String(), "zImage": "\x1f\x8b\x08 decompressor" + z.String() + "\x00\x00\x00\x00tail"} {
+	for name, data := range map[string]string{"Image": says, "Image.gz": z.String(),
+		"zImage": "\x1f\x8b\x08 decompressor" + z.String() + "\x00\x00\x00\x00tail"} {
 		if got, err := releaseOfARM(strings.NewReader(data)); err != nil || got != "4.4.302+" {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
@@ -263,9 +278,11 @@ func TestWithoutQemuNothingIsBooted(t *testing.T) {
 }
 
 func TestTheCommandLineIsOfAnOldMachineToo(t *testing.T) {
-	m := Machine{Target: targets[0], Kernel: Kernel{Image: "vmlinuz"}, Cgroup: "v2", Memory: 1024, Accelerator: "tcg", Work: "/w"}
+	m := Machine{Target: targets[0], Kernel: Kernel{Image: "vmlinuz"}, Cgroup: "v2", Memory: 1024,
+		Accelerator: "tcg", Work: "/w"}
 	line := strings.Join(m.argv("/w/initrd"), " ")
-	for _, want := range []string{"-kernel vmlinuz", "-initrd /w/initrd", "drydock.cgroup=v2", "-accel tcg -cpu qemu64", "-serial stdio", "-m 1024"} {
+	for _, want := range []string{"-kernel vmlinuz", "-initrd /w/initrd", "drydock.cgroup=v2", "-accel tcg -cpu qemu64",
+		"-serial stdio", "-m 1024"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("got %q, want %q in it", line, want)
 		}
@@ -329,10 +346,11 @@ func boots(t *testing.T, target *Target) {
 	}
 	for _, disk := range disks {
 		var rows []smoke.Result
-		m := Machine{Target: target, Kernel: k, Contents: Contents{Busybox: busybox, Runner: runner}, Cgroup: "v1", Memory: 512,
-			Accelerator: accelerator, Disk: disk, Work: work}
+		m := Machine{Target: target, Kernel: k, Contents: Contents{Busybox: busybox, Runner: runner}, Cgroup: "v1",
+			Memory: 512, Accelerator: accelerator, Disk: disk, Work: work}
 		err := m.Start(t.Context(), Order{Steps: []string{"machine"}}, func(r smoke.Result) { rows = append(rows, r) })
-		if err != nil || len(rows) != 1 || rows[0].Verdict != smoke.Passed || !strings.Contains(rows[0].Detail, k.Release) {
+		if err != nil || len(rows) != 1 || rows[0].Verdict != smoke.Passed ||
+			!strings.Contains(rows[0].Detail, k.Release) {
 			console, _ := os.ReadFile(filepath.Join(work, "console.log"))
 			t.Fatalf("disk %q: got %+v, %v; console: %s", disk, rows, err, console[max(0, len(console)-2000):])
 		}
@@ -393,13 +411,16 @@ func TestARootIsATarArchive(t *testing.T) {
 		file := filepath.Join(dir, name)
 		try(t, os.WriteFile(file, c.data, 0o644))
 		r, err := RootIn(file)
-		if c.ok != (err == nil) || !c.ok && !strings.Contains(err.Error(), file) || c.ok && r.Size != int64(len(c.data)) {
+		if c.ok != (err == nil) || !c.ok && !strings.Contains(err.Error(), file) ||
+			c.ok && r.Size != int64(len(c.data)) {
 			t.Errorf("%s: got %+v, %v", name, r, err)
 		}
 	}
-	m := Machine{Target: targets[0], Cgroup: "v1", Work: dir, Disk: "/w/disk", Root: Root{Path: "/w/root.tar", Size: 10240}}
+	m := Machine{Target: targets[0], Cgroup: "v1", Work: dir, Disk: "/w/disk",
+		Root: Root{Path: "/w/root.tar", Size: 10240}}
 	line := strings.Join(m.argv("/w/initrd"), " ")
-	for _, want := range []string{"drydock.tar=10240", "systemd.unified_cgroup_hierarchy=0", "readonly=on,file=/w/root.tar"} {
+	for _, want := range []string{"drydock.tar=10240", "systemd.unified_cgroup_hierarchy=0",
+		"readonly=on,file=/w/root.tar"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("got %q, want %q in it", line, want)
 		}

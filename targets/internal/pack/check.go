@@ -156,7 +156,7 @@ func (l *lister) read() error {
 		if n += k; n > maxPadding || bytes.ContainsFunc(rest[:k], func(r rune) bool { return r != 0 }) {
 			return &brokenError{fmt.Errorf("%d bytes or more behind the last file", n)}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

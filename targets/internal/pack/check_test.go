@@ -26,8 +26,10 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 	bundle := filepath.Join(dir, "bundle.tar.gz")
 	noise := make([]byte, 20000)
 	rand.New(rand.NewSource(1)).Read(noise)
-	es := []archive.Entry{{Name: "mage", Data: []byte("#!/bin/sh\n"), Mode: 0o755}, {Name: "vendor-sources/a.tar.gz", Data: noise, Mode: 0o644}, {Name: "z", Data: noise[:5000], Mode: 0o644}}
-	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return []byte("about\n") }, Time: time.Unix(1, 0)}).Write(bundle); err != nil {
+	es := []archive.Entry{{Name: "mage", Data: []byte("#!/bin/sh\n"), Mode: 0o755},
+		{Name: "vendor-sources/a.tar.gz", Data: noise, Mode: 0o644}, {Name: "z", Data: noise[:5000], Mode: 0o644}}
+	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return []byte("about\n") },
+		Time: time.Unix(1, 0)}).Write(bundle); err != nil {
 		t.Fatal(err)
 	}
 	pkg, _, _ := write(t, sample(t))
@@ -65,7 +67,8 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 			got := find(bad)
 			if len(got) == 0 {
 				t.Errorf("%s, %s: not found", filepath.Base(file), what)
-			} else if text := strings.Join(got, "\n"); !strings.Contains(text, "bad.tar.gz") && !strings.Contains(text, "sha256: got") {
+			} else if text := strings.Join(got, "\n"); !strings.Contains(text, "bad.tar.gz") &&
+				!strings.Contains(text, "sha256: got") {
 				t.Errorf("%s, %s: names no file: %s", filepath.Base(file), what, text)
 			}
 		}
@@ -84,7 +87,8 @@ func TestAFlippedBitAnywhereIsFoundAndNamed(t *testing.T) {
 }
 
 // rewritten unpacks an archive, has its entries changed, and packs them again.
-func rewritten(t *testing.T, file string, change func(h *tar.Header, data []byte) (*tar.Header, []byte), more ...*tar.Header) string {
+func rewritten(t *testing.T, file string, change func(h *tar.Header, data []byte) (*tar.Header, []byte),
+	more ...*tar.Header) string {
 	t.Helper()
 	r, err := archive.Open(file, "gz")
 	if err != nil {
@@ -96,7 +100,7 @@ func rewritten(t *testing.T, file string, change func(h *tar.Header, data []byte
 	tw := tar.NewWriter(zw)
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		data, rerr := io.ReadAll(tr)
@@ -141,7 +145,8 @@ func TestDamageToABundleIsNamedWhereItBegins(t *testing.T) {
 		}
 		es = append(es, archive.Entry{Name: n, Data: text, Mode: 0o644})
 	}
-	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return nil }, Time: time.Unix(1, 0)}).Write(bundle); err != nil {
+	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return nil },
+		Time: time.Unix(1, 0)}).Write(bundle); err != nil {
 		t.Fatal(err)
 	}
 	good, err := os.ReadFile(bundle)
@@ -169,13 +174,15 @@ func TestDamageToABundleIsNamedWhereItBegins(t *testing.T) {
 		if i > 0 {
 			before = es[i-1].Name
 		}
-		if !strings.HasPrefix(got, e.Name+": sha256: got") && !strings.Contains(got, "in or after drydock/"+before+",") {
+		if !strings.HasPrefix(got, e.Name+": sha256: got") &&
+			!strings.Contains(got, "in or after drydock/"+before+",") {
 			t.Errorf("three bytes in %s: got %s", e.Name, got)
 		}
 		if err := os.WriteFile(bad, good[:at], 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := first(bad); !strings.Contains(got, fmt.Sprintf("cut off at byte %d, in or after drydock/%s", at, before)) {
+		if got := first(bad); !strings.Contains(got,
+			fmt.Sprintf("cut off at byte %d, in or after drydock/%s", at, before)) {
 			t.Errorf("cut in %s: got %s", e.Name, got)
 		}
 	}
@@ -186,7 +193,8 @@ func TestDamageToABundleIsNamedWhereItBegins(t *testing.T) {
 		}
 		return h, data
 	}))
-	if err != nil || len(problems) != 2 || !strings.HasPrefix(problems[0], "b: sha256") || !strings.HasPrefix(problems[1], "d: sha256") {
+	if err != nil || len(problems) != 2 || !strings.HasPrefix(problems[0], "b: sha256") ||
+		!strings.HasPrefix(problems[1], "d: sha256") {
 		t.Errorf("two other files: got %q, %v", problems, err)
 	}
 }
@@ -201,10 +209,14 @@ func TestAPackageHasNoOtherModesOwnersAndLinksThanItsManifestSays(t *testing.T) 
 		change     func(h *tar.Header, data []byte) (*tar.Header, []byte)
 	}{
 		{"as it was", "", func(h *tar.Header, data []byte) (*tar.Header, []byte) { return h, data }},
-		{"setuid", "mode: got 4755, want 0644 or 0755", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Mode |= 0o4000; return h, data }},
-		{"writable by all", "mode: got ", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Mode |= 0o022; return h, data }},
-		{"another owner", "owner: got 1000:0, want 0:0", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Uid = 1000; return h, data }},
-		{"an owner by name", "owner: got \"mallory\"", func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Uname = "mallory"; return h, data }},
+		{"setuid", "mode: got 4755, want 0644 or 0755",
+			func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Mode |= 0o4000; return h, data }},
+		{"writable by all", "mode: got ",
+			func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Mode |= 0o022; return h, data }},
+		{"another owner", "owner: got 1000:0, want 0:0",
+			func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Uid = 1000; return h, data }},
+		{"an owner by name", "owner: got \"mallory\"",
+			func(h *tar.Header, data []byte) (*tar.Header, []byte) { h.Uname = "mallory"; return h, data }},
 		{"extended attributes", "extended attributes", func(h *tar.Header, data []byte) (*tar.Header, []byte) {
 			h.PAXRecords, h.Format = map[string]string{"SCHILY.xattr.security.capability": "x"}, tar.FormatPAX
 			return h, data
@@ -223,13 +235,15 @@ func TestAPackageHasNoOtherModesOwnersAndLinksThanItsManifestSays(t *testing.T) 
 		}},
 	} {
 		_, problems, err := ReadPackage(rewritten(t, pkg, c.change))
-		if got := strings.Join(problems, "; "); err != nil || !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+		if got := strings.Join(problems, "; "); err != nil || !strings.Contains(got, c.want) ||
+			(got == "") != (c.want == "") {
 			t.Errorf("%s: got %q, %v, want %q", c.what, got, err, c.want)
 		}
 	}
 	same := func(h *tar.Header, data []byte) (*tar.Header, []byte) { return h, data }
 	link := &tar.Header{Name: "docker", Typeflag: tar.TypeSymlink, Linkname: "/usr/bin", Mode: 0o777}
-	if _, problems, err := ReadPackage(rewritten(t, pkg, same, link)); err != nil || len(problems) != 1 || !strings.Contains(problems[0], `a link to "/usr/bin" that manifest.json does not have`) {
+	if _, problems, err := ReadPackage(rewritten(t, pkg, same, link)); err != nil || len(problems) != 1 ||
+		!strings.Contains(problems[0], `a link to "/usr/bin" that manifest.json does not have`) {
 		t.Errorf("a link of its own: got %q, %v", problems, err)
 	}
 	good, err := os.ReadFile(pkg)
@@ -244,7 +258,8 @@ func TestAPackageHasNoOtherModesOwnersAndLinksThanItsManifestSays(t *testing.T) 
 	if err := os.WriteFile(longer, append(good, more.Bytes()...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems, err := ReadPackage(longer); err != nil || len(problems) != 1 || !strings.Contains(problems[0], "behind the last file") {
+	if _, problems, err := ReadPackage(longer); err != nil || len(problems) != 1 ||
+		!strings.Contains(problems[0], "behind the last file") {
 		t.Errorf("more behind the end: got %q, %v", problems, err)
 	}
 }
@@ -254,14 +269,16 @@ func TestADifferenceHasWhatTheOlderBundleLacks(t *testing.T) {
 	entry := func(n, d string) archive.Entry { return archive.Entry{Name: n, Data: []byte(d), Mode: 0o644} }
 	about := func(Sums) []byte { return []byte("about\n") }
 	old, update := filepath.Join(dir, "old.tar.gz"), filepath.Join(dir, "update.tar.gz")
-	if _, err := (Bundle{Entries: []archive.Entry{entry("same", "1"), entry("other", "1"), entry("gone", "1")}, Text: about, Time: time.Unix(1, 0)}).Write(old); err != nil {
+	if _, err := (Bundle{Entries: []archive.Entry{entry("same", "1"), entry("other", "1"), entry("gone", "1")},
+		Text: about, Time: time.Unix(1, 0)}).Write(old); err != nil {
 		t.Fatal(err)
 	}
 	sums, err := OldSums(old)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Bundle{Entries: []archive.Entry{entry("same", "1"), entry("other", "2"), entry("new", "1")}, Old: sums, Text: about, Time: time.Unix(1, 0)}.Write(update)
+	b, err := Bundle{Entries: []archive.Entry{entry("same", "1"), entry("other", "2"), entry("new", "1")}, Old: sums,
+		Text: about, Time: time.Unix(1, 0)}.Write(update)
 	if err != nil || b.Left != 1 {
 		t.Fatalf("got %+v, %v, want one file left out", b, err)
 	}
@@ -300,8 +317,10 @@ func TestADiffNamesTheCauses(t *testing.T) {
 		got = append(got, c.Kind+" "+c.Name+": "+c.Was+" > "+c.Is)
 	}
 	text := strings.Join(got, "\n")
-	for _, want := range []string{"component tini: 0.19.0 de40ad0 > 0.20.0 de40ad0", "patch runc >= 1/fix.patch: 333333333333 > ", "command runc 1:  > go build -tags seccomp",
-		"feature runc: seccomp:  > there", "toolchain go:  > 1.27 ()", "module glibc: 2.36 > 2.41", "file install.sh: "} {
+	for _, want := range []string{"component tini: 0.19.0 de40ad0 > 0.20.0 de40ad0",
+		"patch runc >= 1/fix.patch: 333333333333 > ", "command runc 1:  > go build -tags seccomp",
+		"feature runc: seccomp:  > there", "toolchain go:  > 1.27 ()", "module glibc: 2.36 > 2.41",
+		"file install.sh: "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -331,8 +350,11 @@ func TestASignatureIsOfOneListByOneKey(t *testing.T) {
 	if err := CheckSignature(mine+".pub", SumsName, list, sig); err != nil {
 		t.Error(err)
 	}
-	for what, err := range map[string]error{"another list": CheckSignature(mine+".pub", SumsName, []byte("lisT\n"), sig), "another key": CheckSignature(other+".pub", SumsName, list, sig),
-		"none": CheckSignature(mine+".pub", SumsName, list, nil), "a broken one": CheckSignature(mine+".pub", SumsName, list, sig[:40]), "no key": CheckSignature(mine, SumsName, list, sig)} {
+	for what, err := range map[string]error{"another list": CheckSignature(mine+".pub", SumsName,
+		[]byte("lisT\n"), sig), "another key": CheckSignature(other+".pub", SumsName, list, sig),
+		"none":         CheckSignature(mine+".pub", SumsName, list, nil),
+		"a broken one": CheckSignature(mine+".pub", SumsName, list, sig[:40]),
+		"no key":       CheckSignature(mine, SumsName, list, sig)} {
 		if err == nil {
 			t.Errorf("%s: taken for good", what)
 		}
@@ -369,7 +391,8 @@ func FuzzReadPackage(f *testing.F) {
 		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if r, problems, err := ReadPackage(file); r != nil && (len(problems) > 0 || err != nil) || r == nil && problems == nil && err == nil {
+		if r, problems, err := ReadPackage(file); r != nil && (len(problems) > 0 || err != nil) ||
+			r == nil && problems == nil && err == nil {
 			t.Errorf("got %v, %q, %v", r, problems, err)
 		}
 	})
@@ -389,8 +412,10 @@ func FuzzDebianLicence(f *testing.F) {
 
 func TestABundlesLinksAreThoseOfItsList(t *testing.T) {
 	bundle := filepath.Join(t.TempDir(), "bundle.tar.gz")
-	es := []archive.Entry{{Name: "mage", Data: []byte("#!/bin/sh\n"), Mode: 0o755}, {Name: "vendor-sources/runc/a b", Link: "c"}}
-	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return nil }, Time: time.Unix(1, 0)}).Write(bundle); err != nil {
+	es := []archive.Entry{{Name: "mage", Data: []byte("#!/bin/sh\n"), Mode: 0o755},
+		{Name: "vendor-sources/runc/a b", Link: "c"}}
+	if _, err := (Bundle{Entries: es, Text: func(Sums) []byte { return nil },
+		Time: time.Unix(1, 0)}).Write(bundle); err != nil {
 		t.Fatal(err)
 	}
 	same := func(h *tar.Header, data []byte) (*tar.Header, []byte) { return h, data }
@@ -404,10 +429,13 @@ func TestABundlesLinksAreThoseOfItsList(t *testing.T) {
 	}
 	for want, file := range map[string]string{
 		"": rewritten(t, bundle, same),
-		`vendor-sources/runc/a b: a link to "/etc" that BUNDLE.links does not have`: rewritten(t, bundle, ofLink(func(h *tar.Header) *tar.Header { h.Linkname = "/etc"; return h })),
-		`vendor-sources/runc/a b: not there, want a link to "c"`:                    rewritten(t, bundle, ofLink(func(h *tar.Header) *tar.Header { return nil })),
+		`vendor-sources/runc/a b: a link to "/etc" that BUNDLE.links does not have`: rewritten(t, bundle,
+			ofLink(func(h *tar.Header) *tar.Header { h.Linkname = "/etc"; return h })),
+		`vendor-sources/runc/a b: not there, want a link to "c"`: rewritten(t, bundle,
+			ofLink(func(h *tar.Header) *tar.Header { return nil })),
 		`zzz: a link to "/etc" that BUNDLE.links does not have`: rewritten(t, bundle, same,
-			&tar.Header{Name: "drydock/zzz", Typeflag: tar.TypeSymlink, Linkname: "/etc", Mode: 0o777, ModTime: time.Unix(1, 0)}),
+			&tar.Header{Name: "drydock/zzz", Typeflag: tar.TypeSymlink, Linkname: "/etc", Mode: 0o777,
+				ModTime: time.Unix(1, 0)}),
 	} {
 		_, _, problems, _, err := ReadBundle(file)
 		if got := strings.Join(problems, "; "); err != nil || got != want {
@@ -424,7 +452,8 @@ func TestAPackageIsInTheOrderAndOfTheTimeThatItWasWritten(t *testing.T) {
 		}
 		return h, data
 	}
-	if _, problems, err := ReadPackage(rewritten(t, pkg, later)); err != nil || len(problems) != 1 || !strings.Contains(problems[0], "install.sh: time: got 1970-01-01") {
+	if _, problems, err := ReadPackage(rewritten(t, pkg, later)); err != nil || len(problems) != 1 ||
+		!strings.Contains(problems[0], "install.sh: time: got 1970-01-01") {
 		t.Errorf("another time: got %q, %v", problems, err)
 	}
 	var moved *tar.Header
@@ -439,7 +468,8 @@ func TestAPackageIsInTheOrderAndOfTheTimeThatItWasWritten(t *testing.T) {
 		return h, data
 	}
 	_, problems, err := ReadPackage(rewritten(t, pkg, last))
-	if err != nil || len(problems) != 1 || !strings.Contains(problems[0], "got it after zzz.sh, want entries in the order of their names") {
+	if err != nil || len(problems) != 1 ||
+		!strings.Contains(problems[0], "got it after zzz.sh, want entries in the order of their names") {
 		t.Errorf("another order, the last being %s: got %q, %v", moved.Name, problems, err)
 	}
 }

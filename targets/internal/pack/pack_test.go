@@ -6,6 +6,7 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -41,7 +42,8 @@ func schema(t *testing.T) *jsonschema.Schema {
 	}
 	dir := filepath.Join(strings.TrimSpace(string(out)), "schema")
 	c := jsonschema.NewCompiler()
-	for file, url := range map[string]string{"bom-1.6.schema.json": "bom-1.6.schema.json", "spdx.schema.json": "spdx.schema.json", "jsf-0.82.schemax.json": "jsf-0.82.schema.json"} {
+	for file, url := range map[string]string{"bom-1.6.schema.json": "bom-1.6.schema.json",
+		"spdx.schema.json": "spdx.schema.json", "jsf-0.82.schemax.json": "jsf-0.82.schema.json"} {
 		data, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +97,8 @@ var linkedData = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "runc")
-	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", file, "./testdata/linked").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", file,
+		"./testdata/linked").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	return os.ReadFile(file)
@@ -113,7 +116,8 @@ func sample(t *testing.T) *Contents {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dockerInit, lib, source := filepath.Join(dir, "docker-init"), filepath.Join(dir, "libseccomp.a"), filepath.Join(dir, "libseccomp.tar.gz")
+	dockerInit, lib, source := filepath.Join(dir, "docker-init"), filepath.Join(dir, "libseccomp.a"), filepath.Join(dir,
+		"libseccomp.tar.gz")
 	for _, f := range []string{dockerInit, lib, source} {
 		if err := os.WriteFile(f, []byte(filepath.Base(f)), 0o644); err != nil {
 			t.Fatal(err)
@@ -134,16 +138,26 @@ func sample(t *testing.T) *Contents {
 	texts["vendor/golang.org/x/sys/LICENSE"] = []byte("Copyright 2009 The Go Authors.\n" + string(apache(t)))
 	notices := tarOf(t, texts)
 	file := func(component, name, path string) *File {
-		return &File{Component: component, Digest: Digest{Name: name}, Entry: archive.Entry{Name: name, Path: path, Mode: 0o755}, C: true, Kernel: "3.2.0"}
+		return &File{Component: component, Digest: Digest{Name: name},
+			Entry: archive.Entry{Name: name, Path: path, Mode: 0o755}, C: true, Kernel: "3.2.0"}
 	}
 	return &Contents{
-		Drydock: "0.0.7", Stack: "docker-26.1", Version: "26.1.5", Arch: "amd64", Kernel: "3.10", Released: time.Unix(1721693000, 0).UTC(),
+		Drydock: "0.0.7", Stack: "docker-26.1", Version: "26.1.5", Arch: "amd64", Kernel: "3.10",
+		Released: time.Unix(1721693000, 0).UTC(),
 		Components: []*Part{
-			{Name: "libseccomp", Version: "2.6.0", Facts: Facts{Upstream: "seccomp/libseccomp", License: "LGPL-2.1-only", Library: true, LGPL: true, SourceGoes: true}, Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: sourceSum}}, Notices: notices, Libs: []string{lib}, Archives: []string{source}},
-			{Name: "tini", Version: "0.19.0", Commit: "de40ad0", Sources: []Digest{{Name: "tini.tar.gz", SHA256: strings.Repeat("1", 64)}}, Notices: notices,
-				Relink: tarOf(t, map[string][]byte{"docker-init/args": []byte("-static\ntini.o\n"), "docker-init/tini.o": {1}})},
-			{Name: "runc", Version: "1.1.15", Facts: Facts{Upstream: "opencontainers/runc"}, Sources: []Digest{{Name: "runc~1+ds.tar.xz", SHA256: strings.Repeat("2", 64)}}, Links: []string{"libseccomp"}, Notices: notices,
-				Patches: []Digest{{Name: ">= 1/fix.patch", SHA256: strings.Repeat("3", 64)}}, Relink: tarOf(t, map[string][]byte{"runc/args": []byte("go.o\n"), "runc/go.o": {1}})},
+			{Name: "libseccomp", Version: "2.6.0",
+				Facts: Facts{Upstream: "seccomp/libseccomp", License: "LGPL-2.1-only", Library: true, LGPL: true,
+					SourceGoes: true}, Sources: []Digest{{Name: "libseccomp.tar.gz", SHA256: sourceSum}},
+				Notices: notices, Libs: []string{lib}, Archives: []string{source}},
+			{Name: "tini", Version: "0.19.0", Commit: "de40ad0",
+				Sources: []Digest{{Name: "tini.tar.gz", SHA256: strings.Repeat("1", 64)}}, Notices: notices,
+				Relink: tarOf(t,
+					map[string][]byte{"docker-init/args": []byte("-static\ntini.o\n"), "docker-init/tini.o": {1}})},
+			{Name: "runc", Version: "1.1.15", Facts: Facts{Upstream: "opencontainers/runc"},
+				Sources: []Digest{{Name: "runc~1+ds.tar.xz", SHA256: strings.Repeat("2", 64)}},
+				Links:   []string{"libseccomp"}, Notices: notices,
+				Patches: []Digest{{Name: ">= 1/fix.patch", SHA256: strings.Repeat("3", 64)}},
+				Relink:  tarOf(t, map[string][]byte{"runc/args": []byte("go.o\n"), "runc/go.o": {1}})},
 		},
 		Files:     []*File{file("runc", "docker/runc", runc), file("tini", "docker/docker-init", dockerInit)},
 		CLib:      CLib{Name: "glibc", Version: "2.36", Build: "Debian GLIBC 2.36-9", GCC: "12.2.0"},
@@ -155,7 +169,8 @@ func sample(t *testing.T) *Contents {
 func write(t *testing.T, c *Contents) (file, relink string, entries map[string][]byte) {
 	t.Helper()
 	dir := t.TempDir()
-	file, relink = filepath.Join(dir, "docker-26.1.5-linux-amd64.tar.gz"), filepath.Join(dir, "docker-26.1.5-linux-amd64-relink.tar.gz")
+	file, relink = filepath.Join(dir, "docker-26.1.5-linux-amd64.tar.gz"), filepath.Join(dir,
+		"docker-26.1.5-linux-amd64-relink.tar.gz")
 	if err := Write(file, relink, c); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +187,7 @@ func entriesOf(t *testing.T, file string) map[string][]byte {
 	got := map[string][]byte{}
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got
 		}
 		if err != nil {
@@ -285,7 +300,8 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 	checkBill(t, entries, filepath.Dir(c.Files[0].Entry.Path))
 	checkSums(t, file)
 	checkSums(t, relink)
-	for _, n := range []string{"docker/runc", "docker/docker-init", "install.sh", "licenses/runc/LICENSE", "licenses/glibc/COPYING.LIB", "relink/README"} {
+	for _, n := range []string{"docker/runc", "docker/docker-init", "install.sh", "licenses/runc/LICENSE",
+		"licenses/glibc/COPYING.LIB", "relink/README"} {
 		if entries[n] == nil {
 			t.Errorf("no %s in it", n)
 		}
@@ -307,7 +323,8 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	var bill cdx.BOM
-	if err := json.Unmarshal(entries[SBOMName], &bill); err != nil || m.Drydock != c.Drydock || (*bill.Metadata.Tools.Components)[0].Version != c.Drydock {
+	if err := json.Unmarshal(entries[SBOMName], &bill); err != nil || m.Drydock != c.Drydock ||
+		(*bill.Metadata.Tools.Components)[0].Version != c.Drydock {
 		t.Errorf("the tool: got %q and %+v, %v, want %s", m.Drydock, bill.Metadata.Tools, err, c.Drydock)
 	}
 	if m.Relink == nil || m.Relink.SHA256 != sum {
@@ -323,8 +340,10 @@ func TestTheBillSaysWhatWasRaisedAndPatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, n := info.Deps[0], info.Deps[1]
-	c.partNamed("runc").Raised = []stack.Raised{{Module: m.Path, From: "v0.0.1", To: m.Version}, {Module: n.Path, To: n.Version}}
-	c.partNamed("runc").Series = []Digest{{Name: "debian/patches/x-CVE-2025-31133-a.patch", SHA256: strings.Repeat("4", 64)}}
+	c.partNamed("runc").Raised = []stack.Raised{{Module: m.Path, From: "v0.0.1", To: m.Version},
+		{Module: n.Path, To: n.Version}}
+	c.partNamed("runc").Series = []Digest{{Name: "debian/patches/x-CVE-2025-31133-a.patch",
+		SHA256: strings.Repeat("4", 64)}}
 	_, _, got := write(t, c)
 	var bill cdx.BOM
 	if err := json.Unmarshal(got[SBOMName], &bill); err != nil {
@@ -348,7 +367,8 @@ func TestTheBillSaysWhatWasRaisedAndPatched(t *testing.T) {
 			continue
 		}
 		ps := *x.Pedigree.Patches
-		if len(ps) != 2 || ps[0].Type != cdx.PatchTypeBackport || ps[0].Resolves == nil || (*ps[0].Resolves)[0].ID != "CVE-2025-31133" || ps[1].Resolves != nil {
+		if len(ps) != 2 || ps[0].Type != cdx.PatchTypeBackport || ps[0].Resolves == nil ||
+			(*ps[0].Resolves)[0].ID != "CVE-2025-31133" || ps[1].Resolves != nil {
 			t.Errorf("got patches %+v, want Debian's with what it closes, and ours", ps)
 		}
 	}
@@ -359,9 +379,15 @@ func TestTheBillSaysWhatWasRaisedAndPatched(t *testing.T) {
 
 func TestNothingIsPackedThatIsNotWhatItsDigestSays(t *testing.T) {
 	for what, change := range map[string]func(c *Contents){
-		"a file":    func(c *Contents) { c.Files[1].SHA256 = strings.Repeat("5", 64) },
-		"a source":  func(c *Contents) { c.Components[0].Sources[0].SHA256 = strings.Repeat("5", 64) },
-		"in change": func(c *Contents) { c.Sign = func([]byte) []byte { overwrite(t, c.Files[1].Entry.Path); return nil } },
+		"a file":   func(c *Contents) { c.Files[1].SHA256 = strings.Repeat("5", 64) },
+		"a source": func(c *Contents) { c.Components[0].Sources[0].SHA256 = strings.Repeat("5", 64) },
+		"in change": func(c *Contents) {
+			c.Sign = func([]byte) []byte {
+				overwrite(t,
+					c.Files[1].Entry.Path)
+				return nil
+			}
+		},
 	} {
 		c := sample(t)
 		change(c)
@@ -389,8 +415,8 @@ func overwrite(t *testing.T, file string) {
 	}
 }
 
-// Every licence that the library knows by its text is found, in its shortest form and below one that everybody has: what
-// few leaves out is looked for with all of them.
+// Every licence that the library knows by its text is found, in its shortest form and below one that everybody has:
+// what few leaves out is looked for with all of them.
 func TestALicenceThatIsRareIsFoundToo(t *testing.T) { rareLicences(t, 10) }
 
 func TestLongEachLicenceThatIsRareIsFoundToo(t *testing.T) {
@@ -475,7 +501,10 @@ func TestWhatHasNoLicenceIsNotPacked(t *testing.T) {
 
 func TestWithMuslOnlyWhatLinksLibseccompIsForRelinking(t *testing.T) {
 	c := sample(t)
-	c.Components = append(c.Components, &Part{Name: "musl", Version: "1.2.5", Facts: Facts{License: "MIT", Library: true, CLibrary: true, Ground: true}, Sources: []Digest{{Name: "musl.tar.gz", SHA256: strings.Repeat("4", 64)}}, Notices: tarOf(t, map[string][]byte{"COPYRIGHT": []byte("musl\n")})})
+	c.Components = append(c.Components,
+		&Part{Name: "musl", Version: "1.2.5", Facts: Facts{License: "MIT", Library: true, CLibrary: true, Ground: true},
+			Sources: []Digest{{Name: "musl.tar.gz", SHA256: strings.Repeat("4", 64)}},
+			Notices: tarOf(t, map[string][]byte{"COPYRIGHT": []byte("musl\n")})})
 	_, relink, entries := write(t, c)
 	got := slices.Sorted(maps.Keys(entriesOf(t, relink)))
 	if slices.Contains(got, "docker-init/args") || !slices.Contains(got, "runc/args") {
@@ -487,9 +516,11 @@ func TestWithMuslOnlyWhatLinksLibseccompIsForRelinking(t *testing.T) {
 }
 
 func TestATextBelongsToTheDeepestModule(t *testing.T) {
-	ts := []text{{"LICENSE", nil}, {"vendor/a.b/c/LICENSE", nil}, {"vendor/a.b/c/d/LICENSE", nil}, {"vendor/a.b/c/d/e/NOTICE", nil}, {"vendor/a.b/cc/LICENSE", nil}, {"vendor/a.b/c/v2/NOTICE", nil}}
+	ts := []text{{"LICENSE", nil}, {"vendor/a.b/c/LICENSE", nil}, {"vendor/a.b/c/d/LICENSE", nil},
+		{"vendor/a.b/c/d/e/NOTICE", nil}, {"vendor/a.b/cc/LICENSE", nil}, {"vendor/a.b/c/v2/NOTICE", nil}}
 	all := []string{"a.b/c", "a.b/c/d", "a.b/c/v2", "a.b/cc"}
-	for module, want := range map[string][]string{"a.b/c": {"LICENSE"}, "a.b/c/d": {"LICENSE", "e/NOTICE"}, "a.b/cc": {"LICENSE"}, "a.b/c/v2": {"NOTICE", "LICENSE"}, "x.y/z": nil} {
+	for module, want := range map[string][]string{"a.b/c": {"LICENSE"}, "a.b/c/d": {"LICENSE", "e/NOTICE"},
+		"a.b/cc": {"LICENSE"}, "a.b/c/v2": {"NOTICE", "LICENSE"}, "x.y/z": nil} {
 		var got []string
 		for _, x := range textsOfModule(ts, module, all) {
 			got = append(got, x.name)
@@ -501,8 +532,10 @@ func TestATextBelongsToTheDeepestModule(t *testing.T) {
 }
 
 func TestVendorConfOfTreesOlderThanModules(t *testing.T) {
-	got := vendorConf([]byte("# deps\ngithub.com/a/b  abc123 # comment\n\ngithub.com/c/d v1 https://github.com/fork/d.git\nbroken\n"))
-	want := []Module{{Path: "github.com/a/b", Version: "abc123"}, {Path: "github.com/c/d", Version: "v1", Replaced: "github.com/fork/d"}}
+	got := vendorConf([]byte("# deps\ngithub.com/a/b  abc123 # comment\n\n" +
+		"github.com/c/d v1 https://github.com/fork/d.git\nbroken\n"))
+	want := []Module{{Path: "github.com/a/b", Version: "abc123"},
+		{Path: "github.com/c/d", Version: "v1", Replaced: "github.com/fork/d"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -510,18 +543,27 @@ func TestVendorConfOfTreesOlderThanModules(t *testing.T) {
 
 func TestDebianPackagesOfLibrariesTakeThePlaceOfModules(t *testing.T) {
 	copyright := func(source, licence string) []byte {
-		return []byte("Format: x\nSource: " + source + "\n\nFiles: *\nCopyright: x\nLicense: " + licence + "\n\nFiles: debian/*\nLicense: GPL-3+\n\nLicense: Expat\n text\n")
+		return []byte("Format: x\nSource: " + source + "\n\nFiles: *\nCopyright: x\nLicense: " + licence + "\n\n" +
+			"Files: debian/*\nLicense: GPL-3+\n\nLicense: Expat\n text\n")
 	}
 	ts := []text{
-		{libraryDocs + "golang-github-docker-go-units-dev/copyright", copyright("https://github.com/docker/go-units.git", "Apache-2.0")},
-		{libraryDocs + "golang-golang-x-sys-dev/copyright", copyright("https://github.com/golang/sys", "BSD-3-clause~Google")},
-		{libraryDocs + "golang-gopkg-yaml.v2-dev/copyright", copyright("https://github.com/go-yaml/yaml/tree/v2/", "Expat or Apache-2.0")},
+		{libraryDocs + "golang-github-docker-go-units-dev/copyright",
+			copyright("https://github.com/docker/go-units.git", "Apache-2.0")},
+		{libraryDocs + "golang-golang-x-sys-dev/copyright",
+			copyright("https://github.com/golang/sys", "BSD-3-clause~Google")},
+		{libraryDocs + "golang-gopkg-yaml.v2-dev/copyright",
+			copyright("https://github.com/go-yaml/yaml/tree/v2/", "Expat or Apache-2.0")},
 		{libraryDocs + "golang-unused-dev/copyright", copyright("https://github.com/un/used", "Beer")},
-		{LibraryList, []byte("github.com/docker/go-units\ngithub.com/un/used\ngolang.org/x/sys/unix\ngopkg.in/yaml.v2\nlost.example/a\n")},
+		{LibraryList,
+			[]byte("github.com/docker/go-units\ngithub.com/un/used\ngolang.org/x/sys/unix\ngopkg.in/yaml.v2\n" +
+				"lost.example/a\n")},
 	}
-	data := []byte("github.com/docker/go-units.HumanSize\x00golang.org/x/sys/unix.Open\x00gopkg.in/yaml%2ev2.Marshal\x00lost.example/a.F\x00")
+	data := []byte("github.com/docker/go-units.HumanSize\x00golang.org/x/sys/unix.Open\x00" +
+		"gopkg.in/yaml%2ev2.Marshal\x00lost.example/a.F\x00")
 	got, unknown := libraryModules(data, ts, map[string]string{"golang-github-docker-go-units-dev": "0.4.0-4"})
-	want := []Module{{Path: "github.com/docker/go-units", Version: "0.4.0-4", Package: "golang-github-docker-go-units-dev"}, {Path: "golang.org/x/sys", Package: "golang-golang-x-sys-dev"}, {Path: "gopkg.in/yaml.v2", Package: "golang-gopkg-yaml.v2-dev"}}
+	want := []Module{{Path: "github.com/docker/go-units", Version: "0.4.0-4",
+		Package: "golang-github-docker-go-units-dev"}, {Path: "golang.org/x/sys", Package: "golang-golang-x-sys-dev"},
+		{Path: "gopkg.in/yaml.v2", Package: "golang-gopkg-yaml.v2-dev"}}
 	if !slices.Equal(got, want) || !slices.Equal(unknown, []string{"lost.example/a"}) {
 		t.Errorf("got %+v and %q, want %+v and lost.example/a", got, unknown, want)
 	}
@@ -558,7 +600,9 @@ func TestRealPackage(t *testing.T) {
 		}
 		have := false
 		for n := range entries {
-			have = have || strings.HasPrefix(n, licenceDir+x.Name+"/") || strings.HasPrefix(n, licenceDir+"deb/"+x.Name+"/") || strings.HasPrefix(n, licenceDir+"go/"+x.Name+"@"+x.Version+"/")
+			have = have || strings.HasPrefix(n, licenceDir+x.Name+"/") ||
+				strings.HasPrefix(n, licenceDir+"deb/"+x.Name+"/") ||
+				strings.HasPrefix(n, licenceDir+"go/"+x.Name+"@"+x.Version+"/")
 		}
 		if !have {
 			t.Errorf("%s: no licence text in the package", x.BOMRef)
@@ -632,10 +676,12 @@ func TestStatementsAreInThePackage(t *testing.T) {
 	}
 	module := info.Deps[0].Path
 	c.Statements = []*audit.Statement{
-		{ID: []string{"GO-2026-9001 CVE-2026-9001"}, Components: []string{"runc"}, Module: module, Status: audit.NotAffected,
-			Justification: "vulnerable_code_not_in_execute_path", Reason: "nobody calls it"},
-		{ID: []string{"CVE-2026-9002", "CVE-2026-9003"}, Status: audit.IsAffected, Action: "do not", Reason: "it is there"},
-		{ID: []string{"CVE-2026-9004"}, Components: []string{"dbus"}, Status: audit.Fixed, Reason: "not in this package"},
+		{ID: []string{"GO-2026-9001 CVE-2026-9001"}, Components: []string{"runc"}, Module: module,
+			Status: audit.NotAffected, Justification: "vulnerable_code_not_in_execute_path", Reason: "nobody calls it"},
+		{ID: []string{"CVE-2026-9002", "CVE-2026-9003"}, Status: audit.IsAffected, Action: "do not",
+			Reason: "it is there"},
+		{ID: []string{"CVE-2026-9004"}, Components: []string{"dbus"}, Status: audit.Fixed,
+			Reason: "not in this package"},
 	}
 	file, _, got := write(t, c)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(got[SBOMName]))
@@ -663,7 +709,8 @@ func TestStatementsAreInThePackage(t *testing.T) {
 		"vulnerability": map[string]any{"name": "GO-2026-9001", "aliases": []any{"CVE-2026-9001"}},
 		"products": []any{map[string]any{"@id": "pkg:github/opencontainers/runc@v1.1.15", "subcomponents": []any{
 			map[string]any{"@id": "pkg:golang/" + module + "@" + info.Deps[0].Version}}}},
-		"status": "not_affected", "justification": "vulnerable_code_not_in_execute_path", "impact_statement": "nobody calls it",
+		"status": "not_affected", "justification": "vulnerable_code_not_in_execute_path",
+		"impact_statement": "nobody calls it",
 	}
 	if !reflect.DeepEqual(first, want) {
 		t.Errorf("got %v, want %v", first, want)
@@ -680,7 +727,8 @@ func TestStatementsAreInThePackage(t *testing.T) {
 	if got := r.Stated["GO-2026-9001 in runc, "+module]; got != "not_affected code_not_reachable" {
 		t.Errorf("got %q in %v", got, r.Stated)
 	}
-	if all := Diff(&Read{}, r); !slices.Contains(all, Change{"advisory", "GO-2026-9001 in runc, " + module, "", "not_affected code_not_reachable"}) {
+	if all := Diff(&Read{}, r); !slices.Contains(all,
+		Change{"advisory", "GO-2026-9001 in runc, " + module, "", "not_affected code_not_reachable"}) {
 		t.Errorf("no advisory in the difference: %v", all)
 	}
 }

@@ -17,13 +17,15 @@ func TestRelinkingDoesNotDependOnTheDirectoryOrOnCDPATH(t *testing.T) {
 		dir, decoy := filepath.Join(parent, name), filepath.Join(t.TempDir(), "decoy")
 		// The compiler says where it was started, and with what.
 		cc := "#!/bin/sh\npwd -P >\"$PWD/../said\"\necho \"$*\" >>\"$PWD/../said\"\n: >\"$PWD/../out/runc\"\n"
-		for file, data := range map[string]string{"relink.sh": string(relinkScript), "runc/args": "a.o", "lib/musl/specs.in": "-LMUSL/lib", "cc": cc} {
+		for file, data := range map[string]string{"relink.sh": string(relinkScript), "runc/args": "a.o",
+			"lib/musl/specs.in": "-LMUSL/lib", "cc": cc} {
 			p := filepath.Join(dir, file)
 			if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), testprog.Write(p, data)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(os.MkdirAll(filepath.Join(decoy, "runc"), 0o755), os.MkdirAll(filepath.Join(decoy, name), 0o755)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(decoy, "runc"), 0o755),
+			os.MkdirAll(filepath.Join(decoy, name), 0o755)); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("sh", "./"+name+"/relink.sh")
@@ -37,7 +39,8 @@ func TestRelinkingDoesNotDependOnTheDirectoryOrOnCDPATH(t *testing.T) {
 		said, _ := os.ReadFile(filepath.Join(dir, "said"))
 		specs, _ := os.ReadFile(filepath.Join(dir, "lib/musl/specs"))
 		real, err := filepath.EvalSymlinks(dir)
-		if want := filepath.Join(real, "runc") + "\n-specs=../lib/musl/specs @args -o ../out/runc\n"; string(said) != want || string(specs) != "-L../lib/musl" || err != nil {
+		if want := filepath.Join(real, "runc") + "\n-specs=../lib/musl/specs @args " +
+			"-o ../out/runc\n"; string(said) != want || string(specs) != "-L../lib/musl" || err != nil {
 			t.Errorf("%q: linked with %q and specs %q, want %q", name, said, specs, want)
 		}
 	}

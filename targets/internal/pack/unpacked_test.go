@@ -46,7 +46,8 @@ func TestABundleIsAcceptedOnceAndANewerOneRemovesWhatItLacks(t *testing.T) {
 	}
 	unpack(t, root, "mage", "vendor-sources/new.tar.gz")
 	removed, said, err := AcceptBundle(root)
-	if want := []string{"patches/runc/1/a.patch", "vendor-sources/old.toml"}; !slices.Equal(removed, want) || said == "" || err != nil {
+	if want := []string{"patches/runc/1/a.patch", "vendor-sources/old.toml"}; !slices.Equal(removed, want) ||
+		said == "" || err != nil {
 		t.Errorf("newer: got %q, %q and %v, want %q removed", removed, said, err, want)
 	}
 	if _, err := os.Stat(filepath.Join(root, "vendor-sources/old.tar.gz")); err != nil {

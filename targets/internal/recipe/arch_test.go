@@ -29,19 +29,24 @@ func TestEachArchitectureIsSaidToGoToConfigureAndToTheLinker(t *testing.T) {
 	for _, a := range platform.All() {
 		for name, plan := range planned(t, a.Name) {
 			s, row := plan, Row(name)
-			if row.Go && !strings.Contains(s, "GOARCH="+a.GOARCH) || a.GOARM != "" && row.Go && !strings.Contains(s, "GOARM="+a.GOARM) {
+			if row.Go && !strings.Contains(s, "GOARCH="+a.GOARCH) ||
+				a.GOARM != "" && row.Go && !strings.Contains(s, "GOARM="+a.GOARM) {
 				t.Errorf("%s: %s: Go is not told what to compile for", a.Name, name)
 			}
-			if strings.Contains(s, ".specs") && !(strings.Contains(s, "-m "+a.Emulation+" -nostdlib") && strings.Contains(s, "ld-musl-"+a.Musl+".so.1") &&
-				strings.Contains(s, "-isystem <linux-headers>/include/"+a.Triplet)) {
+			if strings.Contains(s, ".specs") &&
+				!(strings.Contains(s, "-m "+a.Emulation+" -nostdlib") &&
+					strings.Contains(s, "ld-musl-"+a.Musl+".so.1") &&
+					strings.Contains(s, "-isystem <linux-headers>/include/"+a.Triplet)) {
 				t.Errorf("%s: %s: gcc's specs are of another machine:\n%s", a.Name, name, s)
 			}
 			cross := slices.Contains([]string{"libseccomp", "iptables", "dbus"}, name) && !a.Native()
-			if got := strings.Contains(s, "--host="+a.Triplet+" ") || strings.Contains(s, "--host="+a.Triplet+"]"); got != cross {
+			if got := strings.Contains(s, "--host="+a.Triplet+" ") ||
+				strings.Contains(s, "--host="+a.Triplet+"]"); got != cross {
 				t.Errorf("%s: %s: configure is told of a machine: %v, want %v", a.Name, name, got, cross)
 			}
 			for _, o := range platform.All() {
-				if o.Triplet != a.Triplet && strings.Contains(strings.ReplaceAll(s, "--build="+o.Triplet, ""), o.Triplet) {
+				if o.Triplet != a.Triplet &&
+					strings.Contains(strings.ReplaceAll(s, "--build="+o.Triplet, ""), o.Triplet) {
 					t.Errorf("%s: %s: names %s", a.Name, name, o.Triplet)
 				}
 			}
@@ -57,7 +62,8 @@ func TestAmd64IsBuiltAsWithoutTheSetting(t *testing.T) {
 			t.Errorf("%s: ARCH=amd64 changes its plan", name)
 		}
 	}
-	if s := LinkSpecs(platform.Must("amd64")); !strings.Contains(s, "\n-m elf_x86_64 -nostdlib -z relro ") || !strings.Contains(s, "/lib/ld-musl-x86_64.so.1}") {
+	if s := LinkSpecs(platform.Must("amd64")); !strings.Contains(s, "\n-m elf_x86_64 -nostdlib -z relro ") ||
+		!strings.Contains(s, "/lib/ld-musl-x86_64.so.1}") {
 		t.Errorf("got the specs\n%s", s)
 	}
 }

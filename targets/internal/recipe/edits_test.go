@@ -35,7 +35,8 @@ func tags(s Step) []string {
 }
 
 func TestNoHeadersOfBtrfsAndDevicemapperAreNeeded(t *testing.T) {
-	want := map[string][]string{"dockerd": {"exclude_graphdriver_btrfs", "static_build"}, "containerd": {"no_btrfs", "static_build"}}
+	want := map[string][]string{"dockerd": {"exclude_graphdriver_btrfs", "static_build"},
+		"containerd": {"no_btrfs", "static_build"}}
 	every(t, full, func(s *stack.Stack, c string, p Plan) {
 		for _, step := range p.Steps {
 			for _, w := range want[c] {
@@ -59,10 +60,12 @@ func TestPkgConfigIsNeverTheHosts(t *testing.T) {
 			if !slices.Contains(Needs(s, c), "libseccomp") {
 				continue
 			}
-			if i := slices.IndexFunc(p.Files, func(f File) bool { return f.Path == "<shims>/pkg-config" }); i < 0 || !strings.Contains(p.Files[i].Data, "-lseccomp") {
+			if i := slices.IndexFunc(p.Files, func(f File) bool { return f.Path == "<shims>/pkg-config" }); i < 0 ||
+				!strings.Contains(p.Files[i].Data, "-lseccomp") {
 				t.Errorf("%s %s: nothing stands in for pkg-config", s.Name, c)
 			}
-			if env := strings.Join(step.Env, "\n"); !strings.Contains(env, "CGO_LDFLAGS=-L<libseccomp>/lib") || !strings.Contains(env, "-I<libseccomp>/include") {
+			if env := strings.Join(step.Env, "\n"); !strings.Contains(env, "CGO_LDFLAGS=-L<libseccomp>/lib") ||
+				!strings.Contains(env, "-I<libseccomp>/include") {
 				t.Errorf("%s %s %s: libseccomp is not named in:\n%s", s.Name, c, step.Name, env)
 			}
 		}
@@ -83,7 +86,8 @@ func TestSeccompIsInEveryDaemonThatHasATagForIt(t *testing.T) {
 func TestEveryCgoProgramIsLinkedStatically(t *testing.T) {
 	every(t, full, func(s *stack.Stack, c string, p Plan) {
 		for _, step := range p.Steps {
-			if argv := strings.Join(step.Argv, " "); slices.Contains(step.Env, "CGO_ENABLED=1") && !strings.Contains(argv, "-linkmode external -extldflags '-static") {
+			if argv := strings.Join(step.Argv, " "); slices.Contains(step.Env, "CGO_ENABLED=1") &&
+				!strings.Contains(argv, "-linkmode external -extldflags '-static") {
 				t.Errorf("%s %s %s: not static: %s", s.Name, c, step.Name, argv)
 			}
 		}
@@ -100,10 +104,12 @@ func TestGoBefore113TrimsPathsByTheCompilersFlags(t *testing.T) {
 	paths.Gopath = map[string]string{"github.com/docker/libnetwork": "libnetwork"}
 	for _, step := range Of(s, "docker-proxy", tools, paths).Steps {
 		argv := step.Argv
-		if slices.Contains(argv, "-trimpath") || slices.Contains(argv, "-buildvcs=false") || slices.Contains(argv, "-mod=vendor") {
+		if slices.Contains(argv, "-trimpath") || slices.Contains(argv, "-buildvcs=false") ||
+			slices.Contains(argv, "-mod=vendor") {
 			t.Errorf("%s: flags that Go 1.12 refuses in a GOPATH: %q", step.Name, argv)
 		}
-		for _, w := range []string{"-gcflags=all=-dwarf=false -trimpath=/build/tree/docker-proxy", "-asmflags=all=-trimpath=/build/tree/docker-proxy"} {
+		for _, w := range []string{"-gcflags=all=-dwarf=false -trimpath=/build/tree/docker-proxy",
+			"-asmflags=all=-trimpath=/build/tree/docker-proxy"} {
 			if !slices.Contains(argv, w) {
 				t.Errorf("%s: no %q in %q", step.Name, w, argv)
 			}

@@ -31,10 +31,12 @@ func TestEveryCPartStandsOnTheStacksOwnLibraryAndHeaders(t *testing.T) {
 				continue
 			}
 			if needs := Needs(s, c); !slices.Equal(needs[:2], s.Ground()) || i < 0 {
-				t.Errorf("%s: %s: needs %v, files %v; want %v first and a file of specs", name, c, needs, p.Files, s.Ground())
+				t.Errorf("%s: %s: needs %v, files %v; want %v first and a file of specs", name, c, needs,
+					p.Files, s.Ground())
 				continue
 			}
-			for _, w := range []string{"-nostdinc", "-isystem <musl>/include", "-isystem <linux-headers>/include", "<musl>/lib/rcrt1.o", "--no-dynamic-linker"} {
+			for _, w := range []string{"-nostdinc", "-isystem <musl>/include", "-isystem <linux-headers>/include",
+				"<musl>/lib/rcrt1.o", "--no-dynamic-linker"} {
 				if !strings.Contains(p.Files[i].Data, w) {
 					t.Errorf("%s: %s: no %q in the specs", name, c, w)
 				}
@@ -43,7 +45,8 @@ func TestEveryCPartStandsOnTheStacksOwnLibraryAndHeaders(t *testing.T) {
 				t.Errorf("%s: %s: a path of the host's, or no path, in the specs:\n%s", name, c, p.Files[i].Data)
 			}
 			cc := strings.TrimSuffix(p.Files[i].Path, ".specs")
-			if j := slices.IndexFunc(p.Files, func(f File) bool { return f.Path == cc }); j < 0 || !p.Files[j].Exec || !strings.Contains(p.Files[j].Data, "exec /usr/bin/gcc -specs="+p.Files[i].Path+" ") {
+			if j := slices.IndexFunc(p.Files, func(f File) bool { return f.Path == cc }); j < 0 || !p.Files[j].Exec ||
+				!strings.Contains(p.Files[j].Data, "exec /usr/bin/gcc -specs="+p.Files[i].Path+" ") {
 				t.Errorf("%s: %s: no compiler beside the specs", name, c)
 			}
 			for _, s := range p.Steps {
@@ -84,7 +87,8 @@ func TestStaticPIEIsLinkedWhereTheLinkerKnowsHow(t *testing.T) {
 			}
 		}
 	}
-	if got := command(Of(s, "libseccomp", full, Symbolic(Needs(s, "libseccomp"))), "configure"); !strings.Contains(got, " -static\n") {
+	if got := command(Of(s, "libseccomp", full, Symbolic(Needs(s, "libseccomp"))), "configure"); !strings.Contains(got,
+		" -static\n") {
 		t.Errorf("what configure tries could not run:\n%s", got)
 	}
 }

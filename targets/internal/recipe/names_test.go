@@ -131,7 +131,8 @@ func TestNamesAreLookedUpInFilesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.Command(gcc, "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-static", "-DETC=\""+dir+"\"", "-o", dir+"/driver", dir+"/driver.c", dir+"/names.c").CombinedOutput()
+	out, err := exec.Command(gcc, "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-static", "-DETC=\""+dir+"\"", "-o",
+		dir+"/driver", dir+"/driver.c", dir+"/names.c").CombinedOutput()
 	if err != nil || len(out) > 0 { // the linker warns of what loads libraries
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}

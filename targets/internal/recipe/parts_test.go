@@ -22,7 +22,8 @@ func TestProgramsAreThoseOfThePartsThatRun(t *testing.T) {
 	t.Parallel()
 	s := load(t, "docker-26.1")
 	got := Programs(s)
-	for name, want := range map[string]bool{"dockerd": true, "runc": true, "containerd-shim-runc-v2": true, "lib/libseccomp.a": false, "dbus-daemon": false} {
+	for name, want := range map[string]bool{"dockerd": true, "runc": true, "containerd-shim-runc-v2": true,
+		"lib/libseccomp.a": false, "dbus-daemon": false} {
 		if slices.Contains(got, name) != want {
 			t.Errorf("%s: got %t, want %t: %q", name, !want, want, got)
 		}
@@ -33,7 +34,8 @@ func TestVersionsNameNoExtra(t *testing.T) {
 	t.Parallel()
 	s := load(t, "docker-26.1")
 	got := Versions(s)
-	if want := "runc " + s.Component["runc"].Version; !strings.Contains(got, want) || strings.Contains(got, "iptables") {
+	if want := "runc " + s.Component["runc"].Version; !strings.Contains(got, want) ||
+		strings.Contains(got, "iptables") {
 		t.Errorf("got %q, want %s in it, and no extra", got, want)
 	}
 }

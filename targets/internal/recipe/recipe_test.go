@@ -18,7 +18,8 @@ func load(t *testing.T, name string) *stack.Stack {
 	return s
 }
 
-var full = Tools{Go: "/go/bin/go", GoVersion: "1.26.8", CC: "/usr/bin/gcc", AR: "ar", Make: "make", Shell: "/bin/sh", StaticPIE: true, Quota: true, Jobs: 2}
+var full = Tools{Go: "/go/bin/go", GoVersion: "1.26.8", CC: "/usr/bin/gcc", AR: "ar", Make: "make", Shell: "/bin/sh",
+	StaticPIE: true, Quota: true, Jobs: 2}
 
 func plan(t *testing.T, stackName, component string, tools Tools) Plan {
 	return Of(load(t, stackName), component, tools, Symbolic(Needs(load(t, stackName), component)))
@@ -40,27 +41,46 @@ func TestCommandsCarryTheFlagsThatUpstreamNeeds(t *testing.T) {
 		want, not              []string
 	}{
 		{"docker-26.1", "runc", "link", full,
-			[]string{"-buildmode=pie", "-static-pie", "seccomp netgo osusergo", "main.gitCommit=v1.3.6-0-g491b69ba", "CGO_ENABLED=1", "CGO_LDFLAGS=-L<libseccomp>/lib", "-buildvcs=false"}, nil},
-		{"docker-26.1", "runc", "link", Tools{GoVersion: "1.17"}, []string{"'-static -Wl"}, []string{"-buildmode=pie", "-static-pie", "-buildvcs"}},
+			[]string{"-buildmode=pie", "-static-pie", "seccomp netgo osusergo", "main.gitCommit=v1.3.6-0-g491b69ba",
+				"CGO_ENABLED=1", "CGO_LDFLAGS=-L<libseccomp>/lib", "-buildvcs=false"}, nil},
+		{"docker-26.1", "runc", "link", Tools{GoVersion: "1.17"}, []string{"'-static -Wl"},
+			[]string{"-buildmode=pie", "-static-pie", "-buildvcs"}},
 		{"docker-28.5", "runc", "link", full, []string{"main.gitCommit=v1.3.6-0-g491b69ba"}, []string{"main.version="}},
-		{"docker-26.1", "containerd", "link", full, []string{"no_btrfs no_cri", "CGO_ENABLED=0", "github.com/containerd/containerd/version.Version=v1.7.36"}, []string{"/v2/version"}},
-		{"docker-28.5", "containerd", "link", full, []string{"github.com/containerd/containerd/v2/version.Version=v2.3.7"}, []string{"Revision="}},
-		{"docker-26.1", "dockerd", "link dockerd", full, []string{"CGO_ENABLED=1", "-extldflags '-static", "exclude_graphdriver_btrfs", "dockerversion.GitCommit=411e817", "IAmStatic=true"}, []string{"exclude_disk_quota"}},
-		{"docker-26.1", "dockerd", "link dockerd", Tools{GoVersion: "1.26"}, []string{"CGO_ENABLED=0", "exclude_disk_quota"}, []string{"-linkmode"}},
+		{"docker-26.1", "containerd", "link", full,
+			[]string{"no_btrfs no_cri", "CGO_ENABLED=0", "github.com/containerd/containerd/version.Version=v1.7.36"},
+			[]string{"/v2/version"}},
+		{"docker-28.5", "containerd", "link", full,
+			[]string{"github.com/containerd/containerd/v2/version.Version=v2.3.7"}, []string{"Revision="}},
+		{"docker-26.1", "dockerd", "link dockerd", full,
+			[]string{"CGO_ENABLED=1", "-extldflags '-static", "exclude_graphdriver_btrfs",
+				"dockerversion.GitCommit=411e817", "IAmStatic=true"}, []string{"exclude_disk_quota"}},
+		{"docker-26.1", "dockerd", "link dockerd", Tools{GoVersion: "1.26"},
+			[]string{"CGO_ENABLED=0", "exclude_disk_quota"}, []string{"-linkmode"}},
 		{"docker-26.1", "dockerd", "link docker-proxy", full, []string{"CGO_ENABLED=0"}, []string{"-linkmode"}},
 		{"docker-26.1", "docker-cli", "link", full, []string{"CGO_ENABLED=0", "cli/version.Version=26.1.5"}, nil},
-		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Jobs: 8, Memory: 64 << 30}, []string{"-p=8", "GOMAXPROCS=4", "GOGC=400"}, nil},
-		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Jobs: 8, Memory: 8 << 30}, []string{"GOMAXPROCS=4"}, []string{"GOGC"}},
-		{"docker-26.1", "docker-cli", "link", Tools{GoVersion: "1.26", Jobs: 8, Memory: 64 << 30}, nil, []string{"GOMAXPROCS", "GOGC"}},
-		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Memory: 64 << 30}, nil, []string{"GOMAXPROCS", "GOGC", "-p="}}, // what the key is made of
+		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Jobs: 8, Memory: 64 << 30},
+			[]string{"-p=8", "GOMAXPROCS=4", "GOGC=400"}, nil},
+		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Jobs: 8, Memory: 8 << 30},
+			[]string{"GOMAXPROCS=4"}, []string{"GOGC"}},
+		{"docker-26.1", "docker-cli", "link", Tools{GoVersion: "1.26", Jobs: 8, Memory: 64 << 30}, nil,
+			[]string{"GOMAXPROCS", "GOGC"}},
+		// what the key is made of
+		{"docker-26.1", "docker-cli", "compile", Tools{GoVersion: "1.26", Memory: 64 << 30}, nil,
+			[]string{"GOMAXPROCS", "GOGC", "-p="}},
 		{"docker-26.1", "tini", "compile", full, []string{"-DPR_SET_CHILD_SUBREAPER=36"}, nil},
 		{"docker-26.1", "tini", "link", full, []string{"-static", "--build-id=none"}, nil},
 		{"docker-26.1", "libseccomp", "configure", full, []string{"--disable-shared", "--enable-static"}, nil},
-		{"docker-26.1", "iptables", "configure", full, []string{"--disable-nftables", "--disable-shared", "--with-xt-lock-name=/var/run/xtables.lock", "PKG_CONFIG=<shims>/pkg-config"}, []string{"-all-static"}},
-		{"docker-26.1", "iptables", "make iptables", full, []string{"-all-static -s", "-Wl,<work>/drydock-names.o", "--build-id=none", "xtables-legacy-multi"}, nil},
+		{"docker-26.1", "iptables", "configure", full,
+			[]string{"--disable-nftables", "--disable-shared", "--with-xt-lock-name=/var/run/xtables.lock",
+				"PKG_CONFIG=<shims>/pkg-config"}, []string{"-all-static"}},
+		{"docker-26.1", "iptables", "make iptables", full,
+			[]string{"-all-static -s", "-Wl,<work>/drydock-names.o", "--build-id=none", "xtables-legacy-multi"}, nil},
 		{"docker-26.1", "expat", "compile xmlparse", full, []string{"-std=gnu99", "-O2", "lib/xmlparse.c"}, nil},
-		{"docker-26.1", "expat", "archive", full, []string{"ar crD <stage>/lib/libexpat.a xmlparse.o xmlrole.o xmltok.o"}, nil},
-		{"docker-28.5", "dbus", "configure", full, []string{"EXPAT_LIBS=-L<expat>/lib -lexpat", "--with-system-socket=/var/run/dbus/system_bus_socket", "--disable-maintainer-mode", "--disable-xml-docs"}, []string{"-all-static"}},
+		{"docker-26.1", "expat", "archive", full,
+			[]string{"ar crD <stage>/lib/libexpat.a xmlparse.o xmlrole.o xmltok.o"}, nil},
+		{"docker-28.5", "dbus", "configure", full,
+			[]string{"EXPAT_LIBS=-L<expat>/lib -lexpat", "--with-system-socket=/var/run/dbus/system_bus_socket",
+				"--disable-maintainer-mode", "--disable-xml-docs"}, []string{"-all-static"}},
 		{"docker-28.5", "dbus", "make bus", full, []string{"-all-static", "dbus-daemon"}, nil},
 	}
 	for _, c := range cases {
@@ -115,7 +135,8 @@ func TestTheEightFilesOfUpstreamsArchiveAreMade(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"containerd", "containerd-shim-runc-v2", "ctr", "docker", "docker-init", "docker-proxy", "dockerd", "runc"}
+	want := []string{"containerd", "containerd-shim-runc-v2", "ctr", "docker", "docker-init", "docker-proxy",
+		"dockerd", "runc"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -124,7 +145,8 @@ func TestTheEightFilesOfUpstreamsArchiveAreMade(t *testing.T) {
 func TestALostFeatureIsSaid(t *testing.T) {
 	tools := full
 	tools.Quota = false
-	if notes := plan(t, "docker-26.1", "dockerd", tools).Notes; len(notes) != 1 || !strings.Contains(notes[0], "project quotas") {
+	if notes := plan(t, "docker-26.1", "dockerd", tools).Notes; len(notes) != 1 ||
+		!strings.Contains(notes[0], "project quotas") {
 		t.Errorf("got %q, want a note on quotas", notes)
 	}
 	no := false
@@ -139,7 +161,8 @@ func TestKernelMemoryAccountingIsLeftOutForOldKernelsWhereRuncKnowsTheTag(t *tes
 	for _, c := range []struct {
 		runc, kernel string
 		want         bool
-	}{{"1.0.0-rc8", "3.10", true}, {"1.0.0-rc93", "3.10", true}, {"1.0.0-rc95", "3.10", false}, {"1.1.15", "3.10", false}, {"1.0.0-rc10", "4.14", false}} {
+	}{{"1.0.0-rc8", "3.10", true}, {"1.0.0-rc93", "3.10", true}, {"1.0.0-rc95", "3.10", false},
+		{"1.1.15", "3.10", false}, {"1.0.0-rc10", "4.14", false}} {
 		s := load(t, "docker-26.1")
 		s.Component["runc"].Version, s.Target.Kernel = c.runc, c.kernel
 		got := strings.Contains(command(Of(s, "runc", full, Symbolic(Needs(s, "runc"))), "compile runc"), "nokmem")
@@ -152,7 +175,8 @@ func TestKernelMemoryAccountingIsLeftOutForOldKernelsWhereRuncKnowsTheTag(t *tes
 func TestKernelHeadersOfTheUserReachEveryCompiler(t *testing.T) {
 	tools := full
 	tools.Headers = "/kernel/include"
-	for c, step := range map[string]string{"runc": "compile runc", "dockerd": "compile dockerd", "tini": "compile", "iptables": "configure", "expat": "compile xmltok", "dbus": "configure"} {
+	for c, step := range map[string]string{"runc": "compile runc", "dockerd": "compile dockerd", "tini": "compile",
+		"iptables": "configure", "expat": "compile xmltok", "dbus": "configure"} {
 		p := plan(t, "docker-26.1", c, tools)
 		all := command(p, step)
 		for _, s := range p.Steps {

@@ -20,7 +20,8 @@ func built(t *testing.T, root, content string) []File {
 	var files []File
 	for n, data := range map[string]string{name: content, name + ".sha256": "of " + content} {
 		p := filepath.Join("output/s", n)
-		if err := errors.Join(os.MkdirAll(filepath.Join(root, "output/s"), 0o755), os.WriteFile(filepath.Join(root, p), []byte(data), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(root, "output/s"), 0o755),
+			os.WriteFile(filepath.Join(root, p), []byte(data), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		sum, err := archive.SHA256File(filepath.Join(root, p))
@@ -64,7 +65,8 @@ func TestAKeptPackageIsCheckedAgainstWhatWasKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		var c *Changed
-		if err := all[0].Check(); !errors.As(err, &c) || c.File != filepath.Join("output/s/packages", all[0].Name, f) || c.Got == c.Want {
+		if err := all[0].Check(); !errors.As(err, &c) || c.File != filepath.Join("output/s/packages", all[0].Name, f) ||
+			c.Got == c.Want {
 			t.Errorf("%s: got %v", f, err)
 		}
 		if f == name && !all[0].Touched() {
@@ -114,7 +116,8 @@ func TestRollbackWithdrawsTheNewerAndPruningLeavesLatest(t *testing.T) {
 	if err := k.Rollback(all, back); err != nil {
 		t.Fatal(err)
 	}
-	if all, err = k.List(); err != nil || !all[2].Withdrawn || all[0].Withdrawn || k.Latest() != all[0].Name || k.Before(all) != nil {
+	if all, err = k.List(); err != nil || !all[2].Withdrawn || all[0].Withdrawn || k.Latest() != all[0].Name ||
+		k.Before(all) != nil {
 		t.Errorf("after it: got %+v, %v, latest %s", all, err, k.Latest())
 	}
 	if err := k.Prune(all, 1); err != nil {
@@ -127,13 +130,15 @@ func TestRollbackWithdrawsTheNewerAndPruningLeavesLatest(t *testing.T) {
 
 func TestANoteThatSaysNothingIsAnError(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "{", "{}", `{"file":"../x","sha256":"` + strings.Repeat("0", 64) + `"}`, `{"file":"x","sha256":"00"}`} {
+	for _, text := range []string{"", "{", "{}", `{"file":"../x","sha256":"` + strings.Repeat("0", 64) + `"}`,
+		`{"file":"x","sha256":"00"}`} {
 		k := Kept{Root: t.TempDir(), Dir: "output/s"}
 		r := keep(t, k, "a", 1)
 		if err := os.WriteFile(filepath.Join(k.Root, r.dir, noteFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.List(); err == nil || !strings.Contains(err.Error(), r.Name+"/release.json: ") || !strings.Contains(err.Error(), "remove the directory") {
+		if _, err := k.List(); err == nil || !strings.Contains(err.Error(), r.Name+"/release.json: ") ||
+			!strings.Contains(err.Error(), "remove the directory") {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}
@@ -150,7 +155,8 @@ func TestPackagesOfTheSameSecondAreKeptApart(t *testing.T) {
 	for _, r := range all {
 		names = append(names, r.Name)
 	}
-	if want := []string{"1-19700101T000140Z", "1-19700101T000141Z", "1-19700101T000142Z"}; err != nil || !slices.Equal(names, want) {
+	if want := []string{"1-19700101T000140Z", "1-19700101T000141Z", "1-19700101T000142Z"}; err != nil ||
+		!slices.Equal(names, want) {
 		t.Errorf("got %v, %v, want %v", names, err, want)
 	}
 }

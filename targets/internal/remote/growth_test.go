@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// measured are the parts of docker-26.1 as a cache has them: what is transferred, as "mage cache" lists it, in megabytes, the seconds
-// of work that docs/run.svg has for each, and how likely a day's changes touch it, which is a guess.
+// measured are the parts of docker-26.1 as a cache has them: what is transferred, as "mage cache" lists it, in
+// megabytes, the seconds of work that docs/run.svg has for each, and how likely a day's changes touch it, which is a
+// guess.
 var measured = []struct {
 	name    string
 	mb      float64
@@ -14,14 +15,16 @@ var measured = []struct {
 	needs   []int // whose outputs are in its key
 	changes float64
 }{
-	{"linux-headers", 1.8, 3, nil, 0}, {"musl", 0.9, 42, []int{0}, 0}, {"libseccomp", 0.1, 14, []int{1}, 0.02}, {"tini", 0.05, 1, []int{1}, 0.01},
-	{"runc", 10.7, 35, []int{2}, 0.12}, {"containerd", 27.8, 76, nil, 0.15}, {"dockerd", 59, 118, []int{1}, 0.5}, {"docker-cli", 11.7, 87, nil, 0.2},
+	{"linux-headers", 1.8, 3, nil, 0}, {"musl", 0.9, 42, []int{0}, 0}, {"libseccomp", 0.1, 14, []int{1}, 0.02},
+	{"tini", 0.05, 1, []int{1}, 0.01},
+	{"runc", 10.7, 35, []int{2}, 0.12}, {"containerd", 27.8, 76, nil, 0.15}, {"dockerd", 59, 118, []int{1}, 0.5},
+	{"docker-cli", 11.7, 87, nil, 0.2},
 	{"package", 72.1, 8, []int{3, 4, 5, 6, 7}, 0},
 }
 
-// BenchmarkGrowth simulates a working year of 50 developers, who build four times a day, once of it with a change of their own, and 10
-// sites, which build each night; the nightly builder of one of them fills the cache. Changes reach the main line as
-// often as measured says; twice a year a toolchain changes, and with it every key.
+// BenchmarkGrowth simulates a working year of 50 developers, who build four times a day, once of it with a change of
+// their own, and 10 sites, which build each night; the nightly builder of one of them fills the cache. Changes reach
+// the main line as often as measured says; twice a year a toolchain changes, and with it every key.
 //
 //	go test -run ^$ -bench Growth -benchtime 1x ./targets/internal/remote
 func BenchmarkGrowth(b *testing.B) {

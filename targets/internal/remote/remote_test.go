@@ -48,13 +48,15 @@ func newSigner(t *testing.T) (sign *pack.Signer, public string) {
 func newTeam(t *testing.T, address string) *team {
 	t.Helper()
 	x := &team{dir: t.TempDir(), told: &strings.Builder{}}
-	for name, mode := range map[string]os.FileMode{"runc": 0o755, "table": 0o644, "tree/include/a.h": 0o644, "tree/tool": 0o755} {
+	for name, mode := range map[string]os.FileMode{"runc": 0o755, "table": 0o644, "tree/include/a.h": 0o644,
+		"tree/tool": 0o755} {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(x.dir, name)), 0o755))
 		must(t, os.WriteFile(filepath.Join(x.dir, name), bytes.Repeat([]byte(name), 5000), mode))
 	}
 	must(t, os.Symlink("include/a.h", filepath.Join(x.dir, "tree/link")))
 	inputs := []graph.Input{{Name: "source", Value: "one"}}
-	x.record = &Record{Stack: "fake", Version: "1.0", Build: graph.Record{Name: "runc", Key: graph.Key(inputs), Inputs: inputs, Built: time.Unix(1700000000, 0)}}
+	x.record = &Record{Stack: "fake", Version: "1.0",
+		Build: graph.Record{Name: "runc", Key: graph.Key(inputs), Inputs: inputs, Built: time.Unix(1700000000, 0)}}
 	for _, name := range []string{"runc", "table", "tree"} {
 		sum, err := archive.SHA256Tree(filepath.Join(x.dir, name))
 		must(t, err)
@@ -143,13 +145,14 @@ var faults = []struct {
 		}
 		g.Retag()
 	}},
-	{"inputs that are not the key's", "under the key .* the record of another", func(x *team, g *testregistry.Registry) {
-		other := *x.record
-		other.Build.Inputs = []graph.Input{{Name: "source", Value: "two"}}
-		if err := x.Push(context.Background(), &other, x.dir, x.sign); err != nil {
-			panic(err)
-		}
-	}},
+	{"inputs that are not the key's", "under the key .* the record of another",
+		func(x *team, g *testregistry.Registry) {
+			other := *x.record
+			other.Build.Inputs = []graph.Input{{Name: "source", Value: "two"}}
+			if err := x.Push(context.Background(), &other, x.dir, x.sign); err != nil {
+				panic(err)
+			}
+		}},
 	{"a file that leads out", `a record with the file "../runc"`, func(x *team, g *testregistry.Registry) {
 		other := *x.record
 		other.Files = []File{{Name: "../runc", SHA256: x.record.Files[0].SHA256}}
@@ -163,26 +166,29 @@ var faults = []struct {
 			return bytes.Replace(b, []byte(`"version":"1.0"`), []byte(`"version":"6.6"`), 1)
 		})
 	}},
-	{"a truncated manifest", "not what its digest says|cannot be read|does not answer", func(x *team, g *testregistry.Registry) {
-		g.Change(func(b []byte) []byte {
-			if bytes.Contains(b, []byte("schemaVersion")) {
-				return b[:len(b)/2]
-			}
-			return b
-		})
-	}},
-	{"status 500", "does not answer, and is not asked again in this run: .*500", func(x *team, g *testregistry.Registry) {
-		g.Fail(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-			w.WriteHeader(http.StatusInternalServerError)
-		})
-	}},
+	{"a truncated manifest", "not what its digest says|cannot be read|does not answer",
+		func(x *team, g *testregistry.Registry) {
+			g.Change(func(b []byte) []byte {
+				if bytes.Contains(b, []byte("schemaVersion")) {
+					return b[:len(b)/2]
+				}
+				return b
+			})
+		}},
+	{"status 500", "does not answer, and is not asked again in this run: .*500",
+		func(x *team, g *testregistry.Registry) {
+			g.Fail(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+				w.WriteHeader(http.StatusInternalServerError)
+			})
+		}},
 	{"nobody there", "does not answer", func(x *team, g *testregistry.Registry) { g.Close() }},
 	{"no answer", "no answer in", func(x *team, g *testregistry.Registry) {
 		g.Fail(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() })
 	}},
 	{"a transfer that stands still", "", func(x *team, g *testregistry.Registry) {
 		g.Fail(func(w http.ResponseWriter, r *http.Request, answer http.Handler) {
-			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/"+x.record.Files[0].Blob.Digest.String()) {
+			if r.Method == http.MethodGet &&
+				strings.Contains(r.URL.Path, "/blobs/"+x.record.Files[0].Blob.Digest.String()) {
 				w.Header().Set("Content-Length", fmt.Sprint(x.record.Files[0].Blob.Size))
 				w.WriteHeader(http.StatusOK)
 				w.(http.Flusher).Flush()
@@ -193,7 +199,8 @@ var faults = []struct {
 	}},
 	{"killed in a transfer", "", func(x *team, g *testregistry.Registry) {
 		g.Fail(func(w http.ResponseWriter, r *http.Request, answer http.Handler) {
-			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/"+x.record.Files[0].Blob.Digest.String()) {
+			if r.Method == http.MethodGet &&
+				strings.Contains(r.URL.Path, "/blobs/"+x.record.Files[0].Blob.Digest.String()) {
 				w.Header().Set("Content-Length", fmt.Sprint(x.record.Files[0].Blob.Size))
 				_, _ = w.Write([]byte("half"))
 				w.(http.Flusher).Flush()
@@ -300,7 +307,8 @@ func TestAPackageIsFoundWithWhatIsKnownOfIt(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"file://" + t.TempDir(), registry(t).Address("drydock")} {
 		x := newTeam(t, address)
-		p := Package{Name: "26.1.5-20240715T021503Z", Version: "26.1.5", Stack: "fake", Made: time.Unix(1700000000, 0), Files: []string{filepath.Join(x.dir, "runc"), filepath.Join(x.dir, "table")},
+		p := Package{Name: "26.1.5-20240715T021503Z", Version: "26.1.5", Stack: "fake", Made: time.Unix(1700000000, 0),
+			Files: []string{filepath.Join(x.dir, "runc"), filepath.Join(x.dir, "table")},
 			About: []Note{{Name: "sbom.cdx.json", Type: "application/vnd.cyclonedx+json", Data: []byte("{}")}}}
 		must(t, x.PushPackage(t.Context(), p))
 		for _, name := range []string{p.Name, "fake"} {
@@ -309,11 +317,13 @@ func TestAPackageIsFoundWithWhatIsKnownOfIt(t *testing.T) {
 			if err != nil || len(files) != 2 {
 				t.Fatalf("%s: got %v, %v", address, files, err)
 			}
-			if _, err := x.PullPackage(t.Context(), name, to, nil); err == nil || !strings.Contains(err.Error(), "not overwritten") {
+			if _, err := x.PullPackage(t.Context(), name, to, nil); err == nil ||
+				!strings.Contains(err.Error(), "not overwritten") {
 				t.Errorf("%s: over itself: got %v", address, err)
 			}
 		}
-		if _, err := x.PullPackage(t.Context(), "none", t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "has no package none") {
+		if _, err := x.PullPackage(t.Context(), "none", t.TempDir(), nil); err == nil ||
+			!strings.Contains(err.Error(), "has no package none") {
 			t.Errorf("%s: got %v", address, err)
 		}
 	}
@@ -322,12 +332,14 @@ func TestAPackageIsFoundWithWhatIsKnownOfIt(t *testing.T) {
 func TestAnAddressIsOneOfThree(t *testing.T) {
 	t.Parallel()
 	_, public := newSigner(t)
-	for _, address := range []string{"registry:5000/drydock", "http://registry/drydock", "oci://registry/drydock:tag", "oci://", "file://relative", ""} {
+	for _, address := range []string{"registry:5000/drydock", "http://registry/drydock", "oci://registry/drydock:tag",
+		"oci://", "file://relative", ""} {
 		if _, err := Open(address, public); err == nil || !strings.Contains(err.Error(), "REMOTE_CACHE="+address) {
 			t.Errorf("%s: got %v, want an error that names it", address, err)
 		}
 	}
-	if _, err := Open("oci://registry/drydock", "/nonexistent"); err == nil || !strings.Contains(err.Error(), "CACHE_KEYS: /nonexistent") {
+	if _, err := Open("oci://registry/drydock", "/nonexistent"); err == nil ||
+		!strings.Contains(err.Error(), "CACHE_KEYS: /nonexistent") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -340,9 +352,11 @@ func TestADamagedDirectoryGivesNothing(t *testing.T) {
 		damage func(t *testing.T, dir string)
 		said   string
 	}{
-		"half an index": {func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "index.json"), 20)) }, "index.json that cannot be read"},
-		"no directory":  {func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }, "does not answer.*no such file"},
-		"no blobs":      {func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, "blobs"))) }, ""},
+		"half an index": {func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "index.json"), 20)) },
+			"index.json that cannot be read"},
+		"no directory": {func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
+			"does not answer.*no such file"},
+		"no blobs": {func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, "blobs"))) }, ""},
 		"a link as index": {func(t *testing.T, dir string) {
 			must(t, os.Remove(filepath.Join(dir, "index.json")))
 			must(t, os.Mkdir(filepath.Join(dir, "index.json"), 0o755))

@@ -10,11 +10,13 @@ import (
 	"drydock/targets/internal/recipe"
 )
 
-// fewNames is how many places outside of room recipe may name a component. They are where a thing has the same name: a key of
-// daemon.json or of a stack file, a program that the smoke test calls, a suite that is written for one component alone, a licence.
+// fewNames is how many places outside of room recipe may name a component. They are where a thing has the same name: a
+// key of daemon.json or of a stack file, a program that the smoke test calls, a suite that is written for one component
+// alone, a licence.
 const fewNames = 10
 
-// What a component is stands in its row, in one file of room recipe; elsewhere a name says a property that the row could.
+// What a component is stands in its row, in one file of room recipe; elsewhere a name says a property that the row
+// could.
 func TestAComponentIsNamedInItsRowAlone(t *testing.T) {
 	t.Parallel()
 	names := recipe.Rows().Names()
@@ -33,6 +35,7 @@ func TestAComponentIsNamedInItsRowAlone(t *testing.T) {
 		})
 	}
 	if len(found) > fewNames {
-		t.Errorf("got %d names of components outside of recipe, want at most %d: ask the row (recipe.Row) for what is meant\n%q", len(found), fewNames, found)
+		t.Errorf("got %d names of components outside of recipe, want at most %d: ask the row (recipe.Row) for "+
+			"what is meant\n%q", len(found), fewNames, found)
 	}
 }

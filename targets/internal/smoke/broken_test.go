@@ -3,6 +3,7 @@ package smoke
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,8 +38,11 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tools := &run.Sandbox{Read: []string{"/usr", "/bin", "/lib", "/lib64", gotool, strings.TrimSpace(string(root))}, Write: []string{host}}
-	try(t, CompileGuest(ctx, gotool, host, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + host, "GOCACHE=" + host + "/cache"}, tools))
+	tools := &run.Sandbox{Read: []string{"/usr", "/bin", "/lib", "/lib64", gotool, strings.TrimSpace(string(root))},
+		Write: []string{host}}
+	try(t,
+		CompileGuest(ctx, gotool, host,
+			[]string{"PATH=" + os.Getenv("PATH"), "HOME=" + host, "GOCACHE=" + host + "/cache"}, tools))
 	version := func(file, flag, before string) string {
 		out, err := exec.Command(filepath.Join(dir, file), flag).Output()
 		if err != nil {
@@ -47,15 +51,18 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 		_, rest, _ := bytes.Cut(out, []byte(before))
 		return string(rest[:bytes.IndexAny(append(rest, ' '), " ,\n")])
 	}
-	versions := map[string]string{"docker": version("docker", "--version", "version "), "containerd": version("containerd", "--version", " v"),
-		"runc": version("runc", "--version", "version "), "docker-init": version("docker-init", "--version", "version ")}
-	only := []string{"files are there", "files are executable", "files are static", "version: containerd", "version: docker-init",
-		"info: seccomp", "run", "--init reaps zombies", "default seccomp profile blocks", lastCheck}
+	versions := map[string]string{"docker": version("docker", "--version", "version "),
+		"containerd": version("containerd", "--version", " v"), "runc": version("runc", "--version", "version "),
+		"docker-init": version("docker-init", "--version", "version ")}
+	only := []string{"files are there", "files are executable", "files are static", "version: containerd",
+		"version: docker-init", "info: seccomp", "run", "--init reaps zombies",
+		"default seccomp profile blocks", lastCheck}
 	// The network part and the bus are tried where they are built.
 	tables, share := []string(nil), filepath.Join(dir, "../share")
 	if _, err := os.Stat(filepath.Join(dir, "iptables")); err == nil {
 		tables = []string{"--iptables=true", "--experimental", "--ip6tables=true"}
-		only = append(only, networkChecks[2].name, "iptables: NAT to the world outside", "iptables: -p through DNAT", lastNetCheck)
+		only = append(only, networkChecks[2].name, "iptables: NAT to the world outside", "iptables: -p through DNAT",
+			lastNetCheck)
 	}
 	if _, err := os.Stat(filepath.Join(share, "dbus-1/system.conf")); err != nil {
 		share = ""
@@ -83,7 +90,8 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 			v := []byte(versions["containerd"])
 			other := slices.Clone(v)
 			other[len(other)-1] ^= 1
-			try(t, err, os.Remove(bin+"/containerd"), os.WriteFile(bin+"/containerd", bytes.ReplaceAll(data, v, other), 0o755))
+			try(t, err, os.Remove(bin+"/containerd"),
+				os.WriteFile(bin+"/containerd", bytes.ReplaceAll(data, v, other), 0o755))
 		}, nil, []string{"version: containerd"}},
 		{"no docker-init", func(t *testing.T, bin string) { try(t, os.Remove(bin+"/docker-init")) }, nil,
 			[]string{"files are there", "version: docker-init", "--init reaps zombies"}},
@@ -97,9 +105,10 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 				t.Skip("iptables is not built")
 			}
 			src := filepath.Join(t.TempDir(), "forget.c")
-			try(t, os.Remove(bin+"/iptables"), os.WriteFile(src, []byte("#include <string.h>\n#include <unistd.h>\nint main(int n, char **v) {\n"+
-				"\twhile (n--)\n\t\tif (!strcmp(v[n], \"MASQUERADE\") || !strcmp(v[n], \"DNAT\"))\n\t\t\treturn 0;\n"+
-				"\tv[0] = \"iptables\";\n\texecv(\""+binDir+"/xtables-legacy-multi\", v);\n\treturn 1;\n}\n"), 0o644))
+			text := "#include <string.h>\n#include <unistd.h>\nint main(int n, char **v) {\n" +
+				"\twhile (n--)\n\t\tif (!strcmp(v[n], \"MASQUERADE\") || !strcmp(v[n], \"DNAT\"))\n\t\t\treturn 0;\n" +
+				"\tv[0] = \"iptables\";\n\texecv(\"" + binDir + "/xtables-legacy-multi\", v);\n\treturn 1;\n}\n"
+			try(t, os.Remove(bin+"/iptables"), os.WriteFile(src, []byte(text), 0o644))
 			if out, err := exec.Command("gcc", "-static", "-o", bin+"/iptables", src).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -110,7 +119,8 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 			}
 			data, err := os.ReadFile(filepath.Join(share, "dbus-1/system.conf"))
 			ours := filepath.Join(bin, "../share/dbus-1")
-			try(t, err, os.MkdirAll(ours, 0o755), os.WriteFile(ours+"/system.conf", bytes.Replace(data, []byte("<user>dbus</user>"), nil, 1), 0o644))
+			try(t, err, os.MkdirAll(ours, 0o755),
+				os.WriteFile(ours+"/system.conf", bytes.Replace(data, []byte("<user>dbus</user>"), nil, 1), 0o644))
 		}, nil, []string{busChecks[0].name}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -132,9 +142,11 @@ func TestEachDefectFailsItsOwnChecks(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(work, "share")); err == nil {
 				share = filepath.Join(work, "share")
 			}
-			results, err := Run(context.WithoutCancel(ctx), Config{Bin: bin, Work: work, Files: names, Versions: versions,
-				Daemon: append([]string{"--iptables=false", "--ip6tables=false"}, c.daemon...), Network: tables, Share: share, Only: only}, func(Result) {})
-			if _, refused := err.(*Refusal); refused {
+			results, err := Run(context.WithoutCancel(ctx),
+				Config{Bin: bin, Work: work, Files: names, Versions: versions,
+					Daemon: append([]string{"--iptables=false", "--ip6tables=false"}, c.daemon...), Network: tables,
+					Share: share, Only: only}, func(Result) {})
+			if refused := (*Refusal)(nil); errors.As(err, &refused) {
 				t.Skip(err)
 			}
 			try(t, err)

@@ -77,7 +77,8 @@ func TestTheFilterAnswersAsTheKernelWould(t *testing.T) {
 		{"O_TMPFILE on 3.11", "3.11", auditX86, unix.SYS_OPENAT, []uint32{0, 0, unix.O_TMPFILE | unix.O_RDWR}, 0},
 		{"fcntl", "3.10", auditX86, unix.SYS_FCNTL, []uint32{5, unix.F_GETFD}, 0},
 		{"seals", "3.10", auditX86, unix.SYS_FCNTL, []uint32{5, unix.F_GET_SEALS}, unix.EINVAL},
-		{"a cgroup namespace among others", "3.10", auditX86, unix.SYS_UNSHARE, []uint32{unix.CLONE_NEWCGROUP | unix.CLONE_NEWNS}, unix.EINVAL},
+		{"a cgroup namespace among others", "3.10", auditX86, unix.SYS_UNSHARE,
+			[]uint32{unix.CLONE_NEWCGROUP | unix.CLONE_NEWNS}, unix.EINVAL},
 	} {
 		missing, unknown, err := amd64.absent(c.kernel)
 		if err != nil {
@@ -145,7 +146,8 @@ func TestTheFilterAnswersAsTheKernelsOfOtherProcessorsWould(t *testing.T) {
 }
 
 func TestKernelsThatAreNotKnownAreRefused(t *testing.T) {
-	for _, c := range [][2]string{{"2.6.32", "amd64"}, {"newest", "amd64"}, {"3.4", "arm64"}, {"3.0", "armv7"}, {"3.10", "riscv64"}} {
+	for _, c := range [][2]string{{"2.6.32", "amd64"}, {"newest", "amd64"}, {"3.4", "arm64"}, {"3.0", "armv7"},
+		{"3.10", "riscv64"}} {
 		if err := Known(c[0], c[1]); err == nil {
 			t.Errorf("kernel %s on %s: got no error", c[0], c[1])
 		}

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -42,7 +43,8 @@ func TestTheWorldOutsideIsReachedByTheCableAlone(t *testing.T) {
 			return err
 		}
 		defer o.close()
-		if d := before.differs(hostState(t.TempDir())); !strings.Contains(d, `interfaces: got "lo`) || !strings.Contains(d, hereLink) {
+		if d := before.differs(hostState(t.TempDir())); !strings.Contains(d, `interfaces: got "lo`) ||
+			!strings.Contains(d, hereLink) {
 			t.Errorf("with a new interface: got %q, want it named", d)
 		}
 		for _, protocol := range []string{"tcp", "udp"} {
@@ -73,7 +75,7 @@ func TestTheWorldOutsideIsReachedByTheCableAlone(t *testing.T) {
 		if _, err := o.ask("tcp", netip.AddrPortFrom(here4.Addr(), 1).String()); err == nil {
 			t.Error("a port that nobody listens on: got an answer")
 		}
-		if err := cable(hereLink, thereLink, unix.Gettid()); err != unix.EEXIST {
+		if err := cable(hereLink, thereLink, unix.Gettid()); !errors.Is(err, unix.EEXIST) {
 			t.Errorf("a second cable of that name: got %v, want %v", err, unix.EEXIST)
 		}
 		return nil
@@ -85,9 +87,10 @@ func TestABridgeThatIsMadeWithItsAddressIsToldFromOneThatGetsIt(t *testing.T) {
 		link := make([]byte, unix.SizeofIfInfomsg)
 		address := attribute(unix.IFLA_ADDRESS, []byte{2, 0x42, 1, 2, 3, 4})
 		bridge := func(name string, flags uint16, more ...[]byte) {
-			_, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, flags, append([][]byte{link, attribute(unix.IFLA_IFNAME, []byte(name), []byte{0}),
-				attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, []byte("bridge")))}, more...)...)
-			if err == unix.EOPNOTSUPP {
+			_, err := tell(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, flags,
+				append([][]byte{link, attribute(unix.IFLA_IFNAME, []byte(name), []byte{0}),
+					attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, []byte("bridge")))}, more...)...)
+			if errors.Is(err, unix.EOPNOTSUPP) {
 				t.Skip("this kernel makes no bridge")
 			}
 			try(t, err)
@@ -124,7 +127,8 @@ func TestWhatIsNotAsItWasIsNamed(t *testing.T) {
 		{s("interfaces", "lo", "iptables-save", "*filter; "), ""},
 		{s("interfaces", "lo docker0", "iptables-save", "*filter; "), `interfaces: got "lo docker0", before "lo"`},
 		{s("interfaces", "lo"), `iptables-save: got "", before "*filter; "`},
-		{s("interfaces", "lo", "iptables-save", "*filter; ", "ip6tables-save", "x"), `ip6tables-save: got "x", before none`},
+		{s("interfaces", "lo", "iptables-save", "*filter; ", "ip6tables-save", "x"),
+			`ip6tables-save: got "x", before none`},
 	} {
 		if got := was.differs(c.now); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
@@ -142,7 +146,8 @@ func TestRulesAreComparedAsOftenAsTheyStand(t *testing.T) {
 }
 
 func TestEveryRuleHasATableAndAChain(t *testing.T) {
-	chains := map[string][]string{"filter": {"INPUT", "FORWARD", "OUTPUT"}, "nat": {"PREROUTING", "POSTROUTING"}, "mangle": {"PREROUTING", "POSTROUTING"}, "raw": {"PREROUTING"}}
+	chains := map[string][]string{"filter": {"INPUT", "FORWARD", "OUTPUT"}, "nat": {"PREROUTING", "POSTROUTING"},
+		"mangle": {"PREROUTING", "POSTROUTING"}, "raw": {"PREROUTING"}}
 	for _, r := range rules {
 		table, _, _ := strings.Cut(r.text, " ")
 		if !slices.Contains(chains[table], chainOf(r.text)) || !r.v4 && !r.v6 {
@@ -154,7 +159,8 @@ func TestEveryRuleHasATableAndAChain(t *testing.T) {
 	for _, r := range rules {
 		all += r.text + "\n"
 	}
-	for _, word := range []string{"addrtype", "conntrack", "MASQUERADE", "DNAT", "REDIRECT", "SNAT", "mark", "comment", "multiport", "LOG", "REJECT", "-p tcp", "-p udp", "icmp"} {
+	for _, word := range []string{"addrtype", "conntrack", "MASQUERADE", "DNAT", "REDIRECT", "SNAT", "mark", "comment",
+		"multiport", "LOG", "REJECT", "-p tcp", "-p udp", "icmp"} {
 		if !strings.Contains(all, word) {
 			t.Errorf("no rule with %s", word)
 		}

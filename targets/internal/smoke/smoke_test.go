@@ -34,7 +34,8 @@ func TestAChecksVerdict(t *testing.T) {
 		{"that fails", Failed, `answer: got "1", want "2"`, func(l *lab) { l.is("answer", 1, 2) }},
 		{"that cannot be tried", Skipped, "no bridge", func(l *lab) { l.skipf("no bridge") }},
 		{"with a defect", Failed, "a defect of this check", func(l *lab) { l.daemon.Process.Kill() }},
-		{"that waits in vain", Failed, "never: not after", func(l *lab) { l.until("never", time.Hour, func() bool { return false }) }},
+		{"that waits in vain", Failed, "never: not after",
+			func(l *lab) { l.until("never", time.Hour, func() bool { return false }) }},
 	} {
 		r, hangs := l.one(check{name: c.name, limit: 200 * time.Millisecond, run: c.run})
 		if r.Verdict != c.verdict || !strings.Contains(r.Detail, c.detail) || hangs {
@@ -51,7 +52,8 @@ func TestTheNamesOfChecksAreTheirOwn(t *testing.T) {
 		}
 		seen[k.name] = true
 	}
-	if checks[len(checks)-1].name != lastCheck || networkChecks[len(networkChecks)-1].name != lastNetCheck || !seen[startCheck] {
+	if checks[len(checks)-1].name != lastCheck || networkChecks[len(networkChecks)-1].name != lastNetCheck ||
+		!seen[startCheck] {
 		t.Errorf("the table does not end with %q, or lacks %q", lastCheck, startCheck)
 	}
 }
@@ -61,10 +63,12 @@ func TestWarningsOfTheDaemonsAreReadOnce(t *testing.T) {
 	try(t, err)
 	l := newLab(Config{})
 	l.log = f
-	_, err = f.WriteString("time=\"x\" level=info msg=\"fine\"\ntime=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=1\n" +
+	_, err = f.WriteString("time=\"x\" level=info msg=\"fine\"\n" +
+		"time=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=1\n" +
 		"time=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=2\ntime=\"x\" level=error msg=short\n")
 	try(t, err)
-	if got := strings.Join(l.warnings(), "|"); !strings.Contains(got, `cleanup "a": gone`) || !strings.Contains(got, "short") || strings.Contains(got, "fine") {
+	if got := strings.Join(l.warnings(), "|"); !strings.Contains(got, `cleanup "a": gone`) ||
+		!strings.Contains(got, "short") || strings.Contains(got, "fine") {
 		t.Errorf("got %q", got)
 	}
 	if got := l.warnings(); got != nil {
@@ -81,7 +85,8 @@ func TestTheBriefChecksAreOfTheTable(t *testing.T) {
 }
 
 func TestLimitsAreLongerOnASlowMachineAlone(t *testing.T) {
-	for slow, want := range map[float64]time.Duration{0: 10 * time.Second, 0.5: 10 * time.Second, 1: 10 * time.Second, 12: 2 * time.Minute} {
+	for slow, want := range map[float64]time.Duration{0: 10 * time.Second, 0.5: 10 * time.Second, 1: 10 * time.Second,
+		12: 2 * time.Minute} {
 		if got := newLab(Config{Slow: slow}).slowly(10 * time.Second); got != want {
 			t.Errorf("10 s on a machine that is %v times slower: got %s, want %s", slow, got, want)
 		}

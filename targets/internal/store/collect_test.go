@@ -9,7 +9,8 @@ import (
 )
 
 func TestALinksArgumentsAreThoseOfAnyMachine(t *testing.T) {
-	args := []string{"-m64", "-o", "/w/exe/a.out", "/s/relink/runc/go.o", "/s/relink/runc/000000.o", "-L/store/libseccomp/ab/lib", "-lseccomp", "", "-Wl,-z,relro"}
+	args := []string{"-m64", "-o", "/w/exe/a.out", "/s/relink/runc/go.o", "/s/relink/runc/000000.o",
+		"-L/store/libseccomp/ab/lib", "-lseccomp", "", "-Wl,-z,relro"}
 	got, err := linkArgs(args, "/s/relink/runc", map[string]string{"libseccomp": "/store/libseccomp/ab"})
 	want := []string{"-m64", "go.o", "000000.o", "-L../lib/libseccomp", "-lseccomp", "-Wl,-z,relro"}
 	if err != nil || !slices.Equal(got, want) {
@@ -27,7 +28,9 @@ func TestALinksArgumentsAreThoseOfAnyMachine(t *testing.T) {
 
 func TestLicenceTextsAreFoundWhereverTheyLie(t *testing.T) {
 	dir := t.TempDir()
-	for _, n := range []string{"LICENSE", "vendor/a/License.txt", "vendor/a/NOTICE", "vendor/b/COPYING.LIB", "vendor/b/UNLICENSE", "vendor/modules.txt", "pkg/LICENSE.BSD", "pkg/license.go", "pkg/licensed/x.go", "AUTHORS"} {
+	for _, n := range []string{"LICENSE", "vendor/a/License.txt", "vendor/a/NOTICE", "vendor/b/COPYING.LIB",
+		"vendor/b/UNLICENSE", "vendor/modules.txt", "pkg/LICENSE.BSD", "pkg/license.go", "pkg/licensed/x.go",
+		"AUTHORS"} {
 		p := filepath.Join(dir, n)
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
@@ -44,7 +47,8 @@ func TestLicenceTextsAreFoundWhereverTheyLie(t *testing.T) {
 	for _, e := range es {
 		got = append(got, e.Name)
 	}
-	want := []string{"LICENSE", "pkg/LICENSE.BSD", "vendor/a/License.txt", "vendor/a/NOTICE", "vendor/b/COPYING.LIB", "vendor/b/UNLICENSE", "vendor/modules.txt"}
+	want := []string{"LICENSE", "pkg/LICENSE.BSD", "vendor/a/License.txt", "vendor/a/NOTICE", "vendor/b/COPYING.LIB",
+		"vendor/b/UNLICENSE", "vendor/modules.txt"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

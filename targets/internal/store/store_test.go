@@ -16,7 +16,8 @@ import (
 // Keys of a component's two builds, and what it makes: a program with another name for it, a table and a library.
 var (
 	firstKey, secondKey = strings.Repeat("1", 64), strings.Repeat("2", 64)
-	outputs             = []recipe.Output{{Name: "tool", Bin: true, Links: []string{"alias"}}, {Name: "table", Data: true}, {Name: "lib/lib.a"}}
+	outputs             = []recipe.Output{{Name: "tool", Bin: true, Links: []string{"alias"}},
+		{Name: "table", Data: true}, {Name: "lib/lib.a"}}
 )
 
 // kept returns a store in which a component was kept, with a content of its own.
@@ -119,7 +120,8 @@ func TestADirectoryOfTheUsersInThePlaceOfBinGivesWayAndKeepsItsFiles(t *testing.
 	must(t, os.MkdirAll(s.output("bin"), 0o755))
 	must(t, os.WriteFile(s.output("bin/mine"), []byte("mine"), 0o644))
 	must(t, s.Publish("part", firstKey, outputs))
-	if got, want := bin(t, s), map[string]string{"tool": "new", "alias": "-> tool", "mine": "mine"}; !maps.Equal(got, want) {
+	if got, want := bin(t, s), map[string]string{"tool": "new", "alias": "-> tool",
+		"mine": "mine"}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -162,7 +164,8 @@ func TestADamagedEntryIsNoticed(t *testing.T) {
 		}
 		must(t, os.Remove(s.output("bin/tool"))) // not the store's business
 		must(t, damage(filepath.Join(s.Path("part", firstKey), "lib/lib.a")))
-		if err := s.Whole(rec); (err == nil) != (name == "") || err != nil && !strings.Contains(err.Error(), "lib/lib.a") {
+		if err := s.Whole(rec); (err == nil) != (name == "") ||
+			err != nil && !strings.Contains(err.Error(), "lib/lib.a") {
 			t.Errorf("%q damaged: got %v", name, err)
 		}
 	}
@@ -208,7 +211,8 @@ func TestARecordListsTheStoresFileBeforeThePublishedNames(t *testing.T) {
 	s := &Store{Root: "/r", Dir: "/r/build/s/store", Output: "/r/output/s"}
 	got := fmt.Sprint(s.Paths("part", firstKey, outputs))
 	kept := "build/s/store/part/1111111111111111/"
-	want := fmt.Sprint([]string{kept + "tool", "output/s/bin/tool", "output/s/bin/alias", kept + "table", "output/s/table", kept + "lib/lib.a"})
+	want := fmt.Sprint([]string{kept + "tool", "output/s/bin/tool", "output/s/bin/alias", kept + "table",
+		"output/s/table", kept + "lib/lib.a"})
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -22,7 +22,9 @@ func TestADifferenceIsNamedByItsPlace(t *testing.T) {
 	}
 	pack := func(name, data string, mode os.FileMode) string {
 		p := filepath.Join(dir, name)
-		if _, err := archive.WriteTarGz(p, []archive.Entry{{Name: "docker/one", Data: []byte("same"), Mode: 0o755}, {Name: "docker/two", Data: []byte(data), Mode: mode}}, time.Unix(1, 0)); err != nil {
+		if _, err := archive.WriteTarGz(p,
+			[]archive.Entry{{Name: "docker/one", Data: []byte("same"), Mode: 0o755},
+				{Name: "docker/two", Data: []byte(data), Mode: mode}}, time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		return p
@@ -43,7 +45,8 @@ func TestADifferenceIsNamedByItsPlace(t *testing.T) {
 	changed[f.Section(".rodata").Offset+100] ^= 0xff
 	ar := func(body string) []byte {
 		head := func(name string, size string) string {
-			return name + strings.Repeat(" ", 16-len(name)) + strings.Repeat("0", 32) + size + strings.Repeat(" ", 10-len(size)) + "`\n"
+			return name + strings.Repeat(" ", 16-len(name)) + strings.Repeat("0", 32) + size +
+				strings.Repeat(" ", 10-len(size)) + "`\n"
 		}
 		return []byte("!<arch>\n" + head("a.o/", "4") + "aaaa" + head("b.o/", "4") + body)
 	}
@@ -53,8 +56,10 @@ func TestADifferenceIsNamedByItsPlace(t *testing.T) {
 		{"length", write("l1", []byte("ab")), write("l2", []byte("abc")), "(2 and 3 bytes)"},
 		{"ELF", self, write("e", changed), "section .rodata, offset "},
 		{"static library", write("a1.a", ar("bbbb")), write("a2.a", ar("bbbc")), "member b.o, offset "},
-		{"package, contents", pack("p1.tar.gz", "first", 0o755), pack("p2.tar.gz", "fir5t", 0o755), "entry docker/two: offset 3"},
-		{"package, mode", pack("p3.tar.gz", "first", 0o755), pack("p4.tar.gz", "first", 0o700), "entry docker/two: its mode"},
+		{"package, contents", pack("p1.tar.gz", "first", 0o755), pack("p2.tar.gz", "fir5t", 0o755),
+			"entry docker/two: offset 3"},
+		{"package, mode", pack("p3.tar.gz", "first", 0o755), pack("p4.tar.gz", "first", 0o700),
+			"entry docker/two: its mode"},
 	} {
 		got, err := Difference(c.a, c.b)
 		if err != nil || !strings.Contains(got, c.want) || (c.want == "") != (got == "") {

@@ -10,8 +10,10 @@ import (
 )
 
 func TestALostFeatureShows(t *testing.T) {
-	recorded := "# made by hand\n- dockerd: graph driver btrfs: no headers\ndockerd: graph driver overlay2\nrunc: seccomp\ncli-plugins/x: build tag netgo\n"
-	got := ParityOf(recorded, []string{"dockerd: graph driver overlay2", "dockerd: graph driver zfs"}, []string{"dockerd", "runc"})
+	recorded := "# made by hand\n- dockerd: graph driver btrfs: no headers\ndockerd: graph driver overlay2\n" +
+		"runc: seccomp\ncli-plugins/x: build tag netgo\n"
+	got := ParityOf(recorded, []string{"dockerd: graph driver overlay2", "dockerd: graph driver zfs"},
+		[]string{"dockerd", "runc"})
 	want := Parity{Lost: []string{"runc: seccomp"}, Gained: []string{"dockerd: graph driver zfs"},
 		Left: []string{"dockerd: graph driver btrfs: no headers"}, Others: []string{"cli-plugins/x: build tag netgo"}}
 	if !reflect.DeepEqual(got, want) {
@@ -23,8 +25,10 @@ func TestWhatAStaticGlibcMustNotDoIsReported(t *testing.T) {
 	for _, c := range []struct {
 		name, source, flag, check string
 	}{
-		{"a user is looked up", "#include <pwd.h>\nint main(int c, char **v) { return getpwnam(v[0]) != 0; }\n", "-s", "name service switch of the C library"},
-		{"and the symbol is there", "#include <pwd.h>\nint main(int c, char **v) { return getpwnam(v[0]) != 0; }\n", "-O2", "symbols"},
+		{"a user is looked up", "#include <pwd.h>\nint main(int c, char **v) { return getpwnam(v[0]) != 0; }\n", "-s",
+			"name service switch of the C library"},
+		{"and the symbol is there", "#include <pwd.h>\nint main(int c, char **v) { return getpwnam(v[0]) != 0; }\n",
+			"-O2", "symbols"},
 		{"the stack can be executed", "int main(void) { return 0; }\n", "-Wl,-z,execstack", "stack"},
 		{"relocations stay writable", "int main(void) { return 0; }\n", "-Wl,-z,norelro", "relocations"},
 		{"nothing of that", "int main(void) { return 0; }\n", "-s", ""},

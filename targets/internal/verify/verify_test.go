@@ -30,7 +30,8 @@ func compile(t *testing.T, flags ...string) string {
 	if err := os.WriteFile(src, []byte(say), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", append([]string{"-DNOTE=\"x\"", "-o", bin, src}, flags...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc",
+		append([]string{"-DNOTE=\"x\"", "-o", bin, src}, flags...)...).CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
 	return bin
@@ -66,15 +67,16 @@ func TestEachDefectFailsItsOwnCheck(t *testing.T) {
 		path string
 		want Want
 	}{
-		"interpreter":             {compile(t), Want{Kernel: "3.10"}},
-		"shared libraries":        {compile(t), Want{Kernel: "3.10"}},
-		"kernel of the ABI note":  {static, Want{Kernel: "2.6.9"}},
-		"paths of the build host": {compile(t, "-static", "-DNOTE2", "-UNOTE", "-DNOTE=\"/home/builder/x\""), Want{Kernel: "3.10", Forbidden: []string{"/home/builder/"}}},
-		"version":                 {static, Want{Kernel: "3.10", Say: []string{"tool 9"}}},
-		"machine":                 {arm, Want{Kernel: "3.10"}},
-		"mode":                    {noexec, Want{Kernel: "3.10"}},
-		"format":                  {script, Want{Kernel: "3.10"}},
-		"file":                    {"/nonexistent", Want{Kernel: "3.10"}},
+		"interpreter":            {compile(t), Want{Kernel: "3.10"}},
+		"shared libraries":       {compile(t), Want{Kernel: "3.10"}},
+		"kernel of the ABI note": {static, Want{Kernel: "2.6.9"}},
+		"paths of the build host": {compile(t, "-static", "-DNOTE2", "-UNOTE", "-DNOTE=\"/home/builder/x\""),
+			Want{Kernel: "3.10", Forbidden: []string{"/home/builder/"}}},
+		"version": {static, Want{Kernel: "3.10", Say: []string{"tool 9"}}},
+		"machine": {arm, Want{Kernel: "3.10"}},
+		"mode":    {noexec, Want{Kernel: "3.10"}},
+		"format":  {script, Want{Kernel: "3.10"}},
+		"file":    {"/nonexistent", Want{Kernel: "3.10"}},
 	}
 	for check, c := range cases {
 		err := File(context.Background(), c.path, c.want).Err()
@@ -114,7 +116,8 @@ func TestAFileOfAnotherMachineIsHeldToItsOwn(t *testing.T) {
 			}
 			continue
 		}
-		if err := r.Err(); err == nil || !strings.Contains(err.Error(), "machine: got EM_") || !strings.Contains(err.Error(), "want "+a.Machine.String()) {
+		if err := r.Err(); err == nil || !strings.Contains(err.Error(), "machine: got EM_") ||
+			!strings.Contains(err.Error(), "want "+a.Machine.String()) {
 			t.Errorf("%s: got %v, want another machine", a.Name, err)
 		}
 		if r.Says != "not run: no qemu-"+a.Qemu {
@@ -125,7 +128,9 @@ func TestAFileOfAnotherMachineIsHeldToItsOwn(t *testing.T) {
 		if err := testprog.Write(emulator, "#!/bin/sh\nexec \"$@\"\n"); err != nil {
 			t.Fatal(err)
 		}
-		if r := File(t.Context(), path, Want{Kernel: "3.10", Arch: a.Name, Emulator: emulator, Say: []string{"tool 9"}}); !strings.Contains(r.Err().Error(), "version: got ") {
+		if r := File(t.Context(), path,
+			Want{Kernel: "3.10", Arch: a.Name, Emulator: emulator,
+				Say: []string{"tool 9"}}); !strings.Contains(r.Err().Error(), "version: got ") {
 			t.Errorf("%s: got %v, want the version to be asked", a.Name, r.Err())
 		}
 	}

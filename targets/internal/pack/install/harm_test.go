@@ -53,8 +53,8 @@ const asksDockerd = `render daemon.json >"$scratch.daemon.json"
 accepts "$here/docker" "$scratch.daemon.json" || not_accepted "dockerd $version"
 storage_note "$here"`
 
-// says runs functions of install.sh in the root of the kit, for a package and an init system, and wants them to say that, or
-// nothing.
+// says runs functions of install.sh in the root of the kit, for a package and an init system, and wants them to say
+// that, or nothing.
 func (k *kit) says(want, dir, init, call string) {
 	k.t.Helper()
 	text, _, ok := strings.Cut(string(inPackage(k.t, "install.sh")), "\n\tfor a in \"$@\"; do\n")
@@ -151,7 +151,9 @@ func TestTheServiceAsksTheDaemonWhereItListens(t *testing.T) {
 		{"-H unix://", "", "unix:///var/run/docker.sock"},
 		{"-H fd:// -H tcp://1.2.3.4:5", "", "tcp://1.2.3.4:5"},
 		{"--tls -H tcp://0.0.0.0:2376 -H unix:///a.sock -H tcp://0.0.0.0:2375", "", "unix:///a.sock"},
-		{"", `{"log-opts": {"hosts": "x"}, "hosts": ["unix:///run/a.sock", "unix:///run/b.sock"], "runtimes": {"r": {"path": "/r", "hosts": ["y"]}}}`, "unix:///run/b.sock"},
+		{"",
+			`{"log-opts": {"hosts": "x"}, "hosts": ["unix:///run/a.sock", "unix:///run/b.sock"], ` +
+				`"runtimes": {"r": {"path": "/r", "hosts": ["y"]}}}`, "unix:///run/b.sock"},
 		{"", "{\"hosts\"\t:\r\n[\t\"tcp://127.0.0.1:1\"\r\n]}", "tcp://127.0.0.1:1"},
 	} {
 		for name, shell := range quick() {
@@ -159,7 +161,8 @@ func TestTheServiceAsksTheDaemonWhereItListens(t *testing.T) {
 			if c.json != "" {
 				must(t, os.WriteFile(config, []byte(c.json), 0o644))
 			}
-			got := functions(t, shell, "service", "\ncase ${1:-} in", "DOCKER_OPTS=\"$1 --config-file=$2\"; find_address; echo \"address $address\"", nil, c.opts, config)
+			got := functions(t, shell, "service", "\ncase ${1:-} in",
+				"DOCKER_OPTS=\"$1 --config-file=$2\"; find_address; echo \"address $address\"", nil, c.opts, config)
 			if !strings.Contains(got, "address "+c.want+"\n") {
 				t.Errorf("%s: %q, %q: got %s, want %s", name, c.opts, c.json, got, c.want)
 			}
@@ -182,7 +185,8 @@ func TestLongModesAreThePackagesOwnWhateverBecameOfThem(t *testing.T) {
 	}
 	right := func(version string) {
 		t.Helper()
-		for _, f := range []string{"docker/runc", "docker/dockerd", "install.sh", "init/check", "init/service", "init/cgroup-mount"} {
+		for _, f := range []string{"docker/runc", "docker/dockerd", "install.sh", "init/check", "init/service",
+			"init/cgroup-mount"} {
 			fi, err := os.Stat(filepath.Join(k.root, "usr/local/libexec/drydock/current", f))
 			must(t, err)
 			if fi.Mode().Perm() != 0o755 {
@@ -223,7 +227,8 @@ func TestWhatLiesOnANoexecMountIsInstalledAndNothingIsInstalledThere(t *testing.
 	dir := unpacked(t, "26.1.5")
 	at := t.TempDir()
 	inside := func(script string) (string, error) {
-		cmd := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs -o noexec tmpfs \"$1\" && cp -a \"$2/.\" \"$1\" && "+script, "sh", at, dir, k.root)
+		cmd := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs -o noexec tmpfs \"$1\" && cp -a "+
+			"\"$2/.\" \"$1\" && "+script, "sh", at, dir, k.root)
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -233,7 +238,8 @@ func TestWhatLiesOnANoexecMountIsInstalledAndNothingIsInstalledThere(t *testing.
 	}
 	k.is("26.1.5")
 	// On the host itself a prefix on such a mount is refused, by its mount, before anything is there.
-	out, err := inside(`cd / && sh "$2/install.sh" --prefix="$1/prefix" --init=none --no-kernel-check --dry-run; code=$?; ls "$1/prefix" 2>&1; exit $code`)
+	out,
+		err := inside(`cd / && sh "$2/install.sh" --prefix="$1/prefix" --init=none --no-kernel-check --dry-run; code=$?; ls "$1/prefix" 2>&1; exit $code`)
 	if err == nil || !strings.Contains(out, at+" is mounted noexec") || !strings.Contains(out, "No such file") {
 		t.Errorf("a prefix on a noexec mount: %v: %s", err, out)
 	}
@@ -319,7 +325,8 @@ func TestLongWhatStaysAndWhatIsRememberedIsSaid(t *testing.T) {
 	bare := unpacked(t, "26.1.7")
 	k.refused(5, "--with-dbus (said when 26.1.6-", bare)
 	k.refused(5, "or say --without-dbus", bare)
-	if out := k.ok(withBus, "--uninstall"); !strings.Contains(out, "the group docker, the user and the group dbus, and what you changed") {
+	if out := k.ok(withBus, "--uninstall"); !strings.Contains(out,
+		"the group docker, the user and the group dbus, and what you changed") {
 		t.Errorf("uninstall says: %s", out)
 	}
 }
@@ -329,7 +336,9 @@ func TestAnIptablesThatDoesNotWorkIsNotTaken(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
 		{"none", "", "no: this host has no iptables"},
 		{"works", `case $1 in --version) echo "iptables v1.8.7 (legacy)" ;; -t) exit 0 ;; esac`, "yes: "},
-		{"nf_tables on an old kernel", `case $1 in --version) echo "iptables v1.8.7 (nf_tables)" ;; *) echo "Failed to initialize nft: Protocol not supported" >&2; exit 1 ;; esac`,
+		{"nf_tables on an old kernel",
+			`case $1 in --version) echo "iptables v1.8.7 (nf_tables)" ;; *) echo "Failed to initialize nft: ` +
+				`Protocol not supported" >&2; exit 1 ;; esac`,
 			"no: this host's iptables 1.8.7 does not work here: Failed to initialize nft: Protocol not supported"},
 		{"old", `echo "iptables v1.2.11"`, "no: this host's iptables 1.2.11 is older than 1.4.11"},
 	} {
@@ -338,7 +347,9 @@ func TestAnIptablesThatDoesNotWorkIsNotTaken(t *testing.T) {
 		if c.script != "" {
 			wrap(t, bin, "iptables", c.script)
 		}
-		got := functions(t, []string{"/bin/sh"}, "install.sh", "\nmain \"$@\"", `dry= root=; if usable_iptables; then echo "yes: $iptables_why"; else echo "no: $iptables_why"; fi`, []string{"PATH=" + bin})
+		got := functions(t, []string{"/bin/sh"}, "install.sh", "\nmain \"$@\"",
+			`dry= root=; if usable_iptables; then echo "yes: $iptables_why"; else echo "no: $iptables_why"; fi`,
+			[]string{"PATH=" + bin})
 		if strings.TrimSpace(got) != strings.TrimSpace(c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
@@ -350,7 +361,8 @@ func TestAForeignServiceIsNotStartedInOurName(t *testing.T) {
 	k := newKit(t)
 	dir := unpacked(t, "26.1.5")
 	k.write("etc/init.d/docker", "#!/bin/sh\n# a distribution's\n")
-	k.refused(5, "etc/init.d/docker is not of this installer, and starts another daemon: move it away", dir, "--restart")
+	k.refused(5, "etc/init.d/docker is not of this installer, and starts another daemon: move it away", dir,
+		"--restart")
 	if out := k.ok(dir); !strings.Contains(out, "/etc/init.d/docker is yours and stays as it is") {
 		t.Errorf("said %s", out)
 	}
@@ -363,11 +375,13 @@ func TestLongAStorageDriverThatThisDockerdLacksIsSaid(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	drivers := func(f map[string]string) {
-		f["manifest.json"] = "{\n \"features\": [\n  \"dockerd: graph driver overlay2\",\n  \"dockerd: graph driver vfs\"\n ]\n}\n"
+		f["manifest.json"] = "{\n \"features\": [\n  \"dockerd: graph driver overlay2\",\n" +
+			"  \"dockerd: graph driver vfs\"\n ]\n}\n"
 	}
 	k.write(daemonFile, `{"storage-driver": "devicemapper"}`)
 	out := k.ok(unpacked(t, "26.1.5", drivers))
-	if !strings.Contains(out, "names the storage driver devicemapper, which this dockerd does not have: it will not start. It has overlay2 vfs") {
+	if !strings.Contains(out, "names the storage driver devicemapper, which this dockerd does not have: it will not "+
+		"start. It has overlay2 vfs") {
 		t.Errorf("said %s", out)
 	}
 	k.write(daemonFile, `{"storage-driver": "overlay2"}`)
@@ -392,7 +406,8 @@ func TestNothingOfTheUsersInThePrefixIsTouched(t *testing.T) {
 	k.refused(5, "usr/local/bin/docker is there and not of this installer", c, "--rollback")
 	must(t, os.Remove(filepath.Join(k.root, "usr/local/bin/docker")))
 	out := k.ok(c, "--uninstall")
-	if k.read("usr/local/libexec/drydock/mydata/file") != "mine" || k.read("usr/local/libexec/drydock/26.0.0-0123456789ab/file") != "mine, too" {
+	if k.read("usr/local/libexec/drydock/mydata/file") != "mine" ||
+		k.read("usr/local/libexec/drydock/26.0.0-0123456789ab/file") != "mine, too" {
 		t.Error("a directory of the user's is gone")
 	}
 	if !strings.Contains(out, "mydata is not of this installer, and stays") {
@@ -496,7 +511,10 @@ func signing(t *testing.T, id string) (key string, sign func(dir string)) {
 		must(t, err)
 		s := ed25519.Sign(secret, sums)
 		global := ed25519.Sign(secret, append(bytes.Clone(s), "drydock"...))
-		must(t, os.WriteFile(dir+"/SHA256SUMS.minisig", []byte("untrusted comment: x\n"+b64("Ed", []byte(id), s)+"\ntrusted comment: drydock\n"+b64("", nil, global)+"\n"), 0o644))
+		must(t,
+			os.WriteFile(dir+"/SHA256SUMS.minisig",
+				[]byte("untrusted comment: x\n"+b64("Ed", []byte(id), s)+"\n"+
+					"trusted comment: drydock\n"+b64("", nil, global)+"\n"), 0o644))
 	}
 }
 
@@ -511,7 +529,8 @@ func TestTheKeyIsRememberedAndAForgedPackageDoesNotCheckItself(t *testing.T) {
 	sign(good)
 	signOther(foreign)
 	signOther(forged)
-	if out := k.ok(good, "--key="+key); !strings.Contains(out, "the signature was checked by a program of the package itself") {
+	if out := k.ok(good, "--key="+key); !strings.Contains(out,
+		"the signature was checked by a program of the package itself") {
 		t.Errorf("said %s", out)
 	}
 	k.refused(4, "the key of the installed version: the package is not signed", unsigned)
@@ -545,14 +564,16 @@ func TestLongAnOlderVersionIsInstalledOnlyWhenItIsAskedFor(t *testing.T) {
 }
 
 // taken are names that a shell of the time has for itself, as an alias or a builtin that comes before a function.
-var taken = strings.Fields(`stop start suspend history functions integer local nohup r type hash login autoload float times
-	command compound fc nameref redirect source let print whence alias bg cd echo eval exec exit export fg getopts jobs kill newgrp pwd read readonly return set
-	shift test trap true false typeset ulimit umask unalias unset wait break continue builtin enum select time help logout where which`)
+var taken = strings.Fields(`stop start suspend history functions integer local nohup r type hash login autoload float
+	times command compound fc nameref redirect source let print whence alias bg cd echo eval exec exit export fg getopts
+	jobs kill newgrp pwd read readonly return set shift test trap true false typeset ulimit umask unalias unset wait
+	break continue builtin enum select time help logout where which`)
 
 func TestNoFunctionHasAShellsOwnName(t *testing.T) {
 	name := regexp.MustCompile(`(?m)^([A-Za-z_]\w*)\(\)`)
 	must(t, fs.WalkDir(files, ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(p, ".openrc") { // openrc-run calls start and stop, in its own shell
+		// openrc-run calls start and stop, in its own shell
+		if err != nil || d.IsDir() || strings.HasSuffix(p, ".openrc") {
 			return err
 		}
 		data, err := files.ReadFile(p)

@@ -143,10 +143,13 @@ func TestWhatIsInTheWayIsNamedBeforeAnythingIsWritten(t *testing.T) {
 		{func(k *kit) { k.write("usr", "a file") }, "usr: is no directory"},
 		{func(k *kit) { k.write("etc/docker", "a file") }, "etc/docker: is no directory"},
 		{func(k *kit) { k.write("etc/default", "a file") }, "etc/default: is no directory"},
-		{func(k *kit) { k.write("etc/docker/daemon.json/x", "in a directory") }, "etc/docker/daemon.json: is a directory"},
+		{func(k *kit) { k.write("etc/docker/daemon.json/x", "in a directory") },
+			"etc/docker/daemon.json: is a directory"},
 		{func(k *kit) { k.write("etc/init.d/docker/x", "in a directory") }, "etc/init.d/docker: is a directory"},
-		{func(k *kit) { k.write("usr/local/libexec/drydock/current/x", "mine") }, "drydock/current: got a file or directory"},
-		{func(k *kit) { k.write("usr/local/libexec/drydock/current", "mine") }, "drydock/current: got a file or directory"},
+		{func(k *kit) { k.write("usr/local/libexec/drydock/current/x", "mine") },
+			"drydock/current: got a file or directory"},
+		{func(k *kit) { k.write("usr/local/libexec/drydock/current", "mine") },
+			"drydock/current: got a file or directory"},
 		{func(k *kit) {
 			k.write("usr/local/libexec/drydock/x", "")
 			must(t, os.Symlink(outside, k.root+"/usr/local/libexec/drydock/current"))
@@ -203,8 +206,10 @@ func TestLongTheBussUserIsWholeAfterAKill(t *testing.T) {
 	})
 	for i, c := range []struct{ passwd, group, wantPasswd, wantGroup string }{
 		{"root:x:0:0::/:/bin/sh", "root:x:0:", "dbus:x:998:998:", "\ndbus:x:998:\n"},
-		{"root:x:0:0::/:/bin/sh\ndbus:x:81:81::/:/bin/false", "root:x:0:\n", "\ndbus:x:81:81::/:/bin/false", "\ndbus:x:998:\n"},
-		{"dbusd:x:81:81::/:/bin/false\n", "dbus:x:81:\r\nusers:x:999:", "\ndbus:x:80:81:system bus", "dbus:x:81:\r\nusers:x:999:\ndocker:x:998:\n"},
+		{"root:x:0:0::/:/bin/sh\ndbus:x:81:81::/:/bin/false", "root:x:0:\n", "\ndbus:x:81:81::/:/bin/false",
+			"\ndbus:x:998:\n"},
+		{"dbusd:x:81:81::/:/bin/false\n", "dbus:x:81:\r\nusers:x:999:", "\ndbus:x:80:81:system bus",
+			"dbus:x:81:\r\nusers:x:999:\ndocker:x:998:\n"},
 	} {
 		k := newKit(t)
 		k.write("etc/passwd", c.passwd)
@@ -215,7 +220,8 @@ func TestLongTheBussUserIsWholeAfterAKill(t *testing.T) {
 			must(t, os.MkdirAll(filepath.Join(k.root, "usr/local/libexec/drydock"), 0o755))
 			k.says("", withBus, "sysv", "make_group docker && make_bus_user")
 		}
-		if p, g := k.read("etc/passwd"), k.read("etc/group"); !strings.Contains(p, c.wantPasswd) || !strings.Contains(g, c.wantGroup) {
+		if p, g := k.read("etc/passwd"), k.read("etc/group"); !strings.Contains(p, c.wantPasswd) ||
+			!strings.Contains(g, c.wantGroup) {
 			t.Errorf("%q, %q: got %q, %q", c.passwd, c.group, p, g)
 		}
 		if i > 0 {

@@ -22,14 +22,17 @@ import (
 	"drydock/targets/internal/testprog"
 )
 
-var commands = []string{"containerd", "containerd-shim-runc-v2", "ctr", "docker", "docker-init", "docker-proxy", "dockerd", "runc"}
+var commands = []string{"containerd", "containerd-shim-runc-v2", "ctr", "docker", "docker-init", "docker-proxy",
+	"dockerd", "runc"}
 
 // script is as much of a check-config.sh as the table wants to see.
 func script() []byte {
 	var b strings.Builder
 	b.WriteString("echo 'Generally Necessary:'\ncheck_flags NAMESPACES VETH IP_NF_FILTER\n")
-	b.WriteString("if [ \"$kernelMajor\" -lt 4 ] || ([ \"$kernelMajor\" -eq 4 ] && [ \"$kernelMinor\" -lt 8 ]); then\n\tcheck_flags OLD_ONE\nfi\n")
-	b.WriteString("if [ \"$kernelMajor\" -ge 5 ] || ([ \"$kernelMajor\" -eq 4 ] && [ \"$kernelMinor\" -ge 15 ]); then\n\tcheck_flags NEW_ONE\nfi\n")
+	b.WriteString("if [ \"$kernelMajor\" -lt 4 ] || ([ \"$kernelMajor\" -eq 4 ] && [ \"$kernelMinor\" -lt 8 ]); " +
+		"then\n\tcheck_flags OLD_ONE\nfi\n")
+	b.WriteString("if [ \"$kernelMajor\" -ge 5 ] || ([ \"$kernelMajor\" -eq 4 ] && [ \"$kernelMinor\" -ge 15 ]); " +
+		"then\n\tcheck_flags NEW_ONE\nfi\n")
 	b.WriteString("echo 'Optional Features:'\ncheck_flags")
 	for i := range 40 {
 		fmt.Fprintf(&b, " OPTION_%d", i)
@@ -83,11 +86,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// unpacked makes a package of that version and gives its directory. change may spoil or add files before they are listed.
+// unpacked makes a package of that version and gives its directory. change may spoil or add files before they are
+// listed.
 func unpacked(t *testing.T, version string, change ...func(files map[string]string)) string {
 	t.Helper()
 	dir := t.TempDir()
-	es, err := Files(Profile{Version: version, Docker: version, Kernel: "3.10", Arch: "amd64", Commands: commands, KernelScript: script()})
+	es, err := Files(Profile{Version: version, Docker: version, Kernel: "3.10", Arch: "amd64", Commands: commands,
+		KernelScript: script()})
 	must(t, err)
 	helper, err := checker()
 	must(t, err)
@@ -100,7 +105,8 @@ func unpacked(t *testing.T, version string, change ...func(files map[string]stri
 		files["docker/"+c] = "#!/bin/sh\necho " + c + " " + version + "\n"
 		exec["docker/"+c] = true
 	}
-	files["docker/dockerd"] += "case $* in --validate*) if grep -q bad-" + version + " ${2#*=}; then echo no such key >&2; exit 1; fi;; esac\n"
+	files["docker/dockerd"] += "case $* in --validate*) if grep -q bad-" + version + " ${2#*=}; then echo no such " +
+		"key >&2; exit 1; fi;; esac\n"
 	for _, c := range change {
 		c(files)
 	}
@@ -108,7 +114,8 @@ func unpacked(t *testing.T, version string, change ...func(files map[string]stri
 	for name, data := range files {
 		file := filepath.Join(dir, name)
 		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		if exec[name] || strings.HasPrefix(name, "iptables/") || strings.HasPrefix(name, "dbus/dbus-") || strings.HasPrefix(name, "docker/cli-plugins/") {
+		if exec[name] || strings.HasPrefix(name, "iptables/") || strings.HasPrefix(name, "dbus/dbus-") ||
+			strings.HasPrefix(name, "docker/cli-plugins/") {
 			must(t, testprog.Write(file, data))
 		} else {
 			must(t, os.WriteFile(file, []byte(data), 0o644))
@@ -133,8 +140,8 @@ func digestOf(data string) [sha256.Size]byte {
 	return d.([sha256.Size]byte)
 }
 
-// commonPath is this machine's PATH, with the applets of a busybox before all, which start in half the time. Its sync does
-// nothing: it would wait for the disks of everybody.
+// commonPath is this machine's PATH, with the applets of a busybox before all, which start in half the time. Its sync
+// does nothing: it would wait for the disks of everybody.
 var commonPath = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "drydock-path-")
 	if err == nil {
@@ -325,7 +332,9 @@ const daemonFile = "etc/docker/daemon.json"
 // shells are those of this machine that stand for old ones.
 func shells() map[string][]string {
 	all := map[string][]string{"sh": {"sh"}}
-	for name, argv := range map[string][]string{"dash": {"dash"}, "bash": {"bash", "--posix"}, "busybox": {"busybox", "ash"}, "posh": {"posh"}, "mksh": {"mksh"}, "yash": {"yash", "--posixly-correct"}, "ksh": {"ksh93"}} {
+	for name, argv := range map[string][]string{"dash": {"dash"}, "bash": {"bash", "--posix"},
+		"busybox": {"busybox", "ash"}, "posh": {"posh"}, "mksh": {"mksh"}, "yash": {"yash", "--posixly-correct"},
+		"ksh": {"ksh93"}} {
 		if p, err := exec.LookPath(argv[0]); err == nil {
 			all[name] = append([]string{p}, argv[1:]...)
 		}
@@ -348,8 +357,8 @@ func quick() map[string][]string {
 	return two
 }
 
-// One life is enough where everybody runs the tests: in the strictest of the shells and with its commands, or, where no busybox
-// is, in this machine's with old ones.
+// One life is enough where everybody runs the tests: in the strictest of the shells and with its commands, or, where no
+// busybox is, in this machine's with old ones.
 func TestInstallUpgradeRollBackUninstall(t *testing.T) {
 	name, shell := "busybox", shells()["busybox"]
 	if shell == nil {
@@ -392,7 +401,8 @@ func lives(t *testing.T, shells map[string][]string) {
 }
 
 func life(t *testing.T, k *kit) {
-	a, b, c := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", plugin("hello", "28.5.2")), unpacked(t, "29.0.0", plugin("world", "29.0.0"))
+	a, b, c := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", plugin("hello", "28.5.2")), unpacked(t, "29.0.0",
+		plugin("world", "29.0.0"))
 	if out := k.ok(a); !strings.Contains(out, "docker 26.1.5") {
 		t.Errorf("said %q", out)
 	}
@@ -427,7 +437,8 @@ func life(t *testing.T, k *kit) {
 		t.Error("the user's daemon.json was overwritten")
 	}
 	installed := filepath.Join(k.root, "usr/local/libexec/drydock/current")
-	if out := k.ok(installed, "--status"); !strings.Contains(out, "installed: 28.5.2-") || !strings.Contains(out, "before:    26.1.5-") {
+	if out := k.ok(installed, "--status"); !strings.Contains(out, "installed: 28.5.2-") ||
+		!strings.Contains(out, "before:    26.1.5-") {
 		t.Errorf("status: %s", out)
 	}
 	k.ok(installed, "--rollback")
@@ -439,11 +450,13 @@ func life(t *testing.T, k *kit) {
 	k.ok(c)
 	k.is("29.0.0")
 	k.plugins("world 29.0.0")
-	if left, _ := filepath.Glob(k.root + "/usr/local/libexec/drydock/[^.]*"); len(left) != 3 { // current, 28.5.2, 29.0.0
+	// current, 28.5.2, 29.0.0
+	if left, _ := filepath.Glob(k.root + "/usr/local/libexec/drydock/[^.]*"); len(left) != 3 {
 		t.Errorf("versions: %v", left)
 	}
 	k.ok(c, "--uninstall")
-	for _, f := range []string{"usr/local/bin/docker", "etc/init.d/docker", "etc/default/docker", "etc/cron.hourly/docker-log", "usr/local/libexec/drydock", "usr/local/libexec/docker"} {
+	for _, f := range []string{"usr/local/bin/docker", "etc/init.d/docker", "etc/default/docker",
+		"etc/cron.hourly/docker-log", "usr/local/libexec/drydock", "usr/local/libexec/docker"} {
 		if k.has(f) {
 			t.Errorf("%s is still there", f)
 		}
@@ -454,10 +467,12 @@ func life(t *testing.T, k *kit) {
 	k.ok(c, "--uninstall")
 }
 
-// oldTools is a PATH as CentOS 4.3 has it: no sha256sum, mktemp, seq, getent; mv, cp and ln without -T, readlink without -f.
+// oldTools is a PATH as CentOS 4.3 has it: no sha256sum, mktemp, seq, getent; mv, cp and ln without -T, readlink
+// without -f.
 func oldTools(t *testing.T) string {
 	dir := t.TempDir()
-	for _, n := range strings.Fields("cat chmod cmp df diff du find grep gzip id ls mkdir rm rmdir sed sh sort tail tr uname sleep printf true test [") {
+	for _, n := range strings.Fields("cat chmod cmp df diff du find grep gzip id ls mkdir rm rmdir sed sh sort tail " +
+		"tr uname sleep printf true test [") {
 		p, err := exec.LookPath(n)
 		must(t, err)
 		must(t, os.Symlink(p, filepath.Join(dir, n)))
@@ -513,7 +528,8 @@ func TestADryRunSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 	if out := k.ok(b, "--dry-run"); !strings.Contains(out, "would switch to 28.5.2-") {
 		t.Errorf("upgrade: %s", out)
 	}
-	if out := k.ok(b, "--dry-run", "--uninstall"); !strings.Contains(out, "would remove "+k.root+"/usr/local/bin/runc") {
+	if out := k.ok(b, "--dry-run", "--uninstall"); !strings.Contains(out,
+		"would remove "+k.root+"/usr/local/bin/runc") {
 		t.Errorf("uninstall: %s", out)
 	}
 	if k.tree() != before {
@@ -536,15 +552,19 @@ func TestDamageIsNamedAndNothingIsTouched(t *testing.T) {
 			says  string
 			spoil func(t *testing.T, dir string)
 		}{
-			{"docker/runc: is not what SHA256SUMS says", func(t *testing.T, d string) { flip(t, d+"/docker/runc", 12) }},
-			{"licenses/runc/LICENSE: is not what", func(t *testing.T, d string) { flip(t, d+"/licenses/runc/LICENSE", 0) }},
+			{"docker/runc: is not what SHA256SUMS says",
+				func(t *testing.T, d string) { flip(t, d+"/docker/runc", 12) }},
+			{"licenses/runc/LICENSE: is not what",
+				func(t *testing.T, d string) { flip(t, d+"/licenses/runc/LICENSE", 0) }},
 			{"docker/ctr", func(t *testing.T, d string) { must(t, os.Remove(d+"/docker/ctr")) }},
-			{"docker/dockerd: is not what", func(t *testing.T, d string) { must(t, os.Truncate(d+"/docker/dockerd", 20)) }},
+			{"docker/dockerd: is not what",
+				func(t *testing.T, d string) { must(t, os.Truncate(d+"/docker/dockerd", 20)) }},
 			{"SHA256SUMS", func(t *testing.T, d string) { must(t, os.Remove(d+"/SHA256SUMS")) }},
 			{"SHA256SUMS", func(t *testing.T, d string) { flip(t, d+"/SHA256SUMS", 64) }},
 			{"is there, but not listed", func(t *testing.T, d string) { flip(t, d+"/SHA256SUMS", 70) }},
 			{"docker/runc: not listed", func(t *testing.T, d string) { must(t, os.Truncate(d+"/SHA256SUMS", 400)) }},
-			{"extra: is there, but not listed", func(t *testing.T, d string) { must(t, os.WriteFile(d+"/extra", nil, 0o644)) }},
+			{"extra: is there, but not listed",
+				func(t *testing.T, d string) { must(t, os.WriteFile(d+"/extra", nil, 0o644)) }},
 			{"init/profile", func(t *testing.T, d string) { must(t, os.Remove(d+"/init/profile")) }},
 		} {
 			k := newKit(t)
@@ -588,7 +608,8 @@ type killing struct {
 
 // killedAt kills each of these verbs at so many places that lie evenly between its first command and its last.
 func killedAt(t *testing.T, places int, verbs ...string) {
-	a, b := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", func(f map[string]string) { f["init/daemon.json"] = "{\n  \"debug\": true\n}\n" })
+	a, b := unpacked(t, "26.1.5"), unpacked(t, "28.5.2",
+		func(f map[string]string) { f["init/daemon.json"] = "{\n  \"debug\": true\n}\n" })
 	for _, v := range []killing{
 		{"install", nil, a, nil, "", "26.1.5"},
 		{"upgrade", []string{a}, b, nil, "26.1.5", "28.5.2"},
@@ -653,7 +674,8 @@ func (v killing) finish(k *kit, at int) {
 		k.is(v.next)
 		want := map[string]string{"26.1.5": "max-size", "28.5.2": "debug"}[v.next]
 		if !strings.Contains(k.read(daemonFile), want) {
-			t.Errorf("killed at command %d and run again: daemon.json is not that of %s: %s", at, v.next, k.read(daemonFile))
+			t.Errorf("killed at command %d and run again: daemon.json is not that of %s: %s", at, v.next,
+				k.read(daemonFile))
 		}
 	}
 	if v.name == "upgrade" {
@@ -668,7 +690,8 @@ func (v killing) finish(k *kit, at int) {
 	}
 }
 
-// killers is a PATH with commands of which the n-th one called, of all, kills its process group; called is how many were.
+// killers is a PATH with commands of which the n-th one called, of all, kills its process group; called is how many
+// were.
 func killers(t *testing.T, n int) (path string, called func() int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -703,9 +726,11 @@ func TestAKernelThatCannotRunItIsRefused(t *testing.T) {
 		must(t, os.WriteFile(f, []byte(b.String()), 0o644))
 		return "--kernel-config=" + f
 	}
-	k.refused(3, "kernel 2.6.32-754.el6.x86_64 is too old: docker 26.1.5 needs 3.10 or newer", dir, "--kernel-release=2.6.32-754.el6.x86_64")
+	k.refused(3, "kernel 2.6.32-754.el6.x86_64 is too old: docker 26.1.5 needs 3.10 or newer", dir,
+		"--kernel-release=2.6.32-754.el6.x86_64")
 	k.refused(3, "too old", dir, "--kernel-release=3.9.11")
-	k.refused(3, "it lacks CONFIG_VETH CONFIG_OLD_ONE", dir, "--kernel-release=3.10.0-1160.el7.x86_64", config("NAMESPACES"))
+	k.refused(3, "it lacks CONFIG_VETH CONFIG_OLD_ONE", dir, "--kernel-release=3.10.0-1160.el7.x86_64",
+		config("NAMESPACES"))
 	k.refused(3, "it lacks CONFIG_NEW_ONE (", dir, "--kernel-release=5.4.0", config("NAMESPACES", "VETH"))
 	k.refused(2, "want one that begins with numbers", dir, "--kernel-release=linux")
 	k.refused(2, "cannot read", dir, "--kernel-config=/nonexistent", "--kernel-release=5.4.0")
@@ -716,19 +741,22 @@ func TestAKernelThatCannotRunItIsRefused(t *testing.T) {
 	k.is("26.1.5")
 	// With rules of its own, dockerd needs what they need.
 	own := unpacked(t, "26.1.6", func(f map[string]string) { f["iptables/xtables-legacy-multi"] = "#!/bin/sh\n" })
-	k.refused(3, "it lacks CONFIG_IP_NF_FILTER (", own, "--kernel-release=4.9.0", config("NAMESPACES", "VETH"), "--with-iptables")
+	k.refused(3, "it lacks CONFIG_IP_NF_FILTER (", own, "--kernel-release=4.9.0", config("NAMESPACES", "VETH"),
+		"--with-iptables")
 }
 
 func TestUpstreamsListBecomesATableByRelease(t *testing.T) {
 	t.Parallel()
 	data, err := kernelTable(Profile{KernelScript: script()})
 	must(t, err)
-	for _, l := range []string{"need NAMESPACES - -\n", "legacy IP_NF_FILTER - -\n", "need OLD_ONE - 4.7\n", "need NEW_ONE 4.15 -\n"} {
+	for _, l := range []string{"need NAMESPACES - -\n", "legacy IP_NF_FILTER - -\n", "need OLD_ONE - 4.7\n",
+		"need NEW_ONE 4.15 -\n"} {
 		if !strings.Contains(string(data), l) {
 			t.Errorf("got\n%swant the line %q", data, l)
 		}
 	}
-	for _, script := range []string{"", "echo hello\n", strings.Replace(string(script()), "if [", "if frobnicate [", 1)} {
+	for _, script := range []string{"", "echo hello\n",
+		strings.Replace(string(script()), "if [", "if frobnicate [", 1)} {
 		p := Profile{KernelScript: []byte(script)}
 		if script == "" {
 			p.KernelScript = nil
@@ -769,7 +797,8 @@ func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
 		t.Error("an unchanged file was not brought to the new version's")
 	}
 	k.ok(b, "--rollback")
-	if !strings.Contains(k.read(daemonFile), "max-size") || strings.HasSuffix(k.read("etc/init.d/docker"), "# newer\n") {
+	if !strings.Contains(k.read(daemonFile), "max-size") ||
+		strings.HasSuffix(k.read("etc/init.d/docker"), "# newer\n") {
 		t.Error("an unchanged file did not go back with the rollback")
 	}
 	must(t, os.Remove(filepath.Join(k.root, daemonFile)))
@@ -778,7 +807,8 @@ func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
 	}
 	k.write(daemonFile, `{"bad-26.1.5": 1}`)
 	before := k.read(daemonFile)
-	if out, code := k.run(b, "--rollback"); code != 5 || !strings.Contains(out, "is not accepted by the dockerd of 26.1.5") {
+	if out, code := k.run(b, "--rollback"); code != 5 ||
+		!strings.Contains(out, "is not accepted by the dockerd of 26.1.5") {
 		t.Errorf("a daemon.json that the old daemon refuses: exit code %d: %s", code, out)
 	}
 	k.is("28.5.2")
@@ -791,7 +821,8 @@ func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
 	k.write("usr/local/bin/runc", "another's")
 	k.refused(5, "usr/local/bin/runc is there and not of this installer", a)
 	k.ok(a, "--prefix=/opt/docker")
-	if k.read("usr/local/bin/runc") != "another's" || !strings.Contains(k.read("etc/init.d/docker"), "service=/opt/docker/libexec/drydock/current/init/service\n") {
+	if k.read("usr/local/bin/runc") != "another's" ||
+		!strings.Contains(k.read("etc/init.d/docker"), "service=/opt/docker/libexec/drydock/current/init/service\n") {
 		t.Error("another prefix: not as asked")
 	}
 }
@@ -845,11 +876,13 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 		if d := k.read(daemonFile); strings.Contains(d, "tables") || !strings.Contains(d, "log-opts") {
 			t.Errorf("daemon.json: %s", d)
 		}
-		if s := k.read("usr/local/libexec/drydock/current/.options"); !strings.Contains(s, "with_iptables=yes\n") { // what init/service reads
+		// what init/service reads
+		if s := k.read("usr/local/libexec/drydock/current/.options"); !strings.Contains(s, "with_iptables=yes\n") {
 			t.Errorf("options: %s", s)
 		}
 		for _, c := range []string{"libexec/drydock/current/iptables/ip6tables-restore", "bin/dbus-uuidgen"} {
-			if out, err := exec.Command(filepath.Join(k.root, "usr/local", c)).Output(); err != nil || string(out) != filepath.Base(c)+"\n" {
+			if out, err := exec.Command(filepath.Join(k.root, "usr/local", c)).Output(); err != nil ||
+				string(out) != filepath.Base(c)+"\n" {
 				t.Errorf("%s: got %q, %v", c, out, err)
 			}
 		}
@@ -861,7 +894,9 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 		}
 	}
 	k.ok(dir, "--init=systemd")
-	if s := k.read("etc/systemd/system/docker.service"); !strings.Contains(s, "/current/docker:/usr/local/libexec/drydock/current/iptables:/usr") || !strings.Contains(s, "ExecStart=/usr/local/libexec/drydock/current/docker/dockerd ") {
+	if s := k.read("etc/systemd/system/docker.service"); !strings.Contains(s,
+		"/current/docker:/usr/local/libexec/drydock/current/iptables:/usr") ||
+		!strings.Contains(s, "ExecStart=/usr/local/libexec/drydock/current/docker/dockerd ") {
 		t.Errorf("unit: %s", s)
 	}
 	if k.has("etc/init.d/dbus") {
@@ -901,7 +936,10 @@ func TestASignatureIsHeldAgainstTheKey(t *testing.T) {
 	sign := func(secret ed25519.PrivateKey, what []byte) {
 		s := ed25519.Sign(secret, what)
 		global := ed25519.Sign(secret, append(bytes.Clone(s), "drydock"...))
-		must(t, os.WriteFile(dir+"/SHA256SUMS.minisig", []byte("untrusted comment: x\n"+b64("Ed", id, s)+"\ntrusted comment: drydock\n"+b64("", nil, global)+"\n"), 0o644))
+		must(t,
+			os.WriteFile(dir+"/SHA256SUMS.minisig",
+				[]byte("untrusted comment: x\n"+b64("Ed", id, s)+"\n"+
+					"trusted comment: drydock\n"+b64("", nil, global)+"\n"), 0o644))
 	}
 	sign(other, sums)
 	k.refused(4, "is not what was signed", dir, "--key="+key)
@@ -925,7 +963,8 @@ func TestAWrongCommandLineIsRefused(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	dir := unpacked(t, "26.1.5")
-	for _, a := range []string{"--frobnicate", "install", "--prefix=relative", "--prefix=/a b", "--prefix=/a/../b", "--init=upstart", "--key="} {
+	for _, a := range []string{"--frobnicate", "install", "--prefix=relative", "--prefix=/a b", "--prefix=/a/../b",
+		"--init=upstart", "--key="} {
 		k.refused(2, "install.sh: ", dir, a)
 	}
 	if out := k.ok(dir, "--help"); !strings.Contains(out, "exit codes:") {

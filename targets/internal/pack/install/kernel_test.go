@@ -60,8 +60,9 @@ func askShell(t *testing.T, table []byte, shell string, cases []shellCase) []str
 		}
 		config.WriteString("CONFIG_PRINTK=y\n# CONFIG_MORE is not set\n")
 		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("config", i)), []byte(config.String()), 0o644))
-		fmt.Fprintf(&b, "(printf 'kernel=2.6.32\\ncgroup=%[2]s\\n' >\"$profile\"\niptables_kind() { say %[3]s; }\nkernel_config=$1/config%[1]d kernel_release=%[4]s\nkernel_check) 2>&1; echo == $?\n",
-			i, c.cgroup, c.kind, c.release)
+		fmt.Fprintf(&b, "(printf 'kernel=2.6.32\\ncgroup=%[2]s\\n' >\"$profile\"\niptables_kind() { say %[3]s; }\n"+
+			"kernel_config=$1/config%[1]d kernel_release=%[4]s\nkernel_check) 2>&1; echo == $?\n", i, c.cgroup,
+			c.kind, c.release)
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "init/kernel"), table, 0o644))
 	must(t, os.WriteFile(filepath.Join(dir, "ask.sh"), []byte(b.String()), 0o644))
@@ -146,9 +147,11 @@ func judged(t *testing.T, each int) {
 	names = slices.Compact(names)
 	r := rand.New(rand.NewSource(1))
 	var cases []shellCase
-	for _, release := range []string{"2.6.32-754.el6.x86_64", "3.6.11", "3.10.108", "3.10.0-1160.el7.x86_64", "3.17.0", "4.4.302", "5.0.21", "5.1.0", "5.2.3", "5.4.0-42-generic", "6.1.0", "6.11.0", "6.12.43+deb13-amd64"} {
+	for _, release := range []string{"2.6.32-754.el6.x86_64", "3.6.11", "3.10.108", "3.10.0-1160.el7.x86_64", "3.17.0",
+		"4.4.302", "5.0.21", "5.1.0", "5.2.3", "5.4.0-42-generic", "6.1.0", "6.11.0", "6.12.43+deb13-amd64"} {
 		for i := range each {
-			c := shellCase{release: release, config: kernel.Config{}, kind: []string{"either", "none"}[len(cases)%2], cgroup: []string{"", "v1", "v2"}[r.Intn(3)]}
+			c := shellCase{release: release, config: kernel.Config{}, kind: []string{"either", "none"}[len(cases)%2],
+				cgroup: []string{"", "v1", "v2"}[r.Intn(3)]}
 			for _, n := range names {
 				if r.Intn(12) > i*2 { // from nearly whole to half
 					c.config[n] = []string{"y", "m"}[r.Intn(2)]
@@ -160,7 +163,8 @@ func judged(t *testing.T, each int) {
 	for i, a := range askShell(t, table, "sh", cases) {
 		got, want := said(a), lacking(needs, cases[i])
 		if !slices.Equal(got, want) || strings.HasSuffix(a, "exit 3") != (len(want) > 0) {
-			t.Errorf("%s, iptables %s, cgroup %q: install.sh says %v, the command %v:\n%s", cases[i].release, cases[i].kind, cases[i].cgroup, got, want, a)
+			t.Errorf("%s, iptables %s, cgroup %q: install.sh says %v, the command %v:\n%s", cases[i].release,
+				cases[i].kind, cases[i].cgroup, got, want, a)
 		}
 	}
 }
@@ -168,9 +172,11 @@ func judged(t *testing.T, each int) {
 // whole is a configuration with all that Docker asks, but for what is named.
 func whole(without ...string) kernel.Config {
 	c := kernel.Config{}
-	for _, n := range strings.Fields(`NAMESPACES NET_NS PID_NS IPC_NS UTS_NS CGROUPS CGROUP_CPUACCT CGROUP_DEVICE CGROUP_FREEZER CGROUP_SCHED CPUSETS MEMCG KEYS VETH
-		BRIDGE BRIDGE_NETFILTER IP_NF_FILTER IP_NF_MANGLE IP_NF_TARGET_MASQUERADE NETFILTER_XT_MATCH_ADDRTYPE NETFILTER_XT_MATCH_CONNTRACK NETFILTER_XT_MATCH_IPVS
-		NETFILTER_XT_MARK IP_NF_NAT NF_NAT NF_NAT_IPV4 NF_NAT_NEEDED POSIX_MQUEUE OLD_ONE NEW_ONE`) {
+	for _, n := range strings.Fields(`NAMESPACES NET_NS PID_NS IPC_NS UTS_NS
+		CGROUPS CGROUP_CPUACCT CGROUP_DEVICE CGROUP_FREEZER CGROUP_SCHED CPUSETS MEMCG KEYS VETH BRIDGE BRIDGE_NETFILTER
+		IP_NF_FILTER IP_NF_MANGLE IP_NF_TARGET_MASQUERADE NETFILTER_XT_MATCH_ADDRTYPE NETFILTER_XT_MATCH_CONNTRACK
+		NETFILTER_XT_MATCH_IPVS NETFILTER_XT_MARK IP_NF_NAT NF_NAT NF_NAT_IPV4 NF_NAT_NEEDED POSIX_MQUEUE OLD_ONE
+		NEW_ONE`) {
 		if !slices.Contains(without, n) {
 			c[n] = "m"
 		}
@@ -199,9 +205,11 @@ func TestLongEachKindOfIptablesAsksForItsOwnOptions(t *testing.T) {
 		{shellCase{"3.10.108", whole("IP_NF_NAT"), "legacy", ""}, ""}, // vanilla 3.10 knows NF_NAT_IPV4 only
 		{shellCase{"3.10.0-1160.el7.x86_64", whole(), "legacy", ""}, ""},
 		{shellCase{"3.10.108", whole("IP_NF_NAT", "NF_NAT_IPV4"), "legacy", ""}, "CONFIG_NF_NAT_IPV4"},
-		{shellCase{"6.1.0", with(whole("IP_NF_NAT", "NF_NAT_IPV4", "NF_NAT_NEEDED"), nft...), "legacy", ""}, "CONFIG_IP_NF_NAT"},
+		{shellCase{"6.1.0", with(whole("IP_NF_NAT", "NF_NAT_IPV4", "NF_NAT_NEEDED"), nft...), "legacy", ""},
+			"CONFIG_IP_NF_NAT"},
 		{shellCase{"6.1.0", with(whole("IP_NF_NAT", "NF_NAT_IPV4", "NF_NAT_NEEDED"), nft...), "nf_tables", ""}, ""},
-		{shellCase{"6.1.0", with(whole("IP_NF_NAT", "NF_NAT_IPV4", "NF_NAT_NEEDED"), nft[1:]...), "nf_tables", ""}, "CONFIG_NF_TABLES"},
+		{shellCase{"6.1.0", with(whole("IP_NF_NAT", "NF_NAT_IPV4", "NF_NAT_NEEDED"), nft[1:]...), "nf_tables", ""},
+			"CONFIG_NF_TABLES"},
 		{shellCase{"6.1.0", with(whole("IP_NF_NAT", "NF_NAT_IPV4", "NF_NAT_NEEDED"), nft[1:]...), "none", ""}, ""},
 		{shellCase{"6.1.0", whole("NETFILTER_XT_MATCH_IPVS", "NF_NAT_IPV4", "NF_NAT_NEEDED"), "legacy", ""}, ""},
 		{shellCase{"6.12.0", whole(), "legacy", ""}, ""},
@@ -215,22 +223,26 @@ func TestLongEachKindOfIptablesAsksForItsOwnOptions(t *testing.T) {
 	}
 }
 
-// cgroupMount runs init/cgroup-mount on a made-up /proc and /sys, with a mount command that notes what it mounts, and with
-// what a mounted version 2 offers.
+// cgroupMount runs init/cgroup-mount on a made-up /proc and /sys, with a mount command that notes what it mounts, and
+// with what a mounted version 2 offers.
 func cgroupMount(t *testing.T, layout, proc string, filesystems string, v2 string) string {
 	t.Helper()
 	dir := t.TempDir()
 	es, err := Files(Profile{Version: "26.1.5", Docker: "26.1.5", Kernel: "3.10", Cgroup: layout})
 	must(t, err)
 	i := slices.IndexFunc(es, func(e archive.Entry) bool { return e.Name == "init/cgroup-mount" })
-	text := strings.NewReplacer("/proc/", dir+"/proc/", "/sys/fs", dir+"/sys/fs", " /sys", " "+dir+"/sys").Replace(string(es[i].Data))
+	text := strings.NewReplacer("/proc/", dir+"/proc/", "/sys/fs", dir+"/sys/fs", " /sys",
+		" "+dir+"/sys").Replace(string(es[i].Data))
 	for _, d := range []string{"proc", "sys/fs/cgroup", "bin"} {
 		must(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 	}
 	for name, data := range map[string]string{
-		"proc/cgroups": "#subsys_name\thierarchy\tnum_cgroups\tenabled\n" + proc, "proc/filesystems": filesystems, "proc/mounts": "sysfs " + dir + "/sys sysfs rw 0 0\n",
-		"bin/mount":  fmt.Sprintf("#!/bin/sh\necho \"$2\" >>%[1]s/mounted\ncase $2 in cgroup2) echo '%[2]s' >%[1]s/sys/fs/cgroup/cgroup.controllers;; esac\n", dir, v2),
-		"bin/umount": fmt.Sprintf("#!/bin/sh\necho gone >>%[1]s/mounted\nrm -f %[1]s/sys/fs/cgroup/cgroup.controllers\n", dir), "script": text,
+		"proc/cgroups": "#subsys_name\thierarchy\tnum_cgroups\tenabled\n" + proc, "proc/filesystems": filesystems,
+		"proc/mounts": "sysfs " + dir + "/sys sysfs rw 0 0\n",
+		"bin/mount": fmt.Sprintf("#!/bin/sh\necho \"$2\" >>%[1]s/mounted\n"+
+			"case $2 in cgroup2) echo '%[2]s' >%[1]s/sys/fs/cgroup/cgroup.controllers;; esac\n", dir, v2),
+		"bin/umount": fmt.Sprintf("#!/bin/sh\necho gone >>%[1]s/mounted\n"+
+			"rm -f %[1]s/sys/fs/cgroup/cgroup.controllers\n", dir), "script": text,
 	} {
 		must(t, testprog.Write(filepath.Join(dir, name), data))
 	}
@@ -256,12 +268,17 @@ func TestControlGroupsAreMountedInTheVersionThatIsWhole(t *testing.T) {
 	both := "nodev\tcgroup\nnodev\tcgroup2\n"
 	for _, c := range []struct{ name, layout, proc, filesystems, v2, want string }{
 		{"whole version 1", "", all, both, "cpu memory cpuset", "tmpfs cgroup cgroup cgroup cgroup cgroup"},
-		{"without MEMCG_V1 and CPUSETS_V1", "", line("cpu", "devices", "freezer"), both, "cpuset cpu io memory pids", "cgroup2"},
-		{"without MEMCG_V1", "", line("cpu", "cpuset", "devices", "freezer"), both, "cpuset cpu io memory pids", "cgroup2"},
-		{"the stack wants version 1", "v1", line("cpu", "devices", "freezer"), both, "cpuset cpu memory", "tmpfs cgroup cgroup cgroup"},
+		{"without MEMCG_V1 and CPUSETS_V1", "", line("cpu", "devices", "freezer"), both,
+			"cpuset cpu io memory pids", "cgroup2"},
+		{"without MEMCG_V1", "", line("cpu", "cpuset", "devices", "freezer"), both,
+			"cpuset cpu io memory pids", "cgroup2"},
+		{"the stack wants version 1", "v1", line("cpu", "devices", "freezer"), both, "cpuset cpu memory",
+			"tmpfs cgroup cgroup cgroup"},
 		{"no version 2", "", line("cpu", "devices", "freezer"), "nodev\tcgroup\n", "", "tmpfs cgroup cgroup cgroup"},
-		{"memory switched off", "", line("cpu", "cpuset", "devices", "freezer") + "memory\t0\t1\t0\n", both, "cpuset cpu io", "cgroup2 gone tmpfs cgroup cgroup cgroup cgroup"},
-		{"version 2 as in Linux 4.10", "", line("cpu", "memory", "devices", "freezer"), both, "io memory pids", "cgroup2 gone tmpfs cgroup cgroup cgroup cgroup"},
+		{"memory switched off", "", line("cpu", "cpuset", "devices", "freezer") + "memory\t0\t1\t0\n", both,
+			"cpuset cpu io", "cgroup2 gone tmpfs cgroup cgroup cgroup cgroup"},
+		{"version 2 as in Linux 4.10", "", line("cpu", "memory", "devices", "freezer"), both, "io memory pids",
+			"cgroup2 gone tmpfs cgroup cgroup cgroup cgroup"},
 		{"nothing of version 1", "", "", both, "cpuset cpu memory", "cgroup2"},
 	} {
 		if got := cgroupMount(t, c.layout, c.proc, c.filesystems, c.v2); got != c.want {

@@ -25,7 +25,8 @@ func TestAPackageForAnotherProcessorIsRefusedByItsName(t *testing.T) {
 		cmd := exec.Command(shell[0], slices.Concat(shell[1:], []string{dir + "/install.sh", "--dry-run"})...)
 		cmd.Env = []string{"PATH=" + path + ":" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
 		out, _ := cmd.CombinedOutput()
-		want := "install.sh: this package is for arm64 (aarch64), and this host is x86_64: take the package for it; nothing was changed\n"
+		want := "install.sh: this package is for arm64 (aarch64), and this host is x86_64: take the package for it; " +
+			"nothing was changed\n"
 		if code := cmd.ProcessState.ExitCode(); code != 3 || string(out) != want {
 			t.Errorf("%s: got exit code %d, %q, want 3, %q", name, code, out, want)
 		}
@@ -35,14 +36,19 @@ func TestAPackageForAnotherProcessorIsRefusedByItsName(t *testing.T) {
 func TestTheMachinesThatRunAPackageAreToldApart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ arch, machine, runs, want string }{
-		{"amd64", "x86_64", "no", "taken"}, {"amd64", "aarch64", "yes", "refused"}, {"amd64", "i686", "yes", "taken"}, {"amd64", "i686", "no", "refused"},
-		{"arm64", "aarch64", "no", "taken"}, {"arm64", "armv7l", "yes", "refused"}, {"arm64", "aarch64_be", "yes", "refused"}, {"arm64", "armv8l", "yes", "taken"},
-		{"armv7", "armv7l", "no", "taken"}, {"armv7", "armv8l", "no", "taken"}, {"armv7", "armv6l", "yes", "refused"}, {"armv7", "armv7b", "yes", "refused"},
+		{"amd64", "x86_64", "no", "taken"}, {"amd64", "aarch64", "yes", "refused"}, {"amd64", "i686", "yes", "taken"},
+		{"amd64", "i686", "no", "refused"},
+		{"arm64", "aarch64", "no", "taken"}, {"arm64", "armv7l", "yes", "refused"},
+		{"arm64", "aarch64_be", "yes", "refused"}, {"arm64", "armv8l", "yes", "taken"},
+		{"armv7", "armv7l", "no", "taken"}, {"armv7", "armv8l", "no", "taken"}, {"armv7", "armv6l", "yes", "refused"},
+		{"armv7", "armv7b", "yes", "refused"},
 		{"armv7", "aarch64", "yes", "taken"}, {"armv7", "aarch64", "no", "refused"}, {"armv7", "", "yes", "refused"},
 	} {
 		arch := platform.Must(c.arch)
-		text := "root='' here=$0 profile=x\nuname() { echo " + c.machine + "; }\nvalue() { case $1 in arch) echo " + arch.Name + " ;; *) echo " +
-			strings.Join(arch.Uname, " ") + " ;; esac; }\nquiet() { [ " + c.runs + " = yes ]; }\nif (this_machine) 2>/dev/null; then echo taken; else echo refused; fi"
+		text := "root='' here=$0 profile=x\nuname() { echo " + c.machine + "; }\n" +
+			"value() { case $1 in arch) echo " + arch.Name + " ;; *) echo " + strings.Join(arch.Uname, " ") +
+			" ;; esac; }\nquiet() { [ " + c.runs + " = yes ]; }\n" +
+			"if (this_machine) 2>/dev/null; then echo taken; else echo refused; fi"
 		each(t, text, c.want)
 	}
 	each(t, "root=/mnt/card\nthis_machine && echo taken", "taken")

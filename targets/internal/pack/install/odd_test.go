@@ -49,7 +49,8 @@ func TestAnOldGroupaddIsCalledWithoutItsNewOption(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	bin := t.TempDir()
-	wrap(t, bin, "groupadd", `case $1 in -*) echo "groupadd: invalid option -- r" >&2; exit 2 ;; esac; echo "$1" >>`+bin+`/made`)
+	wrap(t, bin, "groupadd",
+		`case $1 in -*) echo "groupadd: invalid option -- r" >&2; exit 2 ;; esac; echo "$1" >>`+bin+`/made`)
 	k.path = bin + ":" + k.path
 	// On the host itself: its /etc is only read, in these functions.
 	k.says("", unpacked(t, "26.1.5"), "sysv", "root=''; make_group no-such-group-here")
@@ -108,7 +109,8 @@ func TestABraceInAStringIsNoBrace(t *testing.T) {
 			k.says(want, dir, "sysv", asksDockerd)
 		}
 		for _, shell := range quick() { // the service reads it by the same words
-			got := functions(t, shell, "service", "\ncase ${1:-} in", `config=$1; echo "pidfile $(setting pidfile)"`, nil, filepath.Join(k.root, daemonFile))
+			got := functions(t, shell, "service", "\ncase ${1:-} in", `config=$1; echo "pidfile $(setting pidfile)"`,
+				nil, filepath.Join(k.root, daemonFile))
 			if strings.Contains(got, "pidfile /x\n") != (want != "") {
 				t.Errorf("%s: the service reads %q", json, got)
 			}

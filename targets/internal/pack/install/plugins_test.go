@@ -46,7 +46,8 @@ func TestPluginsOfOthersStayAndAreNotTaken(t *testing.T) {
 	k.refused(5, mine+" is there and not of this installer", p)
 	must(t, os.Remove(filepath.Join(k.root, mine)))
 
-	others := []string{"usr/libexec/docker/cli-plugins/docker-hello", "usr/local/lib/docker/cli-plugins/docker-other", pluginDir + "/docker-other"}
+	others := []string{"usr/libexec/docker/cli-plugins/docker-hello", "usr/local/lib/docker/cli-plugins/docker-other",
+		pluginDir + "/docker-other"}
 	for _, o := range others {
 		k.write(o, "somebody's")
 	}
@@ -56,7 +57,8 @@ func TestPluginsOfOthersStayAndAreNotTaken(t *testing.T) {
 		t.Errorf("--dry-run: no word of the plugin:\n%s", out)
 	}
 	k.ok(p)
-	if to, err := os.Readlink(filepath.Join(k.root, mine)); to != "../../drydock/current/docker/cli-plugins/docker-hello" {
+	if to, err := os.Readlink(filepath.Join(k.root,
+		mine)); to != "../../drydock/current/docker/cli-plugins/docker-hello" {
 		t.Errorf("%s: got a link to %q (%v)", mine, to, err)
 	}
 	if out, err := exec.Command(filepath.Join(k.root, mine)).Output(); string(out) != "hello 26.1.5\n" {
@@ -81,7 +83,9 @@ func TestLongPluginsBelowAnotherPrefixAreSaidToBeUnknownToDocker(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, "sh")
 	p := unpacked(t, "26.1.5", plugin("hello", "26.1.5"))
-	if out := k.ok(p, "--prefix=/opt/x"); !strings.Contains(out, `"cliPluginsExtraDirs": ["/opt/x/libexec/docker/cli-plugins"]`) || !k.has("opt/x/libexec/docker/cli-plugins/docker-hello") {
+	if out := k.ok(p, "--prefix=/opt/x"); !strings.Contains(out,
+		`"cliPluginsExtraDirs": ["/opt/x/libexec/docker/cli-plugins"]`) ||
+		!k.has("opt/x/libexec/docker/cli-plugins/docker-hello") {
 		t.Errorf("got\n%s", out)
 	}
 	if out := k.ok(p); strings.Contains(out, "cliPluginsExtraDirs") {

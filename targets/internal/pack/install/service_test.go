@@ -27,8 +27,8 @@ func decoys(t *testing.T, version string) string {
 	})
 }
 
-// onHost runs a script in a mount namespace in which /etc, /usr/local, /run, /var/log and /var/lib are decoys, and /bin/sh
-// and the first sh in PATH are that shell. PKG and NEXT are packages. What runs at the end is ended.
+// onHost runs a script in a mount namespace in which /etc, /usr/local, /run, /var/log and /var/lib are decoys, and
+// /bin/sh and the first sh in PATH are that shell. PKG and NEXT are packages. What runs at the end is ended.
 func onHost(t *testing.T, shell []string, script string) string {
 	t.Helper()
 	notShort(t)
@@ -36,13 +36,17 @@ func onHost(t *testing.T, shell []string, script string) string {
 		t.Skip("needs root and unshare, for mounts")
 	}
 	host := t.TempDir()
-	for _, d := range []string{"etc/init.d", "etc/default", "etc/cron.hourly", "local", "run/lock", "log", "lib", "bin"} {
+	for _, d := range []string{"etc/init.d", "etc/default", "etc/cron.hourly", "local", "run/lock", "log",
+		"lib", "bin"} {
 		must(t, os.MkdirAll(filepath.Join(host, d), 0o755))
 	}
 	for f, data := range map[string]string{"etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/group": "root:x:0:"} {
 		must(t, os.WriteFile(filepath.Join(host, f), []byte(data), 0o644))
 	}
-	for name, body := range map[string]string{"chkconfig": `echo "chkconfig $*" >>/run/said`, "iptables": `case $1 in --version) echo "iptables v1.8.7 (nf_tables)" ;; *) [ ! -e /run/iptables ] || { cat /run/iptables >&2; exit 1; } ;; esac`, "systemctl": `echo "systemctl $*" >>/run/said`} {
+	for name, body := range map[string]string{"chkconfig": `echo "chkconfig $*" >>/run/said`,
+		"systemctl": `echo "systemctl $*" >>/run/said`,
+		"iptables": `case $1 in --version) echo "iptables v1.8.7 (nf_tables)" ;; ` +
+			`*) [ ! -e /run/iptables ] || { cat /run/iptables >&2; exit 1; } ;; esac`} {
 		wrap(t, filepath.Join(host, "bin"), name, body)
 	}
 	busybox, _, _ := strings.Cut(commonPath(), ":")
