@@ -45,13 +45,14 @@ func link(name, target string) tar.Header {
 
 func TestExtractRefusesWhatCouldReachOutOfTheTree(t *testing.T) {
 	cases := map[string][]tar.Header{
-		"dot-dot name":            {file("a/../../evil", "x")},
-		"absolute name":           {file("/evil", "x")},
-		"absolute link":           {link("a/l", "/etc/passwd")},
-		"link that climbs out":    {link("a/l", "../../x")},
-		"write through a link":    {link("a/l", "sub"), file("a/l/evil", "x")},
-		"links that add up":       {file("a/d/f", "x"), link("a/d/up", ".."), link("a/d/out", "up/../..")},
-		"hard link out":           {file("a/f", "x"), {Name: "a/h", Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"}},
+		"dot-dot name":         {file("a/../../evil", "x")},
+		"absolute name":        {file("/evil", "x")},
+		"absolute link":        {link("a/l", "/etc/passwd")},
+		"link that climbs out": {link("a/l", "../../x")},
+		"write through a link": {link("a/l", "sub"), file("a/l/evil", "x")},
+		"links that add up":    {file("a/d/f", "x"), link("a/d/up", ".."), link("a/d/out", "up/../..")},
+		"hard link out": {file("a/f", "x"),
+			{Name: "a/h", Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"}},
 		"device":                  {{Name: "a/dev", Typeflag: tar.TypeChar}},
 		"fifo":                    {{Name: "a/fifo", Typeflag: tar.TypeFifo}},
 		"setuid":                  {{Name: "a/s", Typeflag: tar.TypeReg, Mode: 0o4755}},

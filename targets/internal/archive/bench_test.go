@@ -13,7 +13,8 @@ func BenchmarkExtract(b *testing.B) {
 	var es []Entry
 	data := make([]byte, 10_000)
 	for i := range 4000 {
-		es = append(es, Entry{Name: fmt.Sprintf("top/vendor/example.com/m%d/pkg/sub/f%d.go", i/100, i), Data: data, Mode: 0o644})
+		es = append(es, Entry{Name: fmt.Sprintf("top/vendor/example.com/m%d/pkg/sub/f%d.go", i/100, i), Data: data,
+			Mode: 0o644})
 	}
 	file := filepath.Join(b.TempDir(), "x.tar.gz")
 	if _, err := WriteTarGz(file, es, time.Unix(1, 0)); err != nil {

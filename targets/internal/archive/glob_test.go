@@ -10,7 +10,8 @@ import (
 
 func TestGlobMakesNoPatternOfTheDirectorysName(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"plain", "a[b]c", "[", "]", "*", "?", `\`, `a\[b`, "[!a]", "[a-", "line\nbreak", "{a,b}", "\xff"} {
+	for _, name := range []string{"plain", "a[b]c", "[", "]", "*", "?", `\`, `a\[b`, "[!a]", "[a-", "line\nbreak",
+		"{a,b}", "\xff"} {
 		dir := filepath.Join(t.TempDir(), name)
 		want := []string{}
 		for _, f := range []string{".tmp-1", "x/lock", "y[1]/lock", `y\2/lock`} {
@@ -21,7 +22,8 @@ func TestGlobMakesNoPatternOfTheDirectorysName(t *testing.T) {
 			want = append(want, p)
 		}
 		slices.Sort(want[1:])
-		got := slices.Concat(Glob(dir, ".tmp-*"), Glob(dir, "*/lock"), Glob(dir, "z/*"), Glob(filepath.Join(dir, "gone"), "*"))
+		got := slices.Concat(Glob(dir, ".tmp-*"), Glob(dir, "*/lock"), Glob(dir, "z/*"),
+			Glob(filepath.Join(dir, "gone"), "*"))
 		if !slices.Equal(got, want) {
 			t.Errorf("below %q: got %q, want %q", name, got, want)
 		}

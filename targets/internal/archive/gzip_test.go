@@ -20,7 +20,7 @@ func compressed(t *testing.T, data []byte, level int) []byte {
 		t.Fatal(err)
 	}
 	for r := bytes.NewReader(data); r.Len() > 0; {
-		if _, err := io.CopyN(z, r, 70001); err != nil && err != io.EOF {
+		if _, err := io.CopyN(z, r, 70001); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 	}

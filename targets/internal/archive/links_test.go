@@ -20,20 +20,31 @@ func TestLinksAreJudgedAtTheirPlace(t *testing.T) {
 		entries []tar.Header
 		ok      bool
 	}{
-		"hard link to a link, higher up":            {[]tar.Header{deep, link("t/a/d/e/f/l", "../../../secret"), hard("t/a/h", "t/a/d/e/f/l")}, false},
-		"hard link to a link, in its place":         {[]tar.Header{deep, link("t/a/d/e/f/l", "../x"), hard("t/a/d/e/f/h", "t/a/d/e/f/l")}, true},
-		"hard link to a hard link to a link":        {[]tar.Header{deep, link("t/a/d/e/f/l", "../../../.."), hard("t/a/d/e/f/h", "t/a/d/e/f/l"), hard("t/h", "t/a/d/e/f/h")}, false},
-		"hard link through a link":                  {[]tar.Header{deep, link("t/l", "a/d/e/f"), hard("t/h", "t/l/x")}, false},
-		"hard link with dots":                       {[]tar.Header{deep, hard("t/h", "t/a/../../../x")}, false},
-		"write through a hard link to a link":       {[]tar.Header{deep, link("t/a/l", "d"), hard("t/a/h", "t/a/l"), file("t/a/h/x", "x")}, false},
-		"directory through a link":                  {[]tar.Header{deep, link("t/l", "a"), {Name: "t/l/new", Typeflag: tar.TypeDir, Mode: 0o755}}, false},
-		"chain that adds up":                        {[]tar.Header{deep, link("t/a/d/e/f/up", "../.."), link("t/a/d/e/f/out", "up/../../..")}, false},
-		"chain that adds up where nothing is yet":   {[]tar.Header{deep, link("t/a/d/x", "../../m"), link("t/a/d/out", "x/../../..")}, false},
-		"chain through a link's parent":             {[]tar.Header{deep, link("t/p", "a/d/e/f"), link("t/a/d/e/f/q", "../../../../p/../../../.."), link("t/r", "p/q/..")}, false},
-		"chain that stays":                          {[]tar.Header{deep, link("t/p", "a/d/e/f"), link("t/q", "p/../f/x"), link("t/a/r", "../q")}, true},
-		"a link to nothing, inside":                 {[]tar.Header{deep, link("t/a/l", "../none/at/all")}, true},
-		"a circle":                                  {[]tar.Header{deep, link("t/a/l", "m"), link("t/a/m", "l")}, false},
-		"a link in place of a file that linked out": {[]tar.Header{deep, link("t/a/d/l", "../../x"), file("t/a/d/l", "y")}, true},
+		"hard link to a link, higher up": {[]tar.Header{deep, link("t/a/d/e/f/l", "../../../secret"),
+			hard("t/a/h", "t/a/d/e/f/l")}, false},
+		"hard link to a link, in its place": {[]tar.Header{deep, link("t/a/d/e/f/l", "../x"),
+			hard("t/a/d/e/f/h", "t/a/d/e/f/l")}, true},
+		"hard link to a hard link to a link": {[]tar.Header{deep, link("t/a/d/e/f/l", "../../../.."),
+			hard("t/a/d/e/f/h", "t/a/d/e/f/l"), hard("t/h", "t/a/d/e/f/h")}, false},
+		"hard link through a link": {[]tar.Header{deep, link("t/l", "a/d/e/f"), hard("t/h", "t/l/x")},
+			false},
+		"hard link with dots": {[]tar.Header{deep, hard("t/h", "t/a/../../../x")}, false},
+		"write through a hard link to a link": {[]tar.Header{deep, link("t/a/l", "d"), hard("t/a/h", "t/a/l"),
+			file("t/a/h/x", "x")}, false},
+		"directory through a link": {[]tar.Header{deep, link("t/l", "a"),
+			{Name: "t/l/new", Typeflag: tar.TypeDir, Mode: 0o755}}, false},
+		"chain that adds up": {[]tar.Header{deep, link("t/a/d/e/f/up", "../.."),
+			link("t/a/d/e/f/out", "up/../../..")}, false},
+		"chain that adds up where nothing is yet": {[]tar.Header{deep, link("t/a/d/x", "../../m"),
+			link("t/a/d/out", "x/../../..")}, false},
+		"chain through a link's parent": {[]tar.Header{deep, link("t/p", "a/d/e/f"),
+			link("t/a/d/e/f/q", "../../../../p/../../../.."), link("t/r", "p/q/..")}, false},
+		"chain that stays": {[]tar.Header{deep, link("t/p", "a/d/e/f"), link("t/q", "p/../f/x"),
+			link("t/a/r", "../q")}, true},
+		"a link to nothing, inside": {[]tar.Header{deep, link("t/a/l", "../none/at/all")}, true},
+		"a circle":                  {[]tar.Header{deep, link("t/a/l", "m"), link("t/a/m", "l")}, false},
+		"a link in place of a file that linked out": {[]tar.Header{deep, link("t/a/d/l", "../../x"),
+			file("t/a/d/l", "y")}, true},
 	} {
 		dir := filepath.Join(t.TempDir(), "in/tree")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -54,7 +65,8 @@ func TestLinksAreJudgedAtTheirPlace(t *testing.T) {
 func TestTheLinksOfSeveralArchivesAreJudgedTogether(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, es := range [][]tar.Header{{file("t/a/b/x", "x"), link("t/a/b/out", "../c/d/../../..")}, {file("t/y", "y"), link("t/a/c", "..")}} {
+	for _, es := range [][]tar.Header{{file("t/a/b/x", "x"), link("t/a/b/out", "../c/d/../../..")},
+		{file("t/y", "y"), link("t/a/c", "..")}} {
 		if err := Extract(bytes.NewReader(tarOf(t, es...)), dir, 1); err != nil {
 			t.Fatal(err)
 		}

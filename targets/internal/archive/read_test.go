@@ -22,8 +22,9 @@ func TestWhatIsNoFileIsRefusedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		pipe: "named pipe, want a file", to: "named pipe, want a file", dir: "directory, want a file", "/dev/zero": "device, want a file",
-		big: "more than 10 bytes", filepath.Join(dir, "none"): "no such file",
+		pipe: "named pipe, want a file", to: "named pipe, want a file", dir: "directory, want a file",
+		"/dev/zero": "device, want a file",
+		big:         "more than 10 bytes", filepath.Join(dir, "none"): "no such file",
 	} {
 		data, err := ReadFile(file, 10)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) || data != nil {

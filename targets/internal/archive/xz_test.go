@@ -50,10 +50,15 @@ func TestXzIsUndoneAsFarAsItsDictionaryIsBounded(t *testing.T) {
 		xz   []byte
 		want string // the error; empty for none
 	}{
-		"1 MiB": {xzOf(18, data), ""}, "64 MiB": {xzOf(28, data), ""}, "96 MiB": {xzOf(29, data), "xz: got a dictionary of more than 67108864 bytes"}, "4 GiB": {xzOf(40, data), "xz: got a dictionary of more than"},
-		"two blocks": {xzOf(18, data[:1000], data[1000:]), ""}, "two streams": {append(xzOf(18, data[:1000]), xzOf(18, data[1000:])...), ""},
-		"the second stream": {append(xzOf(18, data[:1000]), xzOf(40, data[1000:])...), "xz: got a dictionary of more than"},
-		"nonsense":          {[]byte("\xfd7zXZ\x00nonsense, which is long enough"), "xz: "}, "cut": {xzOf(18, data)[:5000], "xz: "},
+		"1 MiB": {xzOf(18, data), ""}, "64 MiB": {xzOf(28, data), ""},
+		"96 MiB":      {xzOf(29, data), "xz: got a dictionary of more than 67108864 bytes"},
+		"4 GiB":       {xzOf(40, data), "xz: got a dictionary of more than"},
+		"two blocks":  {xzOf(18, data[:1000], data[1000:]), ""},
+		"two streams": {append(xzOf(18, data[:1000]), xzOf(18, data[1000:])...), ""},
+		"the second stream": {append(xzOf(18, data[:1000]), xzOf(40, data[1000:])...),
+			"xz: got a dictionary of more than"},
+		"nonsense": {[]byte("\xfd7zXZ\x00nonsense, which is long enough"), "xz: "},
+		"cut":      {xzOf(18, data)[:5000], "xz: "},
 	} {
 		p := filepath.Join(t.TempDir(), "x.tar.xz")
 		if err := os.WriteFile(p, c.xz, 0o644); err != nil {

@@ -48,7 +48,8 @@ func unzip(data []byte, dir string, strip int) error {
 
 func TestAZipIsUnpackedLikeATar(t *testing.T) {
 	dir := t.TempDir()
-	data := zipOf(t, zipped{"m.example/x@v1.0.0/", "", fs.ModeDir | 0o755}, zipped{"m.example/x@v1.0.0/go.mod", "module m.example/x\n", 0},
+	data := zipOf(t, zipped{"m.example/x@v1.0.0/", "", fs.ModeDir | 0o755},
+		zipped{"m.example/x@v1.0.0/go.mod", "module m.example/x\n", 0},
 		zipped{"m.example/x@v1.0.0/a/run", "#!/bin/sh\n", 0o755}, zipped{"m.example/x@v1.0.0/empty", "", 0o644})
 	if err := unzip(data, dir, 2); err != nil {
 		t.Fatal(err)

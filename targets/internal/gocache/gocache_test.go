@@ -130,7 +130,8 @@ func get(action string) string {
 }
 
 func put(action, output string) string {
-	q := fmt.Sprintf(`"Command":"put","ActionID":%q,"OutputID":%q,"BodySize":%d}`, raw(digest([]byte(action))), raw(digest([]byte(output))), len(output))
+	q := fmt.Sprintf(`"Command":"put","ActionID":%q,"OutputID":%q,"BodySize":%d}`, raw(digest([]byte(action))),
+		raw(digest([]byte(output))), len(output))
 	if output != "" {
 		q += "\n\"" + base64.StdEncoding.EncodeToString([]byte(output)) + "\"\n"
 	}
@@ -148,11 +149,13 @@ func TestWhatOneMachineCompiledAnotherTakes(t *testing.T) {
 	s := newGocached(t)
 	first, second := newMachine(t, s.URL, "go-1"), newMachine(t, s.URL+"/", "go-1")
 	got, tally := first.asks(get("x"), put("x", "compiled"), put("empty", ""), get("x"), put("dir", "go index v2\n"))
-	if !got[0].Miss || !has(got[1], "compiled") || !has(got[2], "") || !has(got[3], "compiled") || !has(got[4], "go index v2\n") || tally.Given.Load() != 1 || tally.Taken.Load() != 0 {
+	if !got[0].Miss || !has(got[1], "compiled") || !has(got[2], "") || !has(got[3], "compiled") ||
+		!has(got[4], "go index v2\n") || tally.Given.Load() != 1 || tally.Taken.Load() != 0 {
 		t.Fatalf("got %+v, %s", got, tally)
 	}
 	got, tally = second.asks(get("x"), get("empty"), get("y"))
-	if !has(got[0], "compiled") || !has(got[1], "") || !got[2].Miss || tally.String() != "1 outputs came from the server, 0 were given to it" {
+	if !has(got[0], "compiled") || !has(got[1], "") || !got[2].Miss ||
+		tally.String() != "1 outputs came from the server, 0 were given to it" {
 		t.Fatalf("got %+v, %s", got, tally)
 	}
 	if string(got[0].OutputID) != string(mustHex(digest([]byte("compiled")))) || got[0].Time == nil {
@@ -175,14 +178,16 @@ func TestWhatHostileSourcesWroteOthersDoNotTake(t *testing.T) {
 	s := newGocached(t)
 	newMachine(t, s.URL, "go-1").asks(put("pure", "compiled"))
 	newMachine(t, s.URL, "go-1-runc", "go-1").asks(put("c", "compiled"), put("late", "poison"))
-	for name, want := range map[string][2]bool{"go-1": {true, false}, "go-1-dockerd": {true, false}, "go-1-runc": {true, true}, "go-2": {false, false}} {
+	for name, want := range map[string][2]bool{"go-1": {true, false}, "go-1-dockerd": {true, false},
+		"go-1-runc": {true, true}, "go-2": {false, false}} {
 		names := []string{name}
 		if strings.Count(name, "-") == 2 {
 			names = append(names, "go-1")
 		}
 		got, _ := newMachine(t, s.URL, names...).asks(get("pure"), get("c"), get("late"))
 		if !got[0].Miss != want[0] || !got[1].Miss != want[1] || !got[2].Miss != want[1] {
-			t.Errorf("%s: got misses %v %v %v, want the shared one %v, runc's %v", name, got[0].Miss, got[1].Miss, got[2].Miss, want[0], want[1])
+			t.Errorf("%s: got misses %v %v %v, want the shared one %v, runc's %v", name, got[0].Miss, got[1].Miss,
+				got[2].Miss, want[0], want[1])
 		}
 	}
 }
@@ -205,20 +210,27 @@ func TestABadServerCostsTimeAndIsToldOnce(t *testing.T) {
 		do   http.HandlerFunc
 		want string
 	}{
-		"500":            {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 500) }, "500 Internal Server Error"},
-		"another digest": {answers(right, "8", "poisoned"), "got 8 bytes with the SHA-256 " + digest([]byte("poisoned")) + ", want " + right},
-		"too short":      {answers(right, "8", "comp"), "of 8 bytes: unexpected EOF"},
-		"too long":       {answers(right, "4", "compiled"), "of 4 bytes"},
-		"no digest":      {answers("../../x", "8", "compiled"), `got the output "../../x" of 8 bytes`},
+		"500": {func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "no", http.StatusInternalServerError)
+		}, "500 Internal Server Error"},
+		"another digest": {answers(right, "8", "poisoned"), "got 8 bytes with the SHA-256 " +
+			digest([]byte("poisoned")) + ", want " + right},
+		"too short": {answers(right, "8", "comp"), "of 8 bytes: unexpected EOF"},
+		"too long":  {answers(right, "4", "compiled"), "of 4 bytes"},
+		"no digest": {answers("../../x", "8", "compiled"), `got the output "../../x" of 8 bytes`},
 		"no length": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Go-Output-Id", right)
 			w.(http.Flusher).Flush()
 		}, "of -1 bytes"},
-		"leads on":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }, "302 Found"},
-		"never answers":    {func(w http.ResponseWriter, r *http.Request) { <-stop }, "context deadline exceeded"},
-		"cuts the line":    {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "GET: EOF"},
-		"wants a password": {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusUnauthorized) }, "401 Unauthorized"},
-		"is gone":          {nil, "connection refused"},
+		"leads on": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/", http.StatusFound)
+		}, "302 Found"},
+		"never answers": {func(w http.ResponseWriter, r *http.Request) { <-stop }, "context deadline exceeded"},
+		"cuts the line": {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "GET: EOF"},
+		"wants a password": {func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "no", http.StatusUnauthorized)
+		}, "401 Unauthorized"},
+		"is gone": {nil, "connection refused"},
 		"takes nothing": {func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no", map[string]int{"GET": 404, "PUT": 507}[r.Method])
 		}, "takes nothing, and is only read: PUT: 507"},
@@ -240,7 +252,8 @@ func TestABadServerCostsTimeAndIsToldOnce(t *testing.T) {
 				m.wait = 50 * time.Millisecond
 			}
 			got, tally := m.asks(get("x"), put("x", "compiled"), get("x"), get("y"), put("y", "more"))
-			if !got[0].Miss || !has(got[1], "compiled") || !has(got[2], "compiled") || !got[3].Miss || !has(got[4], "more") || tally.Taken.Load() != 0 {
+			if !got[0].Miss || !has(got[1], "compiled") || !has(got[2], "compiled") || !got[3].Miss ||
+				!has(got[4], "more") || tally.Taken.Load() != 0 {
 				t.Errorf("got %+v, want what the local cache has", got)
 			}
 			if len(m.told) != 1 || !strings.Contains(m.told[0], c.want) {
@@ -284,7 +297,8 @@ func TestAHostileStepIsAnsweredNothing(t *testing.T) {
 		m := newMachine(t, s.URL, "go-1")
 		m.Serve(context.Background(), m.names, strings.NewReader(said), &out)
 		if len(s.kept) > 0 || s.gets+s.puts > 0 || len(m.told) > 0 {
-			t.Errorf("%s: the server was asked %d times and given %v; notices %q; want nothing", name, s.gets, s.kept, m.told)
+			t.Errorf("%s: the server was asked %d times and given %v; notices %q; want nothing", name, s.gets, s.kept,
+				m.told)
 		}
 	}
 }
@@ -292,7 +306,10 @@ func TestAHostileStepIsAnsweredNothing(t *testing.T) {
 func TestTheEndOfAStepIsNoFaultOfTheServer(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { close(asked); <-r.Context().Done() }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	}))
 	t.Cleanup(s.Close)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { <-asked; cancel() }()
@@ -339,7 +356,8 @@ func TestATokenIsExchangedAndSentWithEachQuestion(t *testing.T) {
 				defer mu.Unlock()
 				if r.Method == http.MethodPost {
 					var q map[string]string
-					if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q["jwt"] != "secret" || r.URL.Path != "/auth/exchange-token" {
+					if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q["jwt"] != "secret" ||
+						r.URL.Path != "/auth/exchange-token" {
 						t.Errorf("got %v, %v at %s", q, err, r.URL)
 					}
 					exchanged++
@@ -360,7 +378,8 @@ func TestATokenIsExchangedAndSentWithEachQuestion(t *testing.T) {
 			m.asks(get("x"), get("y"))
 			mu.Lock()
 			defer mu.Unlock()
-			if exchanged != 1 || len(seen) > 1 || seen[c.want] != (c.want != "") || (len(m.told) == 0) != (c.want != "") {
+			if exchanged != 1 || len(seen) > 1 || seen[c.want] != (c.want != "") ||
+				(len(m.told) == 0) != (c.want != "") {
 				t.Errorf("got %d exchanges, %v, notices %q; want one, and %q", exchanged, seen, m.told, c.want)
 			}
 			if strings.Contains(fmt.Sprint(m.told), "secret") {
@@ -372,7 +391,8 @@ func TestATokenIsExchangedAndSentWithEachQuestion(t *testing.T) {
 
 func TestOnlyAWebAddressIsAServer(t *testing.T) {
 	t.Parallel()
-	for at, want := range map[string]bool{"http://cache:31364": true, "https://cache.example/go/": true, "cache:31364": false, "/dir": false, "ftp://x": false,
+	for at, want := range map[string]bool{"http://cache:31364": true, "https://cache.example/go/": true,
+		"cache:31364": false, "/dir": false, "ftp://x": false,
 		"http://": false, "http://u:p@cache": false, "http://cache?x": false, "://": false} {
 		if _, err := New(at, "", nil); (err == nil) != want {
 			t.Errorf("%s: got %v, want it taken: %v", at, err, want)

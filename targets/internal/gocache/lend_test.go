@@ -13,7 +13,8 @@ func goEntry(t *testing.T, cache string, n int, output string) (action, made str
 	t.Helper()
 	id, out := fmt.Sprintf("%064x", n), fmt.Sprintf("%064x", len(output)*1000+n)
 	action, made = id[:2]+"/"+id+"-a", out[:2]+"/"+out+"-d"
-	for name, data := range map[string]string{action: fmt.Sprintf("v1 %s %s %20d %20d\n", id, out, len(output), 1700000000), made: output} {
+	for name, data := range map[string]string{action: fmt.Sprintf("v1 %s %s %20d %20d\n", id, out, len(output),
+		1700000000), made: output} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(cache, name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +49,8 @@ func TestACacheOfItsOwnHasWhatIsWholeInTheSharedOne(t *testing.T) {
 	}
 	lends()
 	if !has(action) || !has(made) || has(half) || has(halfMade) || has(late) || has(lateMade) {
-		t.Errorf("got %v %v, %v %v, %v %v; want only the whole one", has(action), has(made), has(half), has(halfMade), has(late), has(lateMade))
+		t.Errorf("got %v %v, %v %v, %v %v; want only the whole one", has(action), has(made), has(half), has(halfMade),
+			has(late), has(lateMade))
 	}
 	// Go may write the entry again, which is no way into the shared cache.
 	if err := os.WriteFile(filepath.Join(own, action), []byte("poison"), 0o644); err != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 func FuzzRecord(f *testing.F) {
-	f.Add(`{"name":"a","key":"0","inputs":[{"name":"x","value":"y"}],"outputs":[{"path":"../../etc/passwd","size":-1}]}`)
+	f.Add(`{"name":"a","key":"0","inputs":[{"name":"x","value":"y"}],` +
+		`"outputs":[{"path":"../../etc/passwd","size":-1}]}`)
 	f.Add(`{"name":"b"}`)
 	f.Add(`{"name":"a","outputs":[null,{"path":"\u0000"}]}`)
 	dir := f.TempDir()

@@ -73,7 +73,8 @@ func (w *world) run(t *testing.T, want ...string) ([]Result, error) {
 }
 
 func newWorld(t *testing.T, needs map[string][]string) *world {
-	w := &world{root: t.TempDir(), needs: needs, input: map[string]string{}, coarse: map[string]bool{}, broken: map[string]bool{}}
+	w := &world{root: t.TempDir(), needs: needs, input: map[string]string{}, coarse: map[string]bool{},
+		broken: map[string]bool{}}
 	for n := range needs {
 		w.input[n] = n
 	}
@@ -167,13 +168,15 @@ func TestTouchRebuildsNothing(t *testing.T) {
 	if w.run(t, "top"); len(w.ran) != 0 {
 		t.Errorf("ran %v, want none", w.ran)
 	}
-	if r := (&Graph{Root: w.root, Records: filepath.Join(w.root, "record")}).Load("left"); r == nil || r.Outputs[0].Mtime != then.UnixNano() {
+	if r := (&Graph{Root: w.root, Records: filepath.Join(w.root, "record")}).Load("left"); r == nil ||
+		r.Outputs[0].Mtime != then.UnixNano() {
 		t.Errorf("the record has not taken the new time, the output would be hashed each time: %+v", r)
 	}
 }
 
 func TestAFailureBlocksItsDependentsInADiamondAndNothingElse(t *testing.T) {
-	w := newWorld(t, map[string][]string{"base": nil, "left": {"base"}, "right": {"base"}, "top": {"left", "right"}, "aside": nil})
+	w := newWorld(t, map[string][]string{"base": nil, "left": {"base"}, "right": {"base"}, "top": {"left", "right"},
+		"aside": nil})
 	w.broken["left"] = true
 	res, err := w.run(t, "top", "aside")
 	if err == nil || !strings.Contains(err.Error(), "left: broken") {
@@ -286,7 +289,8 @@ func TestRandomGraphsRunWhatTheModelSays(t *testing.T) {
 			for _, p := range plan { // what was planned is what ran, but for the blocked and what turned out the same
 				ran := slices.Contains(w.ran, p.Name)
 				if p.Status == Fresh && ran || p.Status == Stale && !ran && slices.Contains(want, p.Name) {
-					t.Fatalf("seed %d round %d: %s was planned as %s (%s), ran: %v", seed, round, p.Name, p.Status, p.Why, ran)
+					t.Fatalf("seed %d round %d: %s was planned as %s (%s), ran: %v", seed, round, p.Name, p.Status,
+						p.Why, ran)
 				}
 			}
 			if !slices.Equal(w.ran, want) {
@@ -320,17 +324,20 @@ func TestAWaitingRunGetsTheLockWhenItsHolderLetsGo(t *testing.T) {
 func TestSimulateSharesCoresAndKeepsOrder(t *testing.T) {
 	step := func(wall, cpu float64, excl bool) StepTime { return StepTime{Seconds: wall, CPU: cpu, Exclusive: excl} }
 	near := func(got, want float64) bool { return got > want*0.99 && got < want*1.01 }
-	compile := []Job{{Name: "a", Steps: []StepTime{step(10, 20, true)}}, {Name: "b", Steps: []StepTime{step(10, 20, true)}}}
+	compile := []Job{{Name: "a", Steps: []StepTime{step(10, 20, true)}},
+		{Name: "b", Steps: []StepTime{step(10, 20, true)}}}
 	for cores, want := range map[int]float64{1: 40, 2: 20, 4: 10} {
 		if got := Simulate(compile, 4, cores, 2); !near(got, want) {
 			t.Errorf("two parallel compiles on %d cores: got %.2f s, want %.2f", cores, got, want)
 		}
 	}
-	overlap := []Job{{Name: "a", Steps: []StepTime{step(4, 4, true), step(6, 6, false)}}, {Name: "b", Steps: []StepTime{step(6, 6, true)}}}
+	overlap := []Job{{Name: "a", Steps: []StepTime{step(4, 4, true), step(6, 6, false)}},
+		{Name: "b", Steps: []StepTime{step(6, 6, true)}}}
 	if got := Simulate(overlap, 4, 2, 2); !near(got, 10) {
 		t.Errorf("a serial link beside a serial compile: got %.2f s, want 10", got)
 	}
-	chain := []Job{{Name: "a", Steps: []StepTime{step(3, 3, false)}}, {Name: "b", Needs: []string{"a"}, Steps: []StepTime{step(3, 3, false)}}}
+	chain := []Job{{Name: "a", Steps: []StepTime{step(3, 3, false)}},
+		{Name: "b", Needs: []string{"a"}, Steps: []StepTime{step(3, 3, false)}}}
 	if got := Simulate(chain, 4, 8, 2); !near(got, 6) {
 		t.Errorf("a chain: got %.2f s, want 6", got)
 	}
@@ -380,7 +387,8 @@ func TestALockWhoseFileWasRemovedIsTakenAgainByItsName(t *testing.T) {
 func TestARecordOfAnOlderDrydockIsReadAndItsStepsAreUnknown(t *testing.T) {
 	t.Parallel()
 	g := &Graph{Records: t.TempDir()}
-	old := `{"name": "a", "key": "k", "inputs": [{"name": "source", "value": "s"}, {"name": "go", "value": "1.19.13 d"}, {"name": "step 1 command", "value": "x"}]}`
+	old := `{"name": "a", "key": "k", "inputs": [{"name": "source", "value": "s"},
+		{"name": "go", "value": "1.19.13 d"}, {"name": "step 1 command", "value": "x"}]}`
 	if err := os.WriteFile(g.recordFile("a"), []byte(old), 0o644); err != nil {
 		t.Fatal(err)
 	}

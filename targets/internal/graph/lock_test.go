@@ -88,7 +88,8 @@ func TestALockOfAnotherUsersProcessIsNamedAndNotWaitedFor(t *testing.T) {
 		if !errors.As(err, &locked) || locked.PID != other.Process.Pid || locked.User != "65534" {
 			t.Fatalf("got %v, want pid %d of user 65534", err, other.Process.Pid)
 		}
-		if text := err.Error(); !strings.Contains(text, file) || !strings.Contains(text, "flock -x") || !strings.Contains(text, "remove the file") {
+		if text := err.Error(); !strings.Contains(text, file) || !strings.Contains(text, "flock -x") ||
+			!strings.Contains(text, "remove the file") {
 			t.Errorf("got %q, want the file, the command and what to do", text)
 		}
 	}
@@ -96,12 +97,14 @@ func TestALockOfAnotherUsersProcessIsNamedAndNotWaitedFor(t *testing.T) {
 
 func TestTheHolderOfALockIsWhoTheKernelSays(t *testing.T) {
 	t.Parallel()
-	for _, record := range []string{"", `{"pid":1,"command":"mage all"}`, `{"pid":4194305,"command":"mage all"}`, `{"pid":`} {
+	for _, record := range []string{"", `{"pid":1,"command":"mage all"}`, `{"pid":4194305,"command":"mage all"}`,
+		`{"pid":`} {
 		dir, file := open(t, record)
 		other := outsider(t, file, os.Geteuid())
 		_, err := Lock(t.Context(), dir, "mage all", nil)
 		var locked *LockedError
-		if !errors.As(err, &locked) || locked.PID != other.Process.Pid || !strings.Contains(locked.Command, "flock -x "+file) || !locked.Since.IsZero() {
+		if !errors.As(err, &locked) || locked.PID != other.Process.Pid ||
+			!strings.Contains(locked.Command, "flock -x "+file) || !locked.Since.IsZero() {
 			t.Errorf("%q: got %v, want pid %d", record, err, other.Process.Pid)
 		}
 		// One of ours is waited for, and named so.
@@ -131,10 +134,12 @@ func TestWhatIsNoFileOfOursIsNoLock(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		victim := filepath.Join(t.TempDir(), "victim")
-		if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o644), plant(victim, filepath.Join(dir, "lock"))); err != nil {
+		if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o644),
+			plant(victim, filepath.Join(dir, "lock"))); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Lock(t.Context(), dir, "mage all", nil); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "lock")) {
+		if _, err := Lock(t.Context(), dir, "mage all", nil); err == nil ||
+			!strings.Contains(err.Error(), filepath.Join(dir, "lock")) {
 			t.Errorf("%s: got %v, want an error that names the file", name, err)
 		}
 		if data, err := os.ReadFile(victim); string(data) != "precious" {

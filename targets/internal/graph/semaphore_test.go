@@ -53,7 +53,7 @@ func TestWhoGoesWhileWaitingKeepsNoSlot(t *testing.T) {
 		s.Release()
 		if err := <-done; err == nil {
 			s.Release()
-		} else if err != stopped {
+		} else if !errors.Is(err, stopped) {
 			t.Fatalf("got %v, want %v", err, stopped)
 		}
 		if !s.Try() || s.Try() {

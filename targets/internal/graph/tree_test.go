@@ -34,12 +34,14 @@ func TestADirectoryIsOneOutputAndAnythingChangedInItIsDamage(t *testing.T) {
 		}
 	}
 	g := &Graph{Root: root, Records: filepath.Join(root, "record"), Watch: quiet{}}
-	g.Nodes = []*Node{{Name: "headers", Do: func(context.Context, string) (Made, error) { whole(); return Made{Outputs: []string{"tree"}}, nil }}}
+	g.Nodes = []*Node{{Name: "headers",
+		Do: func(context.Context, string) (Made, error) { whole(); return Made{Outputs: []string{"tree"}}, nil }}}
 	if _, err := g.Run(t.Context(), []string{"headers"}); err != nil {
 		t.Fatal(err)
 	}
 	rec := g.Load("headers")
-	if d := g.Damage(rec, true); d != "" || len(rec.Outputs) != 1 || rec.Outputs[0].Size != int64(len("one"+"two"+"y.h")) {
+	if d := g.Damage(rec, true); d != "" || len(rec.Outputs) != 1 ||
+		rec.Outputs[0].Size != int64(len("one"+"two"+"y.h")) {
 		t.Fatalf("as made: damage %q, outputs %+v", d, rec.Outputs)
 	}
 	for name, change := range map[string]func(){
@@ -48,7 +50,10 @@ func TestADirectoryIsOneOutputAndAnythingChangedInItIsDamage(t *testing.T) {
 		"gone":    func() { os.Remove(filepath.Join(root, "tree/a/x.h")) },
 		"added":   func() { write("a/new.h", "") },
 		"mode":    func() { os.Chmod(filepath.Join(root, "tree/y.h"), 0o755) },
-		"link":    func() { os.Remove(filepath.Join(root, "tree/z.h")); os.Symlink("a.h", filepath.Join(root, "tree/z.h")) },
+		"link": func() {
+			os.Remove(filepath.Join(root, "tree/z.h"))
+			os.Symlink("a.h", filepath.Join(root, "tree/z.h"))
+		},
 	} {
 		whole()
 		change()
@@ -102,7 +107,8 @@ func TestWhatIsNotHashedIsHeldBySizeTimeModeAndInode(t *testing.T) {
 		write(filepath.Join(root, data), data) // while the others are there: their inodes are taken
 	}
 	for data, damage := range map[string]bool{"two": true, "one": false} {
-		if err := errors.Join(os.Rename(file, filepath.Join(root, "not "+data)), os.Rename(filepath.Join(root, data), file)); err != nil {
+		if err := errors.Join(os.Rename(file, filepath.Join(root, "not "+data)),
+			os.Rename(filepath.Join(root, data), file)); err != nil {
 			t.Fatal(err)
 		}
 		rec := g.Load("n")

@@ -14,9 +14,11 @@ import (
 
 func TestRealKernelReleasesAreRead(t *testing.T) {
 	for release, want := range map[string]string{
-		"3.10.0-1160.el7.x86_64": "3.10.0", "4.14.77-70.59.amzn1.x86_64": "4.14.77", "5.4.0-42-generic": "5.4.0", "2.6.9-34.EL": "2.6.9",
-		"2.6.9-34.ELsmp": "2.6.9", "6.8.0+": "6.8.0", "6.1.0-18-amd64": "6.1.0", "5.15.133.1-microsoft-standard-WSL2": "5.15.133",
-		"4.19.0": "4.19.0", "3.10.108": "3.10.108", "2.6.32-754.el6.x86_64": "2.6.32", "6.18.44-fc-v657": "6.18.44", "3.2": "3.2.0", "5.10.0-0.bpo.9-amd64": "5.10.0",
+		"3.10.0-1160.el7.x86_64": "3.10.0", "4.14.77-70.59.amzn1.x86_64": "4.14.77", "5.4.0-42-generic": "5.4.0",
+		"2.6.9-34.EL": "2.6.9", "2.6.9-34.ELsmp": "2.6.9", "6.8.0+": "6.8.0", "6.1.0-18-amd64": "6.1.0",
+		"5.15.133.1-microsoft-standard-WSL2": "5.15.133", "4.19.0": "4.19.0", "3.10.108": "3.10.108",
+		"2.6.32-754.el6.x86_64": "2.6.32", "6.18.44-fc-v657": "6.18.44", "3.2": "3.2.0",
+		"5.10.0-0.bpo.9-amd64": "5.10.0",
 	} {
 		v, err := KernelVersion(release)
 		if err != nil || v.String() != want {
@@ -31,7 +33,8 @@ func TestRealKernelReleasesAreRead(t *testing.T) {
 }
 
 func TestTheNewestFittingGoIsTakenAndTheOthersAreExplained(t *testing.T) {
-	f := Facts{Gos: []Go{{Path: "/a", Version: "1.19.13"}, {Path: "/b", Version: "1.26.8"}, {Path: "/c", Version: "1.22.1"}, {Path: "/d", Problem: "does not run"}}}
+	f := Facts{Gos: []Go{{Path: "/a", Version: "1.19.13"}, {Path: "/b", Version: "1.26.8"},
+		{Path: "/c", Version: "1.22.1"}, {Path: "/d", Problem: "does not run"}}}
 	for constraint, want := range map[string]string{">= 1.21": "/b", ">= 1.13, < 1.20": "/a", "< 1.23": "/c"} {
 		g, passed := f.Pick(constraint)
 		if g == nil || g.Path != want || len(passed) == 0 {
@@ -53,7 +56,8 @@ func pose(t *testing.T, dir, name, script string) {
 }
 
 func TestEachOldToolGetsItsOwnLine(t *testing.T) {
-	everything := Asks{Go: map[string]string{"runc": ">= 1.21"}, C: true, Libc: true, Setns: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1}
+	everything := Asks{Go: map[string]string{"runc": ">= 1.21"}, C: true, Libc: true, Setns: true, Make: true,
+		Kernel: "3.10", Dir: t.TempDir(), Disk: 1}
 	// One compiler lacks four things: each is asked for all that it can do, which takes a second of CPU.
 	const lacking = `case "$*" in
 *-pthread*) echo "ld: cannot find -lpthread"; exit 1;;
@@ -107,8 +111,10 @@ exec /usr/bin/gcc "$@"`
 
 func TestACompilerThatLinksDynamicallyWithoutAWordIsFound(t *testing.T) {
 	dir := t.TempDir()
-	pose(t, dir, "cc", `for a; do case $a in -static-pie) ;; *) set -- "$@" "$a";; esac; shift; done; exec /usr/bin/gcc "$@"`)
-	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "cc")}, filepath.Join(t.TempDir(), "host.json"))
+	pose(t, dir, "cc", `for a; do case $a in -static-pie) ;; *) set -- "$@" "$a";; esac; shift; done
+exec /usr/bin/gcc "$@"`)
+	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "cc")},
+		filepath.Join(t.TempDir(), "host.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,8 +126,10 @@ func TestACompilerThatLinksDynamicallyWithoutAWordIsFound(t *testing.T) {
 func TestAHostWithoutACLibraryServesAStackThatBringsItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	// As on a machine without libc6-dev and linux-libc-dev: nothing links with -lc, and no header of theirs is there.
-	pose(t, dir, "gcc", `case "$*" in *-nostdlib*|-v|-dump*|-print*) ;; *) echo "ld: cannot find crt1.o"; exit 1;; esac; exec /usr/bin/gcc "$@"`)
-	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "gcc"), KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
+	pose(t, dir, "gcc", `case "$*" in *-nostdlib*|-v|-dump*|-print*) ;; *) echo "ld: cannot find crt1.o"; exit 1;; esac
+exec /usr/bin/gcc "$@"`)
+	f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", CC: filepath.Join(dir, "gcc"),
+		KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,9 +141,11 @@ func TestAHostWithoutACLibraryServesAStackThatBringsItsOwn(t *testing.T) {
 		}
 		return names
 	}
-	a := Asks{C: true, Setns: true, Quota: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1, Brings: "musl 1.2.5"}
+	a := Asks{C: true, Setns: true, Quota: true, Make: true, Kernel: "3.10", Dir: t.TempDir(), Disk: 1,
+		Brings: "musl 1.2.5"}
 	if bad := refused(a); bad != nil || !f.Bare.Does(BarePIE) || f.Bare.Headers != "" {
-		t.Errorf("refused: %v; static-pie %v, headers %q; want nothing refused, static-pie, and no headers of the user's", bad, f.Bare.Does(BarePIE), f.Bare.Headers)
+		t.Errorf("refused: %v; static-pie %v, headers %q; want nothing refused, static-pie, and no headers of "+
+			"the user's", bad, f.Bare.Does(BarePIE), f.Bare.Headers)
 	}
 	said := false
 	for _, x := range f.Check(a) {
@@ -174,12 +184,14 @@ func TestWhatIsTakenFromAKilledCompilerIsNeitherUsedNorKept(t *testing.T) {
 	}
 	// It is killed once, when it is asked for its cc1: as by a kernel that has no memory left.
 	// What needs a C library is not tried.
-	pose(t, dir, "gcc", `case "$*" in -print-prog-name=cc1) test -e `+dir+`/once || { >`+dir+`/once; kill -9 $$; };; *-nostdlib*|-v|-dump*|-print*) ;; *) exit 1;; esac; exec /usr/bin/gcc "$@"`)
+	pose(t, dir, "gcc", `case "$*" in -print-prog-name=cc1) test -e `+dir+`/once || { >`+dir+
+		`/once; kill -9 $$; };; *-nostdlib*|-v|-dump*|-print*) ;; *) exit 1;; esac; exec /usr/bin/gcc "$@"`)
 	if f := look(); f.Bare.Problem == "" || !strings.Contains(f.Bare.Problem, "killed") {
 		t.Errorf("got the problem %q, want one that says it was killed", f.Bare.Problem)
 	}
 	if f := look(); f.Bare.Problem != "" || f.Bare.ID == "" {
-		t.Errorf("the second time: got the problem %q and the identity %q, want none and one", f.Bare.Problem, f.Bare.ID)
+		t.Errorf("the second time: got the problem %q and the identity %q, want none and one", f.Bare.Problem,
+			f.Bare.ID)
 	}
 }
 
@@ -187,12 +199,15 @@ func TestTheNewestCompilerThatPassesIsTakenAndTheOthersAreExplained(t *testing.T
 	dir := t.TempDir()
 	pose(t, dir, "gcc", `case "$1" in -dump*) echo 4.1.2;; *) exit 1;; esac`)
 	pose(t, dir, "gcc-99", `case "$1" in -dump*) echo 99.1;; *) echo "error: no licence"; exit 1;; esac`)
-	f, err := Look(context.Background(), Asked{Path: dir + ":/usr/bin:/bin", Go: "/bin/false"}, filepath.Join(t.TempDir(), "host.json"))
+	f, err := Look(context.Background(), Asked{Path: dir + ":/usr/bin:/bin", Go: "/bin/false"},
+		filepath.Join(t.TempDir(), "host.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	passed := strings.Join(f.CC.Passed, "\n")
-	if filepath.Dir(f.CC.Path) != "/usr/bin" || !strings.Contains(passed, "gcc-99 99.1: static C library: error: no licence") || !strings.Contains(passed, "gcc 4.1.2: ") {
+	if filepath.Dir(f.CC.Path) != "/usr/bin" ||
+		!strings.Contains(passed, "gcc-99 99.1: static C library: error: no licence") ||
+		!strings.Contains(passed, "gcc 4.1.2: ") {
 		t.Errorf("got %s, passed over:\n%s\nwant the real one, and why not gcc-99 and gcc", f.CC.Path, passed)
 	}
 }
@@ -203,19 +218,23 @@ func TestKernelHeadersOfTheUserComeFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	look := func() *Facts {
-		f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", KernelHeaders: dir}, filepath.Join(t.TempDir(), "host.json"))
+		f, err := Look(context.Background(), Asked{Path: "/usr/bin:/bin", Go: "/bin/false", KernelHeaders: dir},
+			filepath.Join(t.TempDir(), "host.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f
 	}
 	before := look()
-	if err := os.WriteFile(filepath.Join(dir, "include/linux/quota.h"), []byte("#error not a quota.h\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "include/linux/quota.h"), []byte("#error not a quota.h\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	after := look()
-	if !before.CC.Does(QuotaHeaders) || after.CC.Does(QuotaHeaders) || after.CC.Headers != filepath.Join(dir, "include") {
-		t.Errorf("got %v before and %v after in %s, want the user's header to be seen", before.CC.Does(QuotaHeaders), after.CC.Does(QuotaHeaders), after.CC.Headers)
+	if !before.CC.Does(QuotaHeaders) || after.CC.Does(QuotaHeaders) ||
+		after.CC.Headers != filepath.Join(dir, "include") {
+		t.Errorf("got %v before and %v after in %s, want the user's header to be seen", before.CC.Does(QuotaHeaders),
+			after.CC.Does(QuotaHeaders), after.CC.Headers)
 	}
 	if before.CC.ID == after.CC.ID {
 		t.Error("the identity did not change with the header")
@@ -244,7 +263,8 @@ func TestASourceThatComesIsNoReasonToLookAgainAndAToolchainIs(t *testing.T) {
 	dir, sources, cache := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "host.json")
 	pose(t, dir, "gcc", "echo x >>"+dir+"/asked; exit 1")
 	look := func() (gos, asked int) {
-		f, err := Look(t.Context(), Asked{Path: dir + ":/usr/bin:/bin", CC: filepath.Join(dir, "gcc"), Sources: sources}, cache)
+		f, err := Look(t.Context(), Asked{Path: dir + ":/usr/bin:/bin", CC: filepath.Join(dir, "gcc"),
+			Sources: sources}, cache)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,13 +306,15 @@ func TestTheWayToTheModulesIsAskedForInACleanEnvironment(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "env")
-	for name, data := range map[string]string{"env": "GOPROXY=http://in.the.file\nGOPRIVATE=corp.example\nGOFLAGS=-mod=vendor\nGOEXPERIMENT=none\n", "go.work": "go 1.99\n"} {
+	for name, data := range map[string]string{"env": "GOPROXY=http://in.the.file\nGOPRIVATE=corp.example\n" +
+		"GOFLAGS=-mod=vendor\nGOEXPERIMENT=none\n", "go.work": "go 1.99\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Chdir(dir)
-	for k, v := range map[string]string{"GOENV": file, "GOFLAGS": "-nonsense", "GOTOOLCHAIN": "go1.99.9", "GO111MODULE": "off", "GOOS": "windows", "GOEXPERIMENT": "nonsense",
+	for k, v := range map[string]string{"GOENV": file, "GOFLAGS": "-nonsense", "GOTOOLCHAIN": "go1.99.9",
+		"GO111MODULE": "off", "GOOS": "windows", "GOEXPERIMENT": "nonsense",
 		"GOSUMDB": "off", "GOROOT": "/nowhere"} {
 		t.Setenv(k, v)
 	}
@@ -300,7 +322,8 @@ func TestTheWayToTheModulesIsAskedForInACleanEnvironment(t *testing.T) {
 		t.Setenv(k, "")
 	}
 	env, err := GoEnv(t.Context(), gotool)
-	want := "GOPROXY=http://in.the.file GOSUMDB=off GONOSUMDB=corp.example GONOPROXY=corp.example GOPRIVATE=corp.example GOINSECURE="
+	want := "GOPROXY=http://in.the.file GOSUMDB=off GONOSUMDB=corp.example GONOPROXY=corp.example " +
+		"GOPRIVATE=corp.example GOINSECURE="
 	if got := strings.Join(env, " "); got != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
@@ -316,7 +339,8 @@ func TestAPathThatMakeCannotTakeIsRefusedWithItsCharacter(t *testing.T) {
 		return f.Found
 	}
 	parent := t.TempDir()
-	for _, name := range strings.Split("a b|a\tb|a\u00a0b|it's|q\"|a&b|a#b|a$b|a%b|a\\b|a;b|a(b|a)b|a<b|a>b|a`b|a\u2028b| a|a ", "|") {
+	odd := "a b|a\tb|a\u00a0b|it's|q\"|a&b|a#b|a$b|a%b|a\\b|a;b|a(b|a)b|a<b|a>b|a`b|a\u2028b| a|a "
+	for name := range strings.SplitSeq(odd, "|") {
 		dir := filepath.Join(parent, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -361,7 +385,8 @@ func TestAPathThatMakeCannotTakeIsRefusedWithItsCharacter(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := check(filepath.Join(parent, "a[b]c"), true), fmt.Sprintf("%q fits it as a pattern", filepath.Join(parent, "abc")); !strings.Contains(got, want) {
+	if got, want := check(filepath.Join(parent, "a[b]c"), true),
+		fmt.Sprintf("%q fits it as a pattern", filepath.Join(parent, "abc")); !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
 	}
 }

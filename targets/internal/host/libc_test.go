@@ -8,9 +8,10 @@ import (
 
 func TestACLibrarySaysWhatItIs(t *testing.T) {
 	for data, want := range map[string]string{
-		"\x00GNU C Library (Debian GLIBC 2.36-9+deb12u13) stable release version 2.36.\nCopyright": "glibc 2.36 Debian GLIBC 2.36-9+deb12u13",
-		"GNU C Library stable release version 2.3.4, by Roland":                                    "glibc 2.3.4 GNU C Library",
-		"musl libc (x86_64)\nVersion 1.2.5\nDynamic Program Loader":                                "",
+		"\x00GNU C Library (Debian GLIBC 2.36-9+deb12u13) stable release version 2.36.\nC": "glibc 2.36 " +
+			"Debian GLIBC 2.36-9+deb12u13",
+		"GNU C Library stable release version 2.3.4, by Roland":     "glibc 2.3.4 GNU C Library",
+		"musl libc (x86_64)\nVersion 1.2.5\nDynamic Program Loader": "",
 		"something else": "",
 	} {
 		file := filepath.Join(t.TempDir(), "libc.a")

@@ -6,7 +6,8 @@ import (
 )
 
 func FuzzScript(f *testing.F) {
-	f.Add("echo 'Generally Necessary:'\ncheck_flags A {B,C}_D\nif [ \"$kernelMajor\" -lt 4 ]; then\n\tcheck_flags OLD\nelse\n\tcheck_flags NEW\nfi\n", "3.10.0")
+	f.Add("echo 'Generally Necessary:'\ncheck_flags A {B,C}_D\nif [ \"$kernelMajor\" -lt 4 ]; then\n"+
+		"\tcheck_flags OLD\nelse\n\tcheck_flags NEW\nfi\n", "3.10.0")
 	f.Add("echo 'Optional Features:'\nflags=(\n\tA B\n)\ncheck_flags \"${flags[@]}\"\n", "6.1")
 	f.Add("if [ ; then\ncheck_flags {,}\nfi\nfi\n", "99999999999999999999.1")
 	f.Fuzz(func(t *testing.T, script, release string) {

@@ -41,7 +41,8 @@ func scripts(t *testing.T) map[string]string {
 
 var said = regexp.MustCompile(`CONFIG_(\w+).*: .*(enabled|missing)([^\x1b]*)`) // the old script ends its colours itself
 
-// TestLongTheSameIsSaidAsByTheScriptItself runs upstream's script, with a uname that says another release, on the same files.
+// TestLongTheSameIsSaidAsByTheScriptItself runs upstream's script, with a uname that says another release, on the same
+// files.
 func TestLongTheSameIsSaidAsByTheScriptItself(t *testing.T) {
 	testlong.Skip(t)
 	bash, err := exec.LookPath("bash")
@@ -91,7 +92,7 @@ func TestLongTheSameIsSaidAsByTheScriptItself(t *testing.T) {
 func firstOf(config string) string {
 	seen := map[string]bool{}
 	var out []string
-	for _, l := range strings.Split(config, "\n") {
+	for l := range strings.SplitSeq(config, "\n") {
 		n, _, _ := strings.Cut(strings.TrimPrefix(l, "# "), "=")
 		n, _, _ = strings.Cut(n, " ")
 		if !seen[n] {
@@ -121,7 +122,7 @@ func compare(t *testing.T, name, bash, script, file, release string) {
 	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "NO_COLOR=1", "LC_ALL=C"}
 	out, _ := cmd.Output() // it fails when something is missing
 	var want []string
-	for _, l := range strings.Split(string(out), "\n") {
+	for l := range strings.SplitSeq(string(out), "\n") {
 		if m := said.FindStringSubmatch(l); m != nil {
 			want = append(want, m[1]+" "+strings.TrimSpace(m[2]+m[3]))
 		}
@@ -139,11 +140,13 @@ func compare(t *testing.T, name, bash, script, file, release string) {
 	}
 	var got []string
 	for _, o := range options {
-		got = append(got, o.Name+" "+map[string]string{"y": "enabled", "m": "enabled (as module)", "": "missing"}[o.State])
+		got = append(got, o.Name+" "+map[string]string{"y": "enabled", "m": "enabled (as module)",
+			"": "missing"}[o.State])
 	}
 	for i := range max(len(got), len(want)) {
 		if i >= len(got) || i >= len(want) || got[i] != want[i] {
-			t.Fatalf("%s, %s, %s: option %d: got %q, want %q", name, release, filepath.Base(file), i+1, got[min(i, len(got)):min(i+3, len(got))], want[min(i, len(want)):min(i+3, len(want))])
+			t.Fatalf("%s, %s, %s: option %d: got %q, want %q", name, release, filepath.Base(file), i+1,
+				got[min(i, len(got)):min(i+3, len(got))], want[min(i, len(want)):min(i+3, len(want))])
 		}
 	}
 }
@@ -168,7 +171,9 @@ func TestAConditionThatIsNotUnderstoodIsNoGuess(t *testing.T) {
 }
 
 func TestAConfigurationNamesItsRelease(t *testing.T) {
-	c, release, err := Read(bytes.NewReader([]byte("#\n# Linux/x86_64 3.10.0-1160.el7.x86_64 Kernel Configuration\n#\nCONFIG_NAMESPACES=y\nCONFIG_VETH=m\n# CONFIG_KEYS is not set\nCONFIG_HZ=1000\n")))
+	c, release, err := Read(
+		bytes.NewReader([]byte("#\n# Linux/x86_64 3.10.0-1160.el7.x86_64 Kernel Configuration\n#\n" +
+			"CONFIG_NAMESPACES=y\nCONFIG_VETH=m\n# CONFIG_KEYS is not set\nCONFIG_HZ=1000\n")))
 	if err != nil || release != "3.10.0-1160.el7.x86_64" || c["NAMESPACES"] != "y" || c["VETH"] != "m" || len(c) != 2 {
 		t.Errorf("got %v %q %v", c, release, err)
 	}
@@ -180,7 +185,8 @@ func TestAConfigurationNamesItsRelease(t *testing.T) {
 // The two choices of the old host, on the configurations of an el7 kernel, a modern one, and ones that lack a piece.
 func TestEachChoiceOfNetworkNamesTheOptionsThatItLacks(t *testing.T) {
 	bridge := []string{"NAMESPACES", "NET_NS", "BRIDGE", "VETH"}
-	tables := []string{"BRIDGE_NETFILTER", "NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT", "IP_NF_IPTABLES", "IP_NF_FILTER", "IP_NF_TARGET_MASQUERADE",
+	tables := []string{"BRIDGE_NETFILTER", "NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT", "IP_NF_IPTABLES",
+		"IP_NF_FILTER", "IP_NF_TARGET_MASQUERADE",
 		"NETFILTER_XT_MATCH_ADDRTYPE", "NETFILTER_XT_MATCH_CONNTRACK"}
 	for _, c := range []struct {
 		name            string
@@ -188,12 +194,16 @@ func TestEachChoiceOfNetworkNamesTheOptionsThatItLacks(t *testing.T) {
 		without, with   string // what the two choices lack
 		release, wantV6 string
 	}{
-		{"el7", slices.Concat(bridge, tables, []string{"NF_NAT_IPV4", "IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER", "NF_NAT_IPV6", "IP6_NF_TARGET_MASQUERADE"}), "yes", "yes", "3.10.0", "yes"},
-		{"modern", slices.Concat(bridge, tables, []string{"IP_NF_NAT"}), "yes", "yes", "6.1.0", "no: without CONFIG_IPV6"},
+		{"el7", slices.Concat(bridge, tables, []string{"NF_NAT_IPV4", "IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER",
+			"NF_NAT_IPV6", "IP6_NF_TARGET_MASQUERADE"}), "yes", "yes", "3.10.0", "yes"},
+		{"modern", slices.Concat(bridge, tables, []string{"IP_NF_NAT"}), "yes", "yes", "6.1.0",
+			"no: without CONFIG_IPV6"},
 		{"no NAT", slices.Concat(bridge, tables), "yes", "no: without CONFIG_IP_NF_NAT", "5.10.0", "no: "},
 		{"no netfilter", bridge, "yes", "no: without CONFIG_BRIDGE_NETFILTER, CONFIG_NETFILTER,", "5.10.0", "no: "},
-		{"no bridge", tables, "no: without CONFIG_NAMESPACES, CONFIG_NET_NS, CONFIG_BRIDGE, CONFIG_VETH", "no: ", "5.10.0", "no: "},
-		{"before NAT for IPv6", slices.Concat(bridge, tables, []string{"NF_NAT_IPV4"}), "yes", "yes", "3.2.0", "no: came with 3.7"},
+		{"no bridge", tables, "no: without CONFIG_NAMESPACES, CONFIG_NET_NS, CONFIG_BRIDGE, CONFIG_VETH", "no: ",
+			"5.10.0", "no: "},
+		{"before NAT for IPv6", slices.Concat(bridge, tables, []string{"NF_NAT_IPV4"}), "yes", "yes", "3.2.0",
+			"no: came with 3.7"},
 	} {
 		config := Config{}
 		for _, o := range c.options {

@@ -28,7 +28,8 @@ func TestSettingsNameThePlaces(t *testing.T) {
 	} {
 		name, value, _ := strings.Cut(set, "=")
 		p, err := Named(func(n string) string { return map[string]string{name: value}[n] })
-		got := "site " + p.Site + "\nsnapshot " + p.Snapshot + "\nmain " + strings.Join(p.Mirrors.Main, " ") + "\nsecurity " + strings.Join(p.Mirrors.Security, " ")
+		got := "site " + p.Site + "\nsnapshot " + p.Snapshot + "\nmain " + strings.Join(p.Mirrors.Main, " ") +
+			"\nsecurity " + strings.Join(p.Mirrors.Security, " ")
 		if err != nil {
 			got = err.Error()
 		}
@@ -68,7 +69,7 @@ func TestAMirrorIsFilledByLinksAndNothingElseIsTouched(t *testing.T) {
 	a, _ := os.Stat(files[0])
 	b, _ := os.Stat(filepath.Join(dir, "a"))
 	if !os.SameFile(a, b) {
-		t.Errorf("got a copy, want a link")
+		t.Error("got a copy, want a link")
 	}
 	put(t, filepath.Join(dir, "mine"), "mine")
 	put(t, filepath.Join(dir, ".a.new"), "of a run that was killed")
@@ -91,7 +92,8 @@ func TestAMirrorIsFilledByLinksAndNothingElseIsTouched(t *testing.T) {
 	for _, e := range es {
 		names = append(names, e.Name())
 	}
-	if data, _ := os.ReadFile(filepath.Join(dir, "mine")); string(data) != "mine" || !slices.Equal(names, []string{"a", "b", "mine", "sha256"}) {
+	if data, _ := os.ReadFile(filepath.Join(dir, "mine")); string(data) != "mine" ||
+		!slices.Equal(names, []string{"a", "b", "mine", "sha256"}) {
 		t.Errorf("got %q in mine, and %q", data, names)
 	}
 }

@@ -71,7 +71,8 @@ func compareTrees(t *testing.T, from, to int64) {
 func TestADiffRefusesWhatAPatchCannotSay(t *testing.T) {
 	base, changed := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(changed, "b"), "a\x00b")
-	if _, _, _, err := Diff(base, changed); err == nil || !strings.Contains(err.Error(), "b: a patch cannot change a binary file") {
+	if _, _, _, err := Diff(base, changed); err == nil ||
+		!strings.Contains(err.Error(), "b: a patch cannot change a binary file") {
 		t.Errorf("got %v", err)
 	}
 	if err := os.Remove(filepath.Join(changed, "b")); err != nil {
@@ -80,7 +81,8 @@ func TestADiffRefusesWhatAPatchCannotSay(t *testing.T) {
 	if err := os.Symlink("x", filepath.Join(changed, "l")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := Diff(base, changed); err == nil || !strings.Contains(err.Error(), "l: a patch cannot change what is no plain file") {
+	if _, _, _, err := Diff(base, changed); err == nil ||
+		!strings.Contains(err.Error(), "l: a patch cannot change what is no plain file") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -36,8 +36,10 @@ func file(t *testing.T, class elf.Class, machine elf.Machine, flags uint32, leve
 			n = 0
 		}
 		at := uint32(52 + 3*40)
-		put(elf.Header32{Ident: ident, Type: 2, Machine: uint16(machine), Version: 1, Shoff: 52 * min(1, uint32(n)), Flags: flags, Ehsize: 52, Shentsize: 40, Shnum: n, Shstrndx: n &^ 1})
-		put([]elf.Section32{{}, {Name: 1, Type: 0x70000003, Off: at, Size: uint32(len(data))}, {Name: 17, Type: 3, Off: at + uint32(len(data)), Size: uint32(len(names))}})
+		put(elf.Header32{Ident: ident, Type: 2, Machine: uint16(machine), Version: 1, Shoff: 52 * min(1, uint32(n)),
+			Flags: flags, Ehsize: 52, Shentsize: 40, Shnum: n, Shstrndx: n &^ 1})
+		put([]elf.Section32{{}, {Name: 1, Type: 0x70000003, Off: at, Size: uint32(len(data))},
+			{Name: 17, Type: 3, Off: at + uint32(len(data)), Size: uint32(len(names))}})
 		put(append(data, names...))
 	}
 	p := filepath.Join(t.TempDir(), "f")
@@ -62,7 +64,8 @@ func TestAFileIsHeldToMachineFloatABIAndLevel(t *testing.T) {
 		{"amd64", "amd64", elf.ELFCLASS64, elf.EM_X86_64, 0, 0, ""},
 		{"x32", "amd64", elf.ELFCLASS32, elf.EM_X86_64, 0, 0, "machine"},
 		{"arm64", "arm64", elf.ELFCLASS64, elf.EM_AARCH64, 0, 0, ""},
-		{"arm64 in an archive for armv7", "armv7", elf.ELFCLASS64, elf.EM_AARCH64, 0, 0, "machine: got EM_AARCH64, want EM_ARM"},
+		{"arm64 in an archive for armv7", "armv7", elf.ELFCLASS64, elf.EM_AARCH64, 0, 0,
+			"machine: got EM_AARCH64, want EM_ARM"},
 		{"armv7 for arm64", "arm64", elf.ELFCLASS32, elf.EM_ARM, eabi5, 10, "machine: got EM_ARM, want EM_AARCH64"},
 		{"amd64 for arm64", "arm64", elf.ELFCLASS64, elf.EM_X86_64, 0, 0, "machine: got EM_X86_64"},
 		{"v7, hard", "armv7", elf.ELFCLASS32, elf.EM_ARM, eabi5 | hardFloat, 10, ""},
@@ -81,7 +84,8 @@ func TestAFileIsHeldToMachineFloatABIAndLevel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Must(c.arch).Foreign(head[:HeadSize]); (got != "") != (c.want != "" && !strings.HasPrefix(c.want, "ARM level")) {
+		if got := Must(c.arch).Foreign(head[:HeadSize]); (got != "") != (c.want != "" &&
+			!strings.HasPrefix(c.want, "ARM level")) {
 			t.Errorf("%s: by its head: got %q, want %q", c.what, got, c.want)
 		}
 	}
@@ -92,7 +96,8 @@ func TestAFileIsHeldToMachineFloatABIAndLevel(t *testing.T) {
 
 func TestDamagedAttributesSayNoLevel(t *testing.T) {
 	t.Parallel()
-	for _, data := range [][]byte{nil, {0x80}, {5}, {5, 'x'}, {6}, {32, 1}, {33, 0, 6}, bytes.Repeat([]byte{0xff}, 20)} {
+	for _, data := range [][]byte{nil, {0x80}, {5}, {5, 'x'}, {6}, {32, 1}, {33, 0, 6},
+		bytes.Repeat([]byte{0xff}, 20)} {
 		if got := cpuArch(data); got != 0 {
 			t.Errorf("%s: got %d", fmt.Sprintf("% x", data), got)
 		}

@@ -21,14 +21,15 @@ func TestAConfinedChildSpeaksWithWhatGoesOnBesideIt(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	script := fmt.Sprintf("sh -c 'echo question >&%d; read a <&%d; echo got $a'", BesideOut, BesideIn) // a grandchild
-	out, err := Cmd{Argv: []string{"sh", "-c", script}, Dir: dir, Env: env, Sandbox: s, Beside: func(ctx context.Context, r io.Reader, w io.Writer) {
-		in := bufio.NewReader(r)
-		q, _ := in.ReadString('\n')
-		fmt.Fprintf(w, "answer to %s", q)
-		_, err := in.ReadByte()
-		<-ctx.Done()
-		ended <- err
-	}}.Output(t.Context())
+	out, err := Cmd{Argv: []string{"sh", "-c", script}, Dir: dir, Env: env, Sandbox: s,
+		Beside: func(ctx context.Context, r io.Reader, w io.Writer) {
+			in := bufio.NewReader(r)
+			q, _ := in.ReadString('\n')
+			fmt.Fprintf(w, "answer to %s", q)
+			_, err := in.ReadByte()
+			<-ctx.Done()
+			ended <- err
+		}}.Output(t.Context())
 	if err != nil || out != "got answer to question\n" {
 		t.Errorf("got %q, %v", out, err)
 	}
@@ -53,8 +54,10 @@ func TestADirectoryHasAnotherNameForReading(t *testing.T) {
 	if err := os.WriteFile(host+"/lib/file", []byte("text\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := &Sandbox{Read: system, Write: []string{host + "/mine"}, Names: map[string]string{"/.drydock/lib": host + "/lib", "/.drydock/gone": host + "/gone"}}
-	out, err := in(t, s, host+"/mine", "cat /.drydock/lib/file; ls /.drydock; touch /.drydock/lib/new /.drydock/x /x 2>/dev/null; ls /.drydock/lib; ls "+host)
+	s := &Sandbox{Read: system, Write: []string{host + "/mine"},
+		Names: map[string]string{"/.drydock/lib": host + "/lib", "/.drydock/gone": host + "/gone"}}
+	out, err := in(t, s, host+"/mine", "cat /.drydock/lib/file; ls /.drydock; touch /.drydock/lib/new /.drydock/x /x "+
+		"2>/dev/null; ls /.drydock/lib; ls "+host)
 	if err != nil || out != "text\nlib\nfile\nmine\n" {
 		t.Errorf("got %q, %v", out, err)
 	}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -67,7 +68,8 @@ func TestAnOutputThatIsHeldOpenIsWaitedForAndThenAnError(t *testing.T) {
 	// Who leaves the group outlives its parent, where there is no namespace of processes that ends with that. The first
 	// ends when its parent has ended and is buried, the second does not.
 	holds := func(script string) Cmd {
-		return Cmd{Argv: []string{"sh", "-c", "p=$$; setsid sh -c 'touch up; " + script + "' hold $p & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}
+		return Cmd{Argv: []string{"sh", "-c", "p=$$; setsid sh -c 'touch up; " + script +
+			"' hold $p & until test -e up; do :; done; echo said"}, Dir: t.TempDir(), Env: env}
 	}
 	out, err := holds("while kill -0 $1 2>/dev/null; do :; done").Output(t.Context())
 	if err != nil || out != "said\n" {
@@ -89,7 +91,8 @@ func group(pgid int) (states string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, f := range files {
 		data, _ := os.ReadFile(f)
-		if fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:])); len(fields) > 2 && fields[2] == strconv.Itoa(pgid) {
+		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+		if len(fields) > 2 && fields[2] == strconv.Itoa(pgid) {
 			states += fields[0]
 		}
 	}
@@ -112,14 +115,19 @@ func TestAtItsGateTheWholeGroupStandsStill(t *testing.T) {
 	dir := t.TempDir()
 	calls := 0
 	var out strings.Builder
-	err := Cmd{Argv: []string{"sh", "-c", "(until test -e go; do :; done; touch child) & echo $$ >pid; echo one; wait; test -e child && echo two"}, Dir: dir, Env: env, Out: &out,
+	err := Cmd{Argv: []string{"sh", "-c",
+		"(until test -e go; do :; done; touch child) & echo $$ >pid; echo one; wait; test -e child && echo two"},
+		Dir: dir, Env: env, Out: &out,
 		Gate: func(_ context.Context, cpu time.Duration) error {
 			calls++
 			if cpu <= 0 || cpu > time.Minute {
 				t.Errorf("got %v of CPU time", cpu)
 			}
 			pgid := pidIn(t, filepath.Join(dir, "pid"))
-			until(t, "parent and child stand still", func() bool { g := group(pgid); return len(g) > 1 && strings.Trim(g, "T") == "" })
+			until(t, "parent and child stand still", func() bool {
+				g := group(pgid)
+				return len(g) > 1 && strings.Trim(g, "T") == ""
+			})
 			return os.WriteFile(filepath.Join(dir, "go"), nil, 0o644)
 		}}.Run(t.Context())
 	if err != nil || calls != 1 || out.String() != "one\ntwo\n" {
@@ -130,20 +138,22 @@ func TestAtItsGateTheWholeGroupStandsStill(t *testing.T) {
 func TestTheGateStandsAtWhatIsWanted(t *testing.T) {
 	for _, c := range []struct{ says, want string }{
 		{"echo an error", ""},
-		{"echo warning; until test -e seen; do :; done; echo pkg; until test -e passed; do :; done; echo pkg2", "pkg\n"},
+		{"echo warning; until test -e seen; do :; done; echo pkg; until test -e passed; do :; done; echo pkg2",
+			"pkg\n"},
 	} {
 		dir, at := t.TempDir(), ""
 		touch := func(name string) error { return os.WriteFile(filepath.Join(dir, name), nil, 0o644) }
-		err := Cmd{Argv: []string{"sh", "-c", c.says}, Dir: dir, Env: env, Out: &strings.Builder{}, At: func(p []byte) bool {
-			if err := touch("seen"); err != nil {
-				t.Error(err)
-			}
-			if strings.HasPrefix(string(p), "pkg") {
-				at += string(p)
-				return true
-			}
-			return false
-		}, Gate: func(context.Context, time.Duration) error { return touch("passed") }}.Run(t.Context())
+		err := Cmd{Argv: []string{"sh", "-c", c.says}, Dir: dir, Env: env, Out: &strings.Builder{},
+			At: func(p []byte) bool {
+				if err := touch("seen"); err != nil {
+					t.Error(err)
+				}
+				if strings.HasPrefix(string(p), "pkg") {
+					at += string(p)
+					return true
+				}
+				return false
+			}, Gate: func(context.Context, time.Duration) error { return touch("passed") }}.Run(t.Context())
 		if err != nil || at != c.want {
 			t.Errorf("%s: got %v, stood at %q, want %q", c.says, err, at, c.want)
 		}
@@ -155,12 +165,13 @@ func TestWhoStandsAtItsGateEndsWithTheContext(t *testing.T) {
 	stopped := errors.New("stopped")
 	dir := t.TempDir()
 	fifo(t, filepath.Join(dir, "pipe"))
-	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; echo one; read x <pipe"}, Dir: dir, Env: env, Out: &strings.Builder{}, Gate: func(ctx context.Context, _ time.Duration) error {
-		stop(stopped)
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}}.Run(ctx)
-	if err != stopped {
+	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; echo one; read x <pipe"}, Dir: dir, Env: env,
+		Out: &strings.Builder{}, Gate: func(ctx context.Context, _ time.Duration) error {
+			stop(stopped)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}.Run(ctx)
+	if !errors.Is(err, stopped) {
 		t.Errorf("got %v, want %v", err, stopped)
 	}
 	if left := group(pidIn(t, filepath.Join(dir, "pid"))); left != "" {
@@ -172,13 +183,15 @@ func TestAChildThatIsGoneIsNotHeldAtItsGate(t *testing.T) {
 	var out strings.Builder
 	dir := t.TempDir()
 	fifo(t, filepath.Join(dir, "pipe"))
-	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; read x <pipe"}, Dir: dir, Env: env, Out: &out, Gate: func(ctx context.Context, _ time.Duration) error {
-		syscall.Kill(pidIn(t, filepath.Join(dir, "pid")), syscall.SIGKILL)
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}}.Run(t.Context())
+	err := Cmd{Argv: []string{"sh", "-c", "echo $$ >pid; printf 'one\ntwo\n'; read x <pipe"}, Dir: dir, Env: env,
+		Out: &out, Gate: func(ctx context.Context, _ time.Duration) error {
+			syscall.Kill(pidIn(t, filepath.Join(dir, "pid")), syscall.SIGKILL)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}.Run(t.Context())
 	var e *Error
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "killed") || strings.Contains(err.Error(), "holds") || out.String() != "one\ntwo\n" {
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "killed") || strings.Contains(err.Error(), "holds") ||
+		out.String() != "one\ntwo\n" {
 		t.Errorf("got %v, %q; want its end and all that it said", err, out.String())
 	}
 }
@@ -188,7 +201,8 @@ type broken struct{}
 func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 func TestALogThatCannotBeWrittenEndsTheChild(t *testing.T) {
-	err := Cmd{Argv: []string{"sh", "-c", "while echo much; do :; done"}, Dir: "/", Env: env, Out: broken{}}.Run(t.Context())
+	c := Cmd{Argv: []string{"sh", "-c", "while echo much; do :; done"}, Dir: "/", Env: env, Out: broken{}}
+	err := c.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("got %v, want the writer's error", err)
 	}
@@ -203,7 +217,8 @@ func TestCancellingEndsGrandchildrenThatIgnoreSIGTERM(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
 	fifo(t, filepath.Join(dir, "pipe"))
-	err := Cmd{Argv: []string{"sh", "-c", "trap '' TERM; echo $$ >pid; sh -c 'trap \"\" TERM; echo up; read x <pipe' & wait"}, Dir: dir, Env: env,
+	err := Cmd{Argv: []string{"sh", "-c",
+		"trap '' TERM; echo $$ >pid; sh -c 'trap \"\" TERM; echo up; read x <pipe' & wait"}, Dir: dir, Env: env,
 		Out: called(func([]byte) { cancel() })}.Run(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want canceled", err)
@@ -225,7 +240,8 @@ func processes() []string {
 // TestMain also plays the runner that is killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "play-runner" {
-		Cmd{Argv: []string{"sh", "-c", "sh -c 'sleep " + os.Args[2] + "; :' & wait"}, Dir: "/", Env: env, Sandbox: &Sandbox{Read: system}}.Run(context.Background())
+		Cmd{Argv: []string{"sh", "-c", "sh -c 'sleep " + os.Args[2] + "; :' & wait"}, Dir: "/", Env: env,
+			Sandbox: &Sandbox{Read: system}}.Run(context.Background())
 		return
 	}
 	os.Exit(m.Run())

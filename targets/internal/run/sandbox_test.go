@@ -61,9 +61,11 @@ func TestAChildSeesWhatItIsGivenAndNothingElse(t *testing.T) {
 	}
 	defer syscall.Close(fd)
 
-	s := &Sandbox{Read: append(system, host+"/read", host+"/way", host+"/absent"), Write: []string{host + "/mine"}, Hide: []string{host + "/read/secret", host + "/read/password", "/", ""}}
+	s := &Sandbox{Read: append(system, host+"/read", host+"/way", host+"/absent"), Write: []string{host + "/mine"},
+		Hide: []string{host + "/read/secret", host + "/read/password", "/", ""}}
 	out, err := in(t, s, host+"/mine", fmt.Sprintf(`cd %[1]s
-	echo root: $(ls /) ";" host: $(ls %[1]s) ";" secret: $(ls read/secret; cat read/password) ";" $(cat read/deep/file way/file)
+	echo root: $(ls /) ";" host: $(ls %[1]s) ";" secret: $(ls read/secret; cat read/password) ";" \
+		$(cat read/deep/file way/file)
 	echo dev: $(ls /dev) ";" net: $(sed 1,2d /proc/net/dev | cut -d: -f1) ";" $(cat /proc/[0-9]*/comm | sort | uniq)
 	for f in read/new read/deep/file way/new /new /usr/new /etc/new /dev/new /dev/null/new read/secret/new; do
 		echo x >>$f && echo "wrote $f"
@@ -76,17 +78,20 @@ func TestAChildSeesWhatItIsGivenAndNothingElse(t *testing.T) {
 	}
 	first, _, _ := strings.Cut(host[1:], "/")
 	for _, want := range []string{" " + first, "host: mine read way ;", "; secret: ; read/deep/fileread/deep/file\n",
-		"dev: fd full null random stderr stdin stdout urandom zero ; net: lo ;", "\nwrote its own\n", "NoNewPrivs: 1 Seccomp: 2"} {
+		"dev: fd full null random stderr stdin stdout urandom zero ; net: lo ;", "\nwrote its own\n",
+		"NoNewPrivs: 1 Seccomp: 2"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in it:\n%s", want, out)
 		}
 	}
-	for _, bad := range []string{"wrote /", "wrote read", "wrote way", "of the host", " run ", "home", "systemd", "init"} {
+	for _, bad := range []string{"wrote /", "wrote read", "wrote way", "of the host", " run ", "home", "systemd",
+		"init"} {
 		if strings.Contains(out, bad) {
 			t.Errorf("want no %q in it:\n%s", bad, out)
 		}
 	}
-	for line := range strings.FieldsSeq(out[strings.Index(out, "CapInh"):]) {
+	_, capabilities, _ := strings.Cut(out, "CapInh")
+	for line := range strings.FieldsSeq(capabilities) {
 		if strings.Trim(line, "0") != "" && len(line) == 16 {
 			t.Errorf("it has capabilities:\n%s", out)
 		}

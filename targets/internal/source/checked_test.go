@@ -34,13 +34,15 @@ func TestASourceThatChangedAfterItWasCheckedIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"another": body2, "no archive": "hello", "with a tail": body + strings.Repeat("\x00", 40), "cut": body[:len(body)-1]} {
+	for name, data := range map[string]string{"another": body2, "no archive": "hello", "with a tail": body +
+		strings.Repeat("\x00", 40), "cut": body[:len(body)-1]} {
 		replaced(t, file, data)
 		unpacked := Unpack(f, t.TempDir())
 		_, read := f.Member("a")
 		_, hashed := f.Hashed()
 		for what, err := range map[string]error{"unpacked": unpacked, "read": read, "hashed": hashed} {
-			if want := file + " changed after it was checked: sha256: got " + sum(data) + ", want " + sum(body); err == nil || !strings.Contains(err.Error(), want) {
+			if want := file + " changed after it was checked: sha256: got " + sum(data) + ", want " +
+				sum(body); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s, %s: got %v, want %q", name, what, err, want)
 			}
 		}
@@ -71,7 +73,9 @@ func TestRestoredLibrariesThatChangedAfterTheyWereCheckedAreRefused(t *testing.T
 	}
 	// A memory of digests that is wrong is what a file of the same size and times looks like.
 	file := filepath.Join(s.Dir, line.Name)
-	if _, err := archive.WriteTarGz(file, []archive.Entry{{Name: "src/evil.go", Data: []byte("package evil\n"), Mode: 0o644}}, time.Unix(0, 0)); err != nil {
+	if _, err := archive.WriteTarGz(file,
+		[]archive.Entry{{Name: "src/evil.go", Data: []byte("package evil\n"), Mode: 0o644}},
+		time.Unix(0, 0)); err != nil {
 		t.Fatal(err)
 	}
 	fi, err := os.Stat(file)
@@ -79,7 +83,8 @@ func TestRestoredLibrariesThatChangedAfterTheyWereCheckedAreRefused(t *testing.T
 		t.Fatal(err)
 	}
 	s.Digests.known[file+" tar"] = stampOf(fi, line.TarSHA256)
-	if _, err := setOf(t, s, l, false).Prepare(c, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), file+" changed after it was checked: sha256: got ") {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), file+" changed after it was checked: sha256: got ") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
@@ -110,7 +115,8 @@ func TestNoPackageBringsAFileOfTheHosts(t *testing.T) {
 			t.Errorf("%s: a link out of the packages was taken", to)
 		}
 	}
-	if err := tree(tar.Header{Name: src + "lib/LICENSE", Linkname: "l.go"}, tar.Header{Name: src + "lib/NOTICE", Linkname: "none"}); err != nil {
+	if err := tree(tar.Header{Name: src + "lib/LICENSE", Linkname: "l.go"},
+		tar.Header{Name: src + "lib/NOTICE", Linkname: "none"}); err != nil {
 		t.Errorf("links inside: got %v", err)
 	}
 }

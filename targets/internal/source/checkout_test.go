@@ -24,7 +24,7 @@ func TestOfSeveralTagsAtOneCommitTheStacksVersionCounts(t *testing.T) {
 		for _, kind := range []string{"loose", "packed"} {
 			dir := t.TempDir()
 			files := map[string]string{".git/HEAD": commit + "\n"}
-			for _, tag := range strings.Fields(c.tags) {
+			for tag := range strings.FieldsSeq(c.tags) {
 				files[".git/refs/tags/"+tag] = commit + "\n"
 				files[".git/packed-refs"] += other + " refs/tags/" + tag + "\n^" + commit + "\n"
 			}
@@ -43,7 +43,8 @@ func TestOfSeveralTagsAtOneCommitTheStacksVersionCounts(t *testing.T) {
 			for range 10 { // a map's order differs each time
 				r, err := (&Found{Path: dir}).Release(&stack.Component{Name: "a", Version: c.version}, nil)
 				if err != nil || r.Version != c.want || r.Commit != commit {
-					t.Fatalf("%s tags %s, the stack says %s: got %q at %q, %v, want %q", kind, c.tags, c.version, r.Version, r.Commit, err, c.want)
+					t.Fatalf("%s tags %s, the stack says %s: got %q at %q, %v, want %q", kind, c.tags, c.version,
+						r.Version, r.Commit, err, c.want)
 				}
 			}
 		}

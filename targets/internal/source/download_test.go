@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,11 +26,11 @@ import (
 const page = "<!DOCTYPE html>\n<html><head><title>Please log in</title></head><body>…</body></html>\n"
 
 // serve is setUp with one mirror that answers with h, and no other origin.
-func serve(t *testing.T, h http.HandlerFunc) (s *Store, c *stack.Component, l *stack.Lock, url string) {
+func serve(t *testing.T, h http.HandlerFunc) (*Store, *stack.Component, *stack.Lock) {
 	t.Helper()
-	s, c, l, url = setUp(t, h)
+	s, c, l, _ := setUp(t, h)
 	c.Origin = c.Origin[:1]
-	return s, c, l, url + "/debian/pool/r.tar.gz"
+	return s, c, l
 }
 
 // bogus are answers that are not the file, and what has to be said of them.
@@ -60,7 +61,8 @@ var bogus = map[string]struct {
 		w.Header().Set("Retry-After", "86400")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}, "503 Service Unavailable, come back in 24h0m0s"},
-	"503 for ever": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "503 Service Unavailable"},
+	"503 for ever": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"503 Service Unavailable"},
 	"truncated": {func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		fmt.Fprint(w, body[:10])
@@ -80,7 +82,9 @@ var bogus = map[string]struct {
 		w.Header().Set("Content-Encoding", "br")
 		fmt.Fprint(w, body)
 	}, `Content-Encoding: got "br", want none`},
-	"redirected in a circle": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, "redirected more than 10 times"},
+	"redirected in a circle": {func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.Path, http.StatusFound)
+	}, "redirected more than 10 times"},
 	"redirected to another protocol": {func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "ftp://admin:secret@127.0.0.1/x", http.StatusFound)
 	}, `leads to "ftp://127.0.0.1", want https`},
@@ -118,7 +122,8 @@ func TestEachBogusAnswerIsNamedAndTheNextOriginAsked(t *testing.T) {
 				if record && (len(l.File) != 1 || l.File[0].Name != "r2.tar.gz") {
 					t.Errorf("got the lock %v, want the good file's line alone", l.File)
 				}
-				_, err = setOf(t, s, &stack.Lock{}, true).Get(context.Background(), &stack.Component{Name: "runc", Origin: c.Origin[:1]})
+				_, err = setOf(t, s, &stack.Lock{}, true).Get(context.Background(),
+					&stack.Component{Name: "runc", Origin: c.Origin[:1]})
 				if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), url) {
 					t.Errorf("alone: got %v, want an error that names %s", err, url)
 				}
@@ -146,14 +151,16 @@ func (b trickle) Read(p []byte) (int, error) {
 
 func (trickle) Close() error { return nil }
 
-// The clock is the test's own: a minute of patience, as users have, takes no time, and a loaded machine changes nothing.
+// The clock is the test's own: a minute of patience, as users have, takes no time, and a loaded machine changes
+// nothing.
 func TestAServerThatKeepsOneWaitingIsLeftForTheNextOrigin(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer roundTripper
 		want   string
 	}{
 		"a byte every ten seconds": {func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: trickle{r.Context()}, ContentLength: -1, Request: r}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: trickle{r.Context()},
+				ContentLength: -1, Request: r}, nil
 		}, "too slow: got "},
 		"nothing": {func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
@@ -168,7 +175,8 @@ func TestAServerThatKeepsOneWaitingIsLeftForTheNextOrigin(t *testing.T) {
 					if !strings.HasPrefix(r.URL.Path, "/up/") {
 						return c.answer(r)
 					}
-					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body2)), ContentLength: int64(len(body2)), Request: r}, nil
+					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{},
+						Body: io.NopCloser(strings.NewReader(body2)), ContentLength: int64(len(body2)), Request: r}, nil
 				})}
 				l.File[0].Size = 1 << 20
 				if record {
@@ -204,7 +212,8 @@ func (m *told) Done(_ string, err error) {
 func TestRetryAfterIsKept(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	for h, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-1": 0, "soon": 0, now.Add(time.Hour).UTC().Format(http.TimeFormat): time.Hour} {
+	for h, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-1": 0, "soon": 0,
+		now.Add(time.Hour).UTC().Format(http.TimeFormat): time.Hour} {
 		if got := retryAfter(h); got > want || got < want-time.Second-time.Since(now) { // the header has whole seconds
 			t.Errorf("%q: got %v, want %v", h, got, want)
 		}
@@ -225,13 +234,15 @@ func TestPasswordsAreInNoError(t *testing.T) {
 		component.Origin = component.Origin[:1]
 		s.Mirrors = origins.Mirrors{Main: []string{"http://admin:secret@" + c.host + "/debian"}}
 		_, err := setOf(t, s, l, false).Get(context.Background(), component)
-		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "http://admin:***@") {
+		if err == nil || strings.Contains(err.Error(), "secret") ||
+			!strings.Contains(err.Error(), "http://admin:***@") {
 			t.Errorf("%s: got %v, want an error without the password", name, err)
 		}
 	}
 }
 
-// proxyOf is http.ProxyFromEnvironment, which reads the environment once, with an address of its own, and with its words.
+// proxyOf is http.ProxyFromEnvironment, which reads the environment once, with an address of its own, and with its
+// words.
 func proxyOf(address string) func(*http.Request) (*url.URL, error) {
 	return func(*http.Request) (*url.URL, error) {
 		if address == "" {
@@ -239,7 +250,7 @@ func proxyOf(address string) func(*http.Request) (*url.URL, error) {
 		}
 		u, err := url.Parse(address)
 		if err != nil {
-			return nil, fmt.Errorf("invalid proxy address %q: %v", address, err)
+			return nil, fmt.Errorf("invalid proxy address %q: %w", address, err)
 		}
 		return u, nil
 	}
@@ -248,7 +259,10 @@ func proxyOf(address string) func(*http.Request) (*url.URL, error) {
 func TestAfterHTTPSNoHopIsPlain(t *testing.T) {
 	t.Parallel()
 	var plainAsked atomic.Int32
-	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { plainAsked.Add(1); fmt.Fprint(w, body) }))
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		plainAsked.Add(1)
+		fmt.Fprint(w, body)
+	}))
 	t.Cleanup(plain.Close)
 	var hopsLeft atomic.Int32
 	var secure *httptest.Server
@@ -268,7 +282,8 @@ func TestAfterHTTPSNoHopIsPlain(t *testing.T) {
 			c.Origin = []*stack.Origin{{Kind: kind, Path: "r.tar.gz", URL: secure.URL + "/r.tar.gz"}}
 			hopsLeft.Store(n)
 			_, err := setOf(t, s, l, false).Get(context.Background(), c)
-			if err == nil || !strings.Contains(err.Error(), "redirected from https to http://127.0.0.1") || plainAsked.Load() > 0 {
+			if err == nil || !strings.Contains(err.Error(), "redirected from https to http://127.0.0.1") ||
+				plainAsked.Load() > 0 {
 				t.Errorf("%s, %d hops: got %v, asked %d times; want a refusal", kind, n, err, plainAsked.Load())
 			}
 		}
@@ -278,8 +293,10 @@ func TestAfterHTTPSNoHopIsPlain(t *testing.T) {
 func TestTheParsedHostDecidesWhetherPlainHTTPIsAllowed(t *testing.T) {
 	t.Parallel()
 	for address, ok := range map[string]bool{
-		"http://127.0.0.1:x@other.invalid/r.tar.gz": false, "http://localhost:80@other.invalid/r.tar.gz": false, "http://127.0.0.1.other.invalid:80/r.tar.gz": false,
-		"http://other.invalid/r.tar.gz": false, "http://127.0.0.1:1/r.tar.gz": true, "http://[::1]:1/r.tar.gz": true, "http://localhost:1/r.tar.gz": true,
+		"http://127.0.0.1:x@other.invalid/r.tar.gz": false, "http://localhost:80@other.invalid/r.tar.gz": false,
+		"http://127.0.0.1.other.invalid:80/r.tar.gz": false,
+		"http://other.invalid/r.tar.gz":              false, "http://127.0.0.1:1/r.tar.gz": true,
+		"http://[::1]:1/r.tar.gz": true, "http://localhost:1/r.tar.gz": true,
 	} {
 		s, c, l, _ := setUp(t, http.NotFoundHandler())
 		c.Origin = []*stack.Origin{{Kind: stack.KindURL, URL: address, File: "r.tar.gz"}}
@@ -296,14 +313,13 @@ func TestARecordingBeginsFromNothingAndIsOfOneFile(t *testing.T) {
 	long := archiveOf(strings.Repeat("A", 30) + "one")
 	other := archiveOf(strings.Repeat("A", 30) + "two")
 	for name, head := range map[string]http.Header{
-		"etag": {"Etag": {`"1"`}}, "weak etag": {"Etag": {`W/"1"`}}, "date": {"Last-Modified": {"Mon, 02 Jan 2006 15:04:05 GMT"}}, "none": nil,
+		"etag": {"Etag": {`"1"`}}, "weak etag": {"Etag": {`W/"1"`}},
+		"date": {"Last-Modified": {"Mon, 02 Jan 2006 15:04:05 GMT"}}, "none": nil,
 	} {
 		var n atomic.Int32
-		s, c, l, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		s, c, l := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if n.Add(1) == 1 {
-				for k, v := range head {
-					w.Header()[k] = v
-				}
+				maps.Copy(w.Header(), head)
 				w.Header().Set("Content-Length", fmt.Sprint(len(long)))
 				fmt.Fprint(w, long[:len(long)-20])
 				w.(http.Flusher).Flush()
@@ -327,8 +343,9 @@ func TestARecordingBeginsFromNothingAndIsOfOneFile(t *testing.T) {
 
 func TestAWrongPartBeginsAnewInTheSameRun(t *testing.T) {
 	t.Parallel()
-	for name, part := range map[string]string{"short": "garbage", "of the right size": strings.Repeat("x", len(body)), "too long": strings.Repeat("x", 1000)} {
-		s, c, l, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	for name, part := range map[string]string{"short": "garbage", "of the right size": strings.Repeat("x", len(body)),
+		"too long": strings.Repeat("x", 1000)} {
+		s, c, l := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
 		})
 		put(t, filepath.Join(s.Dir, ".r.tar.gz.part"), part)
@@ -342,7 +359,7 @@ func TestPlantedPartsAreNotWrittenThrough(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(from, to string) error{"symbolic link": os.Symlink, "hard link": os.Link} {
 		for _, record := range []bool{false, true} {
-			s, c, l, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, body) })
+			s, c, l := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, body) })
 			if record {
 				l.File = nil
 			}
@@ -373,7 +390,7 @@ func TestAContentEncodingDoesNotChangeTheFile(t *testing.T) {
 		for _, encoding := range []string{"gzip", "x-gzip"} {
 			for _, record := range []bool{false, true} {
 				asked := make(chan string, 9)
-				s, c, l, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				s, c, l := serve(t, func(w http.ResponseWriter, r *http.Request) {
 					asked <- r.Header.Get("Accept-Encoding")
 					w.Header().Set("Content-Encoding", encoding)
 					fmt.Fprint(w, answer)
@@ -397,7 +414,7 @@ func TestWhatIsNoWholeArchiveIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	cut := body[:len(body)-9]
 	for name, data := range map[string]string{"cut": cut, "page": page, "text": "hello", "empty": ""} {
-		s, c, l, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		s, c, l := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "close")
 			w.(http.Flusher).Flush()
 			fmt.Fprint(w, data)
@@ -410,7 +427,8 @@ func TestWhatIsNoWholeArchiveIsNotRecorded(t *testing.T) {
 		s.Client = nil
 		file := filepath.Join(s.Dir, "r.tar.gz")
 		put(t, file, data)
-		if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), file+": not recorded: it is ") || len(l.File) != 0 {
+		if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil ||
+			!strings.Contains(err.Error(), file+": not recorded: it is ") || len(l.File) != 0 {
 			t.Errorf("%s, brought: got %v, lock %v, want it refused", name, err, l.File)
 		}
 	}

@@ -70,26 +70,34 @@ func debianSet(t *testing.T) (*Store, *stack.Component, []string) {
 		}
 	}
 	tgz("engine.tar.gz", map[string]string{
-		"top/engine/cmd/dockerd/main.go":              "package main\n\nimport _ \"example.org/before\"\n",
-		"top/engine/cmd/dockerd/main_test.go":         "package main\n\nimport _ \"example.org/fortest\"\n",
-		"top/engine/cmd/dockerd/windows.go":           "// +build windows\n\npackage main\n\nimport _ \"example.org/windows\"\n",
-		"top/engine/daemon/daemon.go":                 "package daemon\n\nimport (\n\t_ \"example.org/lib/v2/sub\"\n\t_ \"example.org/vendored\"\n)\n",
+		"top/engine/cmd/dockerd/main.go":      "package main\n\nimport _ \"example.org/before\"\n",
+		"top/engine/cmd/dockerd/main_test.go": "package main\n\nimport _ \"example.org/fortest\"\n",
+		"top/engine/cmd/dockerd/windows.go": "// +build windows\n\npackage main\n\n" +
+			"import _ \"example.org/windows\"\n",
+		"top/engine/daemon/daemon.go": "package daemon\n\nimport (\n\t_ \"example.org/lib/v2/sub\"\n" +
+			"\t_ \"example.org/vendored\"\n)\n",
 		"top/engine/vendor/example.org/vendored/v.go": "package vendored\n",
 		"top/engine/contrib/tool/main.go":             "package main\n\nimport _ \"example.org/unused\"\n",
 	})
 	tgz("debian.tar.gz", map[string]string{
-		"debian/patches/series":    "# ours\nfix.patch\n",
-		"debian/patches/fix.patch": "--- a/engine/cmd/dockerd/main.go\n+++ b/engine/cmd/dockerd/main.go\n@@ -1,3 +1,3 @@\n package main\n \n-import _ \"example.org/before\"\n+import _ \"github.com/docker/docker/daemon\"\n",
+		"debian/patches/series": "# ours\nfix.patch\n",
+		"debian/patches/fix.patch": "--- a/engine/cmd/dockerd/main.go\n+++ b/engine/cmd/dockerd/main.go\n" +
+			"@@ -1,3 +1,3 @@\n package main\n \n-import _ \"example.org/before\"\n" +
+			"+import _ \"github.com/docker/docker/daemon\"\n",
 	})
 	const src = "usr/share/gocode/src/example.org/"
 	for name, files := range map[string]map[string]string{
 		"golang-lib-dev_1_all.deb": {
-			src + "lib/go.mod": "module example.org/lib/v2\n", src + "lib/LICENSE": "MIT", src + "lib/sub/s.go": "package sub\n\nimport _ \"example.org/second\"\n",
-			src + "lib/sub/s_test.go": "package sub\n", src + "lib/testdata/l": "link:/etc/passwd", src + "lib/other/o.go": "package other\n",
-			src + "unused/u.go": "package unused\n", src + "fortest/f.go": "package fortest\n", src + "before/b.go": "package before\n",
+			src + "lib/go.mod": "module example.org/lib/v2\n", src + "lib/LICENSE": "MIT",
+			src + "lib/sub/s.go":      "package sub\n\nimport _ \"example.org/second\"\n",
+			src + "lib/sub/s_test.go": "package sub\n", src + "lib/testdata/l": "link:/etc/passwd",
+			src + "lib/other/o.go": "package other\n",
+			src + "unused/u.go":    "package unused\n", src + "fortest/f.go": "package fortest\n",
+			src + "before/b.go":                      "package before\n",
 			"usr/share/doc/golang-lib-dev/copyright": "MIT",
 		},
-		"golang-second-dev_1_all.deb": {src + "second/s.go": "package second\n", src + "windows/w.go": "package windows\n", src + "alias": "link:second"},
+		"golang-second-dev_1_all.deb": {src + "second/s.go": "package second\n",
+			src + "windows/w.go": "package windows\n", src + "alias": "link:second"},
 	} {
 		if err := os.WriteFile(filepath.Join(served, name), deb(t, files), 0o644); err != nil {
 			t.Fatal(err)
@@ -100,17 +108,21 @@ func debianSet(t *testing.T) (*Store, *stack.Component, []string) {
 	dir := t.TempDir()
 	none := 0
 	c := &stack.Component{Name: "dockerd", Version: "20.10.24", Origin: []*stack.Origin{{
-		Kind: stack.KindURL, URL: srv.URL + "/engine.tar.gz", Series: "debian/patches/series", Gopath: map[string]string{"github.com/docker/docker": "engine"},
-		With: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/debian.tar.gz", Strip: &none}},
+		Kind: stack.KindURL, URL: srv.URL + "/engine.tar.gz", Series: "debian/patches/series",
+		Gopath: map[string]string{"github.com/docker/docker": "engine"},
+		With:   []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/debian.tar.gz", Strip: &none}},
 	}}}
-	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")), Places: origins.Places{Mirrors: origins.Mirrors{Main: []string{srv.URL}}}, Client: srv.Client(), Backoff: time.Millisecond}
+	s := &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")),
+		Places: origins.Places{Mirrors: origins.Mirrors{Main: []string{srv.URL}}}, Client: srv.Client(),
+		Backoff: time.Millisecond}
 	return s, c, []string{"golang-lib-dev_1_all.deb", "golang-second-dev_1_all.deb"}
 }
 
 func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	s, c, packages := debianSet(t)
 	ctx, l := context.Background(), &stack.Lock{}
-	if _, err := setOf(t, s, l, false).Get(ctx, c); err == nil || !strings.Contains(err.Error(), "the lock has no digest") {
+	if _, err := setOf(t, s, l, false).Get(ctx, c); err == nil ||
+		!strings.Contains(err.Error(), "the lock has no digest") {
 		t.Fatalf("without a lock: got %v", err)
 	}
 	f, err := setOf(t, s, l, true).Get(ctx, c)
@@ -144,12 +156,14 @@ func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	for _, e := range es {
 		got = append(got, e.Name)
 	}
-	want := []string{"doc/golang-lib-dev/copyright", "src/example.org/lib/LICENSE", "src/example.org/lib/go.mod", "src/example.org/lib/sub/s.go",
+	want := []string{"doc/golang-lib-dev/copyright", "src/example.org/lib/LICENSE", "src/example.org/lib/go.mod",
+		"src/example.org/lib/sub/s.go",
 		"src/example.org/second/s.go", "src/example.org/windows/w.go"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil || !strings.Contains(string(data), "docker/daemon") {
+	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil ||
+		!strings.Contains(string(data), "docker/daemon") {
 		t.Errorf("the series was not applied: %s, %v", data, err)
 	}
 	f.Origin.Skip = []string{"fix.patch"}
@@ -157,11 +171,13 @@ func TestLibrariesAreWhatTheCommandsReachInThePackages(t *testing.T) {
 	if _, err := setOf(t, s, l, false).Prepare(c, f, tree); err != nil {
 		t.Fatal(err)
 	}
-	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil || strings.Contains(string(data), "docker/daemon") {
+	if data, err := os.ReadFile(filepath.Join(tree, "engine/cmd/dockerd/main.go")); err != nil ||
+		strings.Contains(string(data), "docker/daemon") {
 		t.Errorf("a patch to skip was applied: %s, %v", data, err)
 	}
 	f.Origin.Skip = []string{"gone.patch"}
-	if _, err := setOf(t, s, l, false).Prepare(c, f, t.TempDir()); err == nil || !strings.Contains(err.Error(), "skip names gone.patch, which is not in it") {
+	if _, err := setOf(t, s, l, false).Prepare(c, f, t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "skip names gone.patch, which is not in it") {
 		t.Errorf("a patch to skip that is not there: got %v", err)
 	}
 }
@@ -181,13 +197,15 @@ func TestComponentsThatShareAnArchiveFetchItOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &stack.Lock{}
-	s := &Store{Dir: t.TempDir(), Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")), Client: srv.Client(), Backoff: time.Millisecond}
+	s := &Store{Dir: t.TempDir(), Digests: OpenDigests(filepath.Join(t.TempDir(), "digests.json")),
+		Client: srv.Client(), Backoff: time.Millisecond}
 	names := []string{"dockerd", "docker-cli", "docker-proxy"}
 	for _, n := range names {
 		l.File = append(l.File, &stack.LockedFile{Component: n, Name: "shared.tar.gz", SHA256: sum, Size: 50000})
 	}
 	err = FetchAll(names, len(names), func(n string) error {
-		_, err := setOf(t, s, l, false).Get(context.Background(), &stack.Component{Name: n, Origin: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/shared.tar.gz"}}})
+		_, err := setOf(t, s, l, false).Get(context.Background(),
+			&stack.Component{Name: n, Origin: []*stack.Origin{{Kind: stack.KindURL, URL: srv.URL + "/shared.tar.gz"}}})
 		return err
 	})
 	if err != nil || asked.Load() != 1 {
@@ -211,7 +229,8 @@ func TestRestoredLibrariesAreHeldAgainstTheLock(t *testing.T) {
 	}
 	l.Vendor[0].TarSHA256 = strings.Repeat("0", 64)
 	s.restored = nil
-	if err := setOf(t, s, l, false, packages...).restoreLibraries(ctx, c, f); err == nil || !strings.Contains(err.Error(), "restored libraries: sha256 of the tar: got") {
+	if err := setOf(t, s, l, false, packages...).restoreLibraries(ctx, c, f); err == nil ||
+		!strings.Contains(err.Error(), "restored libraries: sha256 of the tar: got") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	s.Client, s.restored = nil, nil
@@ -223,7 +242,8 @@ func TestRestoredLibrariesAreHeldAgainstTheLock(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), packages[0]) || !strings.Contains(err.Error(), "OFFLINE") {
 		t.Errorf("got %v, want the package that is to be carried in", err)
 	}
-	if err := setOf(t, s, l, false).restoreLibraries(ctx, c, f); err == nil || !strings.Contains(err.Error(), "names no packages") {
+	if err := setOf(t, s, l, false).restoreLibraries(ctx, c, f); err == nil ||
+		!strings.Contains(err.Error(), "names no packages") {
 		t.Errorf("got %v, want that the stack names none", err)
 	}
 }

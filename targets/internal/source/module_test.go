@@ -37,7 +37,8 @@ func TestAModuleComesFromTheFirstProxyThatHasItAndIsUnpackedWithoutItsPath(t *te
 		rw.Write(b.Bytes())
 	}))
 	c.Origin = []*stack.Origin{{Kind: stack.KindModule, Module: "example.org/Some/x/v2@v2.3.7"}}
-	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "set GOPROXY=") {
+	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil ||
+		!strings.Contains(err.Error(), "set GOPROXY=") {
 		t.Fatalf("without a proxy: got %v", err)
 	}
 	set := setOf(t, s, l, true)
@@ -48,7 +49,8 @@ func TestAModuleComesFromTheFirstProxyThatHasItAndIsUnpackedWithoutItsPath(t *te
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "[/first/example.org/!some/x/v2/@v/v2.3.7.zip /second/example.org/!some/x/v2/@v/v2.3.7.zip]"; fmt.Sprint(asked) != want {
+	want := "[/first/example.org/!some/x/v2/@v/v2.3.7.zip /second/example.org/!some/x/v2/@v/v2.3.7.zip]"
+	if fmt.Sprint(asked) != want {
 		t.Errorf("asked for %v, want %s", asked, want)
 	}
 	if got := filepath.Base(f.Path); got != "x-2.3.7.zip" {

@@ -32,9 +32,11 @@ func from(path string, h http.HandlerFunc, asked *[]string) http.HandlerFunc {
 
 func TestPlacesAreAskedInOrderAndEachIsNamed(t *testing.T) {
 	sha1, sha256 := strings.Repeat("1", 40), sum(body)
-	order := []string{"/site/r.tar.gz", "/site/sha256/" + sha256, "/site/r2.tar.gz", "/site/sha256/" + sum(body2), "/debian/pool/r.tar.gz", "/snapshot/file/" + sha1, "/up/r2.tar.gz"}
+	order := []string{"/site/r.tar.gz", "/site/sha256/" + sha256, "/site/r2.tar.gz", "/site/sha256/" + sum(body2),
+		"/debian/pool/r.tar.gz", "/snapshot/file/" + sha1, "/up/r2.tar.gz"}
 	for i, at := range append(order, "") {
-		if at == "/site/r2.tar.gz" || at == "/site/sha256/"+sum(body2) || at == "/up/r2.tar.gz" { // which is another file
+		// which is another file
+		if at == "/site/r2.tar.gz" || at == "/site/sha256/"+sum(body2) || at == "/up/r2.tar.gz" {
 			continue
 		}
 		var asked []string
@@ -54,7 +56,8 @@ func TestPlacesAreAskedInOrderAndEachIsNamed(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || filepath.Base(f.Path) != "r.tar.gz" || strings.Join(asked, " ") != strings.Join(order[:i+1], " ") {
+		if err != nil || filepath.Base(f.Path) != "r.tar.gz" ||
+			strings.Join(asked, " ") != strings.Join(order[:i+1], " ") {
 			t.Errorf("%s: got %v %v after %q, want the file after %q", at, f, err, asked, order[:i+1])
 		}
 	}
@@ -79,7 +82,8 @@ func TestEachBogusAnswerOfASiteOrASnapshotIsNamedAndTheNextPlaceAsked(t *testing
 			}
 			os.Remove(f.Path)
 			s.Snapshot = url + "/none"
-			if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil || strings.Count(err.Error(), b.want) != 4 || strings.Contains(err.Error(), "secret") {
+			if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil ||
+				strings.Count(err.Error(), b.want) != 4 || strings.Contains(err.Error(), "secret") {
 				t.Errorf("nowhere: got %v, want %q of four addresses", err, b.want)
 			}
 		})
@@ -101,10 +105,14 @@ func TestASiteMayBeADirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, ""},
-		"another file": {"r.tar.gz", func(t *testing.T, file string) { put(t, file, "x"+body[1:]) }, "r.tar.gz: sha256: got "},
-		"cut":          {"r.tar.gz", func(t *testing.T, file string) { put(t, file, body[:9]) }, "r.tar.gz: got a file of 9 bytes, want "},
-		"a page":       {"r.tar.gz", func(t *testing.T, file string) { put(t, file, page+strings.Repeat(" ", len(body)-len(page))) }, "r.tar.gz: got a web page"},
-		"a directory":  {"r.tar.gz/x", func(t *testing.T, file string) { put(t, file, body) }, "r.tar.gz: 404"},
+		"another file": {"r.tar.gz", func(t *testing.T, file string) { put(t, file, "x"+body[1:]) },
+			"r.tar.gz: sha256: got "},
+		"cut": {"r.tar.gz", func(t *testing.T, file string) { put(t, file, body[:9]) },
+			"r.tar.gz: got a file of 9 bytes, want "},
+		"a page": {"r.tar.gz",
+			func(t *testing.T, file string) { put(t, file, page+strings.Repeat(" ", len(body)-len(page))) },
+			"r.tar.gz: got a web page"},
+		"a directory": {"r.tar.gz/x", func(t *testing.T, file string) { put(t, file, body) }, "r.tar.gz: 404"},
 		"a pipe": {"r.tar.gz", func(t *testing.T, file string) {
 			if out, err := exec.Command("mkfifo", file).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -125,7 +133,9 @@ func TestASiteMayBeADirectory(t *testing.T) {
 		if s.Site, err = origins.SiteOf(dir); err != nil {
 			t.Fatal(err)
 		}
-		s.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) { return nil, errors.New("no network") })}
+		s.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			return nil, errors.New("no network")
+		})}
 		f, err := setOf(t, s, l, false).Get(context.Background(), component)
 		if c.want == "" && (err != nil || f.SHA256 != sum(body)) {
 			t.Errorf("%s: got %v %v, want the file", name, f, err)
@@ -137,7 +147,9 @@ func TestASiteMayBeADirectory(t *testing.T) {
 	// No server leads to a file of this machine, and no stack file names one.
 	secret := filepath.Join(t.TempDir(), "secret")
 	put(t, secret, body)
-	s, c, l, _ := setUp(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file://"+secret, http.StatusFound) }))
+	s, c, l, _ := setUp(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "file://"+secret, http.StatusFound)
+	}))
 	if f, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil {
 		t.Errorf("a redirect to a file: got %v, want a refusal", f)
 	}
@@ -150,7 +162,8 @@ func TestTheSiteIsNotAskedForWhatTheLockDoesNotKnow(t *testing.T) {
 		s, c, l, url := setUp(t, from("/debian/pool/r.tar.gz", http.NotFound, &asked))
 		s.Site, s.Snapshot, l.File = url+"/site", url+"/snapshot", nil
 		_, err := setOf(t, s, l, record).Get(context.Background(), c)
-		if got := strings.Join(asked, " "); strings.Contains(got, "/site/") || strings.Contains(got, "/snapshot/") || (err == nil) != record {
+		if got := strings.Join(asked, " "); strings.Contains(got, "/site/") || strings.Contains(got, "/snapshot/") ||
+			(err == nil) != record {
 			t.Errorf("record %v: got %v after %s", record, err, got)
 		}
 		if record && (len(l.File) != 1 || len(l.File[0].SHA1) != 40) {
@@ -177,7 +190,8 @@ func TestAVendorTreeComesFromTheSiteWhereItIsTheRecordedOne(t *testing.T) {
 		set := setOf(t, s, l, false)
 		set.Pick = func(string) (string, string) { return "", "" }
 		err := set.restore(context.Background(), c, f)
-		if _, serr := os.Stat(filepath.Join(s.Dir, name)); (serr == nil) != (want == "") || (err == nil) != (want == "") {
+		if _, serr := os.Stat(filepath.Join(s.Dir, name)); (serr == nil) != (want == "") ||
+			(err == nil) != (want == "") {
 			t.Errorf("%s: got %v, %v", name, err, serr)
 		}
 	}
@@ -186,7 +200,8 @@ func TestAVendorTreeComesFromTheSiteWhereItIsTheRecordedOne(t *testing.T) {
 func TestAToolchainAndTheAdvisoriesComeFromTheSite(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	zip := packedAs(t, dir, "go1.2.3.linux-amd64.zip", toolchainOf("1.2.3").String()+"/", map[string]string{"bin/go": "x"})
+	zip := packedAs(t, dir, "go1.2.3.linux-amd64.zip", toolchainOf("1.2.3").String()+"/",
+		map[string]string{"bin/go": "x"})
 	h1, err := sumOfModule(zip.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +215,8 @@ func TestAToolchainAndTheAdvisoriesComeFromTheSite(t *testing.T) {
 		l.Go = []*stack.LockedGo{{Version: "1.2.3", Sum: want}}
 		a.Sum = want
 		set := setOf(t, s, l, false)
-		for _, err := range []error{set.Toolchain(context.Background(), "1.2.3"), set.Advisories(context.Background(), a)} {
+		for _, err := range []error{set.Toolchain(context.Background(), "1.2.3"),
+			set.Advisories(context.Background(), a)} {
 			if (err == nil) != (want == h1) {
 				t.Errorf("sum %s: got %v", want, err)
 			}
@@ -208,12 +224,14 @@ func TestAToolchainAndTheAdvisoriesComeFromTheSite(t *testing.T) {
 	}
 }
 
-// repository makes a git repository with a tag, and returns it, the commit, and the archive that git and gzip make of the tag.
+// repository makes a git repository with a tag, and returns it, the commit, and the archive that git and gzip make of
+// the tag.
 func repository(t *testing.T) (dir, commit, data string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "x.git")
 	put(t, filepath.Join(dir, "main.go"), "package main\n")
-	for _, line := range []string{"git init -q .", "git add .", "git -c user.name=x -c user.email=x@x commit -qm one", "git -c user.name=x -c user.email=x@x tag -am one v1.0.0",
+	for _, line := range []string{"git init -q .", "git add .", "git -c user.name=x -c user.email=x@x commit -qm one",
+		"git -c user.name=x -c user.email=x@x tag -am one v1.0.0",
 		"git -c user.name=x -c user.email=x@x commit -qm two --allow-empty", "git tag moved"} {
 		cmd := exec.Command("sh", "-c", line)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
@@ -230,7 +248,8 @@ func repository(t *testing.T) (dir, commit, data string) {
 		}
 		return string(b)
 	}
-	return dir, strings.TrimSpace(out("git rev-parse v1.0.0^{commit}")), out("git archive --prefix=x-1.0.0/ v1.0.0 | gzip -cn")
+	return dir, strings.TrimSpace(out("git rev-parse v1.0.0^{commit}")),
+		out("git archive --prefix=x-1.0.0/ v1.0.0 | gzip -cn")
 }
 
 func TestAGitRepositoryIsAnOrigin(t *testing.T) {
@@ -248,14 +267,17 @@ func TestAGitRepositoryIsAnOrigin(t *testing.T) {
 		sha  string
 		want string
 	}{
-		"a directory":               {stack.Origin{Git: dir, Tag: "v1.0.0"}, sum(data), ""},
-		"a plain web server":        {stack.Origin{Git: dumb.URL, Tag: "v1.0.0"}, sum(data), ""},
-		"a tag that moved":          {stack.Origin{Git: dir, Tag: "moved"}, sum(data), "moved: got commit "},
-		"no such tag":               {stack.Origin{Git: dir, Tag: "v9"}, sum(data), "git: exit status 128: fatal: "},
-		"no such repository":        {stack.Origin{Git: dir + "/none", Tag: "v1.0.0"}, sum(data), "git: exit status 128: "},
-		"a web page":                {stack.Origin{Git: bad.URL, Tag: "v1.0.0"}, sum(data), "git: exit status 128: "},
-		"nobody listens":            {stack.Origin{Git: "http://127.0.0.1:1/x", Tag: "v1.0.0"}, sum(data), "git: exit status 128: "},
-		"other bytes than the lock": {stack.Origin{Git: dir, Tag: "v1.0.0"}, sum("other"), "git archive and gzip of this machine: sha256: got " + sum(data)},
+		"a directory":        {stack.Origin{Git: dir, Tag: "v1.0.0"}, sum(data), ""},
+		"a plain web server": {stack.Origin{Git: dumb.URL, Tag: "v1.0.0"}, sum(data), ""},
+		"a tag that moved":   {stack.Origin{Git: dir, Tag: "moved"}, sum(data), "moved: got commit "},
+		"no such tag":        {stack.Origin{Git: dir, Tag: "v9"}, sum(data), "git: exit status 128: fatal: "},
+		"no such repository": {stack.Origin{Git: dir + "/none", Tag: "v1.0.0"}, sum(data),
+			"git: exit status 128: "},
+		"a web page": {stack.Origin{Git: bad.URL, Tag: "v1.0.0"}, sum(data), "git: exit status 128: "},
+		"nobody listens": {stack.Origin{Git: "http://127.0.0.1:1/x", Tag: "v1.0.0"}, sum(data),
+			"git: exit status 128: "},
+		"other bytes than the lock": {stack.Origin{Git: dir, Tag: "v1.0.0"}, sum("other"),
+			"git archive and gzip of this machine: sha256: got " + sum(data)},
 	} {
 		s, component, l, _ := setUp(t, http.NotFoundHandler())
 		o := c.o
@@ -266,7 +288,8 @@ func TestAGitRepositoryIsAnOrigin(t *testing.T) {
 		switch {
 		case c.want == "" && (err != nil || f.SHA256 != sum(data)):
 			t.Errorf("%s: got %v %v, want the archive", name, f, err)
-		case c.want != "" && (err == nil || !strings.Contains(err.Error(), o.Git+": ") || !strings.Contains(err.Error(), c.want)):
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), o.Git+": ") ||
+			!strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 		if es, _ := os.ReadDir(s.Dir); c.want != "" && len(es) > 0 {

@@ -3,6 +3,7 @@ package source
 import (
 	"archive/zip"
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,9 +74,7 @@ func TestArchivesOfOneTreeAreTheSameWhateverTheirLayoutAndOthersAreNot(t *testin
 	tree := map[string]string{"main.go": "package main\n", "a/run.sh": "#!/bin/sh\n", "a/link": "-> ../main.go"}
 	with := func(changes ...string) map[string]string {
 		m := map[string]string{}
-		for n, text := range tree {
-			m[n] = text
-		}
+		maps.Copy(m, tree)
 		for i := 0; i < len(changes); i += 2 {
 			if m[changes[i]] = changes[i+1]; changes[i+1] == "" {
 				delete(m, changes[i])
@@ -84,19 +83,26 @@ func TestArchivesOfOneTreeAreTheSameWhateverTheirLayoutAndOthersAreNot(t *testin
 		return m
 	}
 	s := &Set{Store: &Store{Dir: t.TempDir()}, Root: t.TempDir()}
-	upstream := packedAs(t, s.Dir, "u.tar.gz", "moby-26.1.5/", with("vendor/modules.txt", "# all of it\n", "vendor/x/x.go", "package x\n"))
+	upstream := packedAs(t, s.Dir, "u.tar.gz", "moby-26.1.5/",
+		with("vendor/modules.txt", "# all of it\n", "vendor/x/x.go", "package x\n"))
 	for name, c := range map[string]struct {
 		file, top, want string
 		files           map[string]string
 	}{
-		"without vendor, deeper":    {"a.tar", "docker.io-26.1.5/engine/", "", tree},
-		"packed with xz":            {"b.tar.xz", "x/", "", tree},
-		"another content":           {"c.tar.gz", "moby-26.1.5/", "1 files differ, such as main.go", with("main.go", "package Main\n")},
-		"a file more":               {"d.tar.gz", "moby-26.1.5/", "1 files differ, such as b.go", with("b.go", "package main\n")},
-		"a file less":               {"e.tar.gz", "moby-26.1.5/", "1 files differ, such as a/run.sh", with("a/run.sh", "")},
-		"a link elsewhere":          {"f.tar.gz", "moby-26.1.5/", "1 files differ, such as a/link", with("a/link", "-> run.sh")},
-		"a file instead of a link":  {"g.tar.gz", "moby-26.1.5/", "1 files differ, such as a/link", with("a/link", "../main.go")},
-		"a directory called vendor": {"h.tar.gz", "moby-26.1.5/", "1 files differ, such as a/vendor/x.go", with("a/vendor/x.go", "package x\n")},
+		"without vendor, deeper": {"a.tar", "docker.io-26.1.5/engine/", "", tree},
+		"packed with xz":         {"b.tar.xz", "x/", "", tree},
+		"another content": {"c.tar.gz", "moby-26.1.5/", "1 files differ, such as main.go",
+			with("main.go", "package Main\n")},
+		"a file more": {"d.tar.gz", "moby-26.1.5/", "1 files differ, such as b.go",
+			with("b.go", "package main\n")},
+		"a file less": {"e.tar.gz", "moby-26.1.5/", "1 files differ, such as a/run.sh",
+			with("a/run.sh", "")},
+		"a link elsewhere": {"f.tar.gz", "moby-26.1.5/", "1 files differ, such as a/link",
+			with("a/link", "-> run.sh")},
+		"a file instead of a link": {"g.tar.gz", "moby-26.1.5/", "1 files differ, such as a/link",
+			with("a/link", "../main.go")},
+		"a directory called vendor": {"h.tar.gz", "moby-26.1.5/", "1 files differ, such as a/vendor/x.go",
+			with("a/vendor/x.go", "package x\n")},
 	} {
 		got := s.SameTree(upstream, packedAs(t, s.Dir, c.file, c.top, c.files))
 		if c.want == "" && got != nil || c.want != "" && (got == nil || !strings.Contains(got.Error(), c.want)) {
@@ -135,7 +141,8 @@ func TestAVendorTreeIsRecordedForEveryArchiveOfTheSameTree(t *testing.T) {
 	if err := restore(true, "dep@v1.1.0"); err != nil {
 		t.Fatal(err)
 	}
-	if v := l.Vendor[0]; len(l.Vendor) != 1 || len(v.Also) != 1 || v.Also[0] != f.SHA256 || v.Source != first.Source || v.Name != first.Name {
+	if v := l.Vendor[0]; len(l.Vendor) != 1 || len(v.Also) != 1 || v.Also[0] != f.SHA256 || v.Source != first.Source ||
+		v.Name != first.Name {
 		t.Fatalf("got %+v, want one line, for both archives", l.Vendor)
 	}
 	if got := l.VendorFor(c, f.SHA256); got != l.Vendor[0] {
@@ -166,7 +173,8 @@ func TestLongShippedArchivesOfAComponentAreTheSameTree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Set{Store: &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "d.json"))}, Stack: st, Root: t.TempDir()}
+		s := &Set{Store: &Store{Dir: dir, Digests: OpenDigests(filepath.Join(t.TempDir(), "d.json"))}, Stack: st,
+			Root: t.TempDir()}
 		for _, v := range st.Lock.Vendor {
 			t.Run(n+"/"+v.Component, func(t *testing.T) {
 				here := map[string]*Found{}

@@ -22,9 +22,11 @@ func TestASeriesOfAnotherTreeIsAppliedWhereItsDirectoriesLie(t *testing.T) {
 	dirs := map[string]string{"engine": ".", "lib": "vendor/example.org/lib", "lib/l_test.go": "", "cli": ""}
 	made := "--- /dev/null\n+++ b/lib/sub/new.go\n@@ -0,0 +1 @@\n+new\n"
 	files := map[string]string{
-		"debian/patches/series":       "a.patch\nb.patch\nc.patch\nd.patch\n",
-		"debian/patches/a.patch":      change("engine/a.go", "one", "two") + change("lib/l.go", "one", "two") + change("lib/l_test.go", "one", "two") + made,
-		"debian/patches/b.patch":      change("cli/c.go", "one", "two") + "--- c.orig/engine/a.go\n+++ c/engine/a.go\n@@ -1 +1 @@\n-two\n+three\n",
+		"debian/patches/series": "a.patch\nb.patch\nc.patch\nd.patch\n",
+		"debian/patches/a.patch": change("engine/a.go", "one", "two") + change("lib/l.go", "one", "two") +
+			change("lib/l_test.go", "one", "two") + made,
+		"debian/patches/b.patch": change("cli/c.go", "one", "two") +
+			"--- c.orig/engine/a.go\n+++ c/engine/a.go\n@@ -1 +1 @@\n-two\n+three\n",
 		"debian/patches/c.patch":      change("engine/a.go", "one", "never"),
 		"debian/patches/d.patch":      change("cli/c.go", "one", "two"),
 		"a.go":                        "one\n",
@@ -37,17 +39,22 @@ func TestASeriesOfAnotherTreeIsAppliedWhereItsDirectoriesLie(t *testing.T) {
 		{only: "a.patch b.patch", dirs: dirs},
 		{skip: "c.patch d.patch", dirs: dirs},
 		{dirs: dirs, want: "patch debian/patches/c.patch: a.go: hunk 1"},
-		{only: "d.patch", dirs: dirs, want: "patch debian/patches/d.patch: all that it changes is left out by series_dirs: leave the patch out"},
-		{only: "a.patch", dirs: map[string]string{"engine": "."}, want: "patch debian/patches/a.patch: lib/l.go: series_dirs does not say where lib lies"},
+		{only: "d.patch", dirs: dirs,
+			want: "patch debian/patches/d.patch: all that it changes is left out by series_dirs: leave the patch out"},
+		{only: "a.patch", dirs: map[string]string{"engine": "."},
+			want: "patch debian/patches/a.patch: lib/l.go: series_dirs does not say where lib lies"},
 		{only: "a.patch", want: "patch debian/patches/a.patch: engine/a.go: engine/a.go is not there"},
-		{only: "a.patch gone.patch", dirs: dirs, want: "x.tar.gz: debian/patches/series: only names gone.patch, which is not in it"},
-		{skip: "gone.patch", dirs: dirs, want: "x.tar.gz: debian/patches/series: skip names gone.patch, which is not in it"},
+		{only: "a.patch gone.patch", dirs: dirs,
+			want: "x.tar.gz: debian/patches/series: only names gone.patch, which is not in it"},
+		{skip: "gone.patch", dirs: dirs, want: "x.tar.gz: debian/patches/series: skip names gone.patch, which is " +
+			"not in it"},
 	} {
 		tree := t.TempDir()
 		for name, text := range files {
 			put(t, filepath.Join(tree, name), text)
 		}
-		f := &Found{Path: "/x.tar.gz", Origin: &stack.Origin{Series: "debian/patches/series", SeriesDirs: c.dirs, Skip: strings.Fields(c.skip), Only: strings.Fields(c.only)}}
+		f := &Found{Path: "/x.tar.gz", Origin: &stack.Origin{Series: "debian/patches/series", SeriesDirs: c.dirs,
+			Skip: strings.Fields(c.skip), Only: strings.Fields(c.only)}}
 		_, err := f.patch(tree)
 		if c.want != "" {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -59,7 +66,8 @@ func TestASeriesOfAnotherTreeIsAppliedWhereItsDirectoriesLie(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 			continue
 		}
-		for name, want := range map[string]string{"a.go": "three\n", "vendor/example.org/lib/l.go": "two\n", "vendor/example.org/lib/sub/new.go": "new\n"} {
+		for name, want := range map[string]string{"a.go": "three\n", "vendor/example.org/lib/l.go": "two\n",
+			"vendor/example.org/lib/sub/new.go": "new\n"} {
 			if data, err := os.ReadFile(filepath.Join(tree, name)); err != nil || string(data) != want {
 				t.Errorf("%+v: %s: got %q, %v, want %q", c, name, data, err, want)
 			}

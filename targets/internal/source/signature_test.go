@@ -61,7 +61,8 @@ func store(t testing.TB, who *openpgp.Entity, config *packet.Config) (*Store, *F
 		t.Fatal(err)
 	}
 	key := fingerprintOf(subkey(who).Fingerprint)
-	f := &Found{Origin: &stack.Origin{SignedBy: key}, Path: filepath.Join(s.Dir, "a.tar.gz"), Signature: filepath.Join(s.Dir, "a.tar.gz.asc")}
+	f := &Found{Origin: &stack.Origin{SignedBy: key}, Path: filepath.Join(s.Dir, "a.tar.gz"),
+		Signature: filepath.Join(s.Dir, "a.tar.gz.asc")}
 	put(t, f.Path, []byte(body))
 	put(t, f.Signature, sig.Bytes())
 	put(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
@@ -107,7 +108,8 @@ func TestWhatIsNotAGoodSignatureByThePinnedKeyIsAnErrorThatSaysWhy(t *testing.T)
 	}(t)
 	// The library makes none over SHA-1 any more: one over SHA-256 that says it is.
 	weak := func() []byte {
-		s := &packet.Signature{Version: 4, SigType: packet.SigTypeBinary, PubKeyAlgo: subkey(who).PubKeyAlgo, Hash: crypto.SHA256, CreationTime: time.Now(), IssuerKeyId: &subkey(who).KeyId}
+		s := &packet.Signature{Version: 4, SigType: packet.SigTypeBinary, PubKeyAlgo: subkey(who).PubKeyAlgo,
+			Hash: crypto.SHA256, CreationTime: time.Now(), IssuerKeyId: &subkey(who).KeyId}
 		h := crypto.SHA256.New()
 		io.WriteString(h, body)
 		if err := s.Sign(h, who.Subkeys[len(who.Subkeys)-1].PrivateKey, nil); err != nil {
@@ -131,24 +133,36 @@ func TestWhatIsNotAGoodSignatureByThePinnedKeyIsAnErrorThatSaysWhy(t *testing.T)
 		breaks func(s *Store, f *Found)
 		want   string
 	}{
-		"a flipped bit of the archive": {func(s *Store, f *Found) { put(t, f.Path, flipped(f)) }, "not a signature by .KEY. of .*a.tar.gz as it is here"},
+		"a flipped bit of the archive": {func(s *Store, f *Found) { put(t, f.Path, flipped(f)) },
+			"not a signature by .KEY. of .*a.tar.gz as it is here"},
 		"another's signature": {func(s *Store, f *Found) { put(t, f.Signature, stranger) },
 			"got signatures by " + theirs.Origin.SignedBy + ", want one by .KEY."},
-		"the main key's signature":     {func(s *Store, f *Found) { put(t, f.Signature, ofMain) }, "got signatures by " + fingerprintOf(who.PrimaryKey.Fingerprint) + ", want one by .KEY."},
-		"a signature over SHA-1":       {func(s *Store, f *Found) { put(t, f.Signature, weak) }, "over SHA-1, which can be forged"},
-		"a page that says sorry":       {func(s *Store, f *Found) { put(t, f.Signature, []byte("<html>404</html>")) }, "a.tar.gz.asc: not an OpenPGP key or signature"},
-		"an empty file":                {func(s *Store, f *Found) { put(t, f.Signature, "") }, "a.tar.gz.asc: got no OpenPGP packet"},
-		"a huge file":                  {func(s *Store, f *Found) { put(t, f.Signature, make([]byte, maxOpenPGP+1)) }, "a.tar.gz.asc: got more than 1048576 bytes"},
-		"a key where the signature is": {func(s *Store, f *Found) { put(t, f.Signature, armored(t, openpgp.PublicKeyType, who.Serialize)) }, "got signatures by .*, want one by .KEY."},
-		"no key":                       {func(s *Store, f *Found) { os.RemoveAll(filepath.Join(s.Dir, "keys")) }, "KEY.asc: not there: want the public key"},
+		"the main key's signature": {func(s *Store, f *Found) { put(t, f.Signature, ofMain) },
+			"got signatures by " + fingerprintOf(who.PrimaryKey.Fingerprint) + ", want one by .KEY."},
+		"a signature over SHA-1": {func(s *Store, f *Found) { put(t, f.Signature, weak) },
+			"over SHA-1, which can be forged"},
+		"a page that says sorry": {func(s *Store, f *Found) { put(t, f.Signature, []byte("<html>404</html>")) },
+			"a.tar.gz.asc: not an OpenPGP key or signature"},
+		"an empty file": {func(s *Store, f *Found) { put(t, f.Signature, "") },
+			"a.tar.gz.asc: got no OpenPGP packet"},
+		"a huge file": {func(s *Store, f *Found) { put(t, f.Signature, make([]byte, maxOpenPGP+1)) },
+			"a.tar.gz.asc: got more than 1048576 bytes"},
+		"a key where the signature is": {func(s *Store, f *Found) {
+			put(t, f.Signature, armored(t, openpgp.PublicKeyType, who.Serialize))
+		}, "got signatures by .*, want one by .KEY."},
+		"no key": {func(s *Store, f *Found) { os.RemoveAll(filepath.Join(s.Dir, "keys")) },
+			"KEY.asc: not there: want the public key"},
 		"another's key under that name": {func(s *Store, f *Found) {
-			put(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"), armored(t, openpgp.PublicKeyType, other.Serialize))
+			put(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"),
+				armored(t, openpgp.PublicKeyType, other.Serialize))
 		}, "got keys .*, want one whose fingerprint is .KEY."},
 		"a cut key": {func(s *Store, f *Found) {
-			put(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"), []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nzsFN"))
+			put(t, filepath.Join(s.Dir, "keys", f.Origin.SignedBy+".asc"),
+				[]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nzsFN"))
 		}, "KEY.asc: not (OpenPGP's ASCII armor|an OpenPGP key or signature)"},
-		"a signature that is not there": {func(s *Store, f *Found) { os.Remove(f.Signature) }, "a.tar.gz.asc: no such file"},
-		"an archive that is not there":  {func(s *Store, f *Found) { os.Remove(f.Path) }, "a.tar.gz: no such file"},
+		"a signature that is not there": {func(s *Store, f *Found) { os.Remove(f.Signature) },
+			"a.tar.gz.asc: no such file"},
+		"an archive that is not there": {func(s *Store, f *Found) { os.Remove(f.Path) }, "a.tar.gz: no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, f := store(t, who, nil)
@@ -183,7 +197,8 @@ func TestAnArchiveThatUpstreamDidNotSignIsNeitherTakenNorRecorded(t *testing.T) 
 	put(t, filepath.Join(s.Dir, "keys", key+".asc"), armored(t, openpgp.PublicKeyType, who.Serialize))
 	c.Origin[0].SignedBy = key
 	l.File = nil
-	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "it is not a signature by "+key) {
+	if _, err := setOf(t, s, l, true).Get(context.Background(), c); err == nil ||
+		!strings.Contains(err.Error(), "it is not a signature by "+key) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	if len(l.File) != 0 {
@@ -234,7 +249,9 @@ func FuzzPacketsNeverPanic(f *testing.F) {
 			t.Error("got neither packets nor an error")
 		}
 		for _, p := range packets {
-			if g, ok := p.(*packet.Signature); ok && g.CheckKeyIdOrFingerprint(key) && good(file, g, key) == nil && !bytes.Contains(data, sig.Bytes()[len(sig.Bytes())-32:]) && !bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----")) {
+			if g, ok := p.(*packet.Signature); ok && g.CheckKeyIdOrFingerprint(key) && good(file, g, key) == nil &&
+				!bytes.Contains(data, sig.Bytes()[len(sig.Bytes())-32:]) &&
+				!bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----")) {
 				t.Errorf("a forged signature is good: %x", data)
 			}
 		}

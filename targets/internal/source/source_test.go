@@ -28,7 +28,8 @@ var body, body2 = archiveOf("one"), archiveOf("two")
 func archiveOf(text string) string {
 	var b bytes.Buffer
 	zw := gzip.NewWriter(&b)
-	if err := archive.WriteTar(zw, []archive.Entry{{Name: "top/a", Data: []byte(text), Mode: 0o644}}, time.Unix(0, 0)); err != nil {
+	if err := archive.WriteTar(zw, []archive.Entry{{Name: "top/a", Data: []byte(text), Mode: 0o644}},
+		time.Unix(0, 0)); err != nil {
 		panic(err)
 	}
 	zw.Close()
@@ -47,14 +48,16 @@ func sum(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToSt
 // setOf is the set of a store's files and a lock, which is recorded or not.
 func setOf(t *testing.T, s *Store, l *stack.Lock, record bool, packages ...string) *Set {
 	none := func(context.Context) (Go, error) { return Go{}, nil }
-	return &Set{Store: s, Stack: &stack.Stack{Lock: l, Packages: packages}, Root: t.TempDir(), Record: record, Online: none}
+	return &Set{Store: s, Stack: &stack.Stack{Lock: l, Packages: packages}, Root: t.TempDir(), Record: record,
+		Online: none}
 }
 
 func setUp(t *testing.T, h http.Handler) (*Store, *stack.Component, *stack.Lock, string) {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	s := &Store{Dir: t.TempDir(), Digests: OpenDigests(filepath.Join(t.TempDir(), "d.json")), Client: srv.Client(), Backoff: time.Millisecond}
+	s := &Store{Dir: t.TempDir(), Digests: OpenDigests(filepath.Join(t.TempDir(), "d.json")), Client: srv.Client(),
+		Backoff: time.Millisecond}
 	c := &stack.Component{Name: "runc", Origin: []*stack.Origin{
 		{Kind: "debian", Path: "pool/r.tar.gz"}, {Kind: "url", URL: srv.URL + "/up/r2.tar.gz"},
 	}}
@@ -125,7 +128,8 @@ func TestBytesThatDoNotMatchTheLockNeverGetTheName(t *testing.T) {
 		other[len(other)-1] ^= 1
 		w.Write(other)
 	}))
-	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "sha256: got") {
+	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil ||
+		!strings.Contains(err.Error(), "sha256: got") {
 		t.Errorf("got %v, want a digest error", err)
 	}
 	if es, _ := os.ReadDir(s.Dir); len(es) != 0 {
@@ -153,7 +157,8 @@ func TestAnEndlessAnswerIsCut(t *testing.T) {
 func TestAnOriginWithoutADigestIsUsedOnlyToRecordIt(t *testing.T) {
 	s, c, l, _ := setUp(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, body) }))
 	l.File = nil
-	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil || !strings.Contains(err.Error(), "the lock has no digest") {
+	if _, err := setOf(t, s, l, false).Get(context.Background(), c); err == nil ||
+		!strings.Contains(err.Error(), "the lock has no digest") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	f, err := setOf(t, s, l, true).Get(context.Background(), c)
@@ -168,7 +173,8 @@ func TestAFileOfTheUsersIsTakenWithoutTheNetwork(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.Dir, "r2.tar.gz"), []byte(body2), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := setOf(t, s, l, false).Get(context.Background(), c); err != nil || filepath.Base(f.Path) != "r2.tar.gz" {
+	if f, err := setOf(t, s, l, false).Get(context.Background(), c); err != nil ||
+		filepath.Base(f.Path) != "r2.tar.gz" {
 		t.Errorf("got %v %v, want the user's file", f, err)
 	}
 }

@@ -8,19 +8,22 @@ import (
 
 func TestAnArchitectureHasItsOwnHeadersFilesAndDirectory(t *testing.T) {
 	t.Parallel()
-	s, err := Load(shipped(t), "docker-26.1", Shipped)
+	s, err := Load(shipped(), "docker-26.1", Shipped)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for arch, want := range map[string][3]string{"": {"amd64", "docker-26.1", "docker-26.1.digests"}, "amd64": {"amd64", "docker-26.1", "docker-26.1.digests"},
-		"arm64": {"arm64", "docker-26.1/arm64", "docker-26.1.arm64.digests"}, "armv7": {"armhf", "docker-26.1/armv7", "docker-26.1.armv7.digests"}} {
+	for arch, want := range map[string][3]string{"": {"amd64", "docker-26.1", "docker-26.1.digests"},
+		"amd64": {"amd64", "docker-26.1", "docker-26.1.digests"},
+		"arm64": {"arm64", "docker-26.1/arm64", "docker-26.1.arm64.digests"},
+		"armv7": {"armhf", "docker-26.1/armv7", "docker-26.1.armv7.digests"}} {
 		of, err := s.With(Settings{Arch: arch})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h := of.Component["linux-headers"]
 		for _, o := range h.Origin {
-			if !strings.HasSuffix(o.Name(), "_"+want[0]+".deb") || o.Path != "" && !strings.HasSuffix(o.Path, "_"+want[0]+".deb") {
+			if !strings.HasSuffix(o.Name(), "_"+want[0]+".deb") || o.Path != "" &&
+				!strings.HasSuffix(o.Path, "_"+want[0]+".deb") {
 				t.Errorf("%s: got the headers %s at %q, want those of Debian's %s", arch, o.Name(), o.Path, want[0])
 			}
 			line := s.Lock.FileFor(h.Name, o.Name())
@@ -34,12 +37,14 @@ func TestAnArchitectureHasItsOwnHeadersFilesAndDirectory(t *testing.T) {
 		if of.Dir() != want[1] || filepath.Base(of.Beside(".digests")) != want[2] {
 			t.Errorf("%s: got %s and %s, want %v", arch, of.Dir(), of.Beside(".digests"), want[1:])
 		}
-		if n := s.Component["linux-headers"].Origin[0].Name(); !strings.Contains(n, "amd64") || s.Target.Arch != "amd64" {
+		if n := s.Component["linux-headers"].Origin[0].Name(); !strings.Contains(n, "amd64") ||
+			s.Target.Arch != "amd64" {
 			t.Fatalf("%s: the stack itself was changed to %s", arch, n)
 		}
 	}
 	for _, arch := range []string{"x86_64", "arm", "amd64/..", "ARM64"} {
-		if _, err := s.With(Settings{Arch: arch}); err == nil || !strings.HasPrefix(err.Error(), `ARCH: got "`+arch+`", want "amd64", "arm64", "armv7"`) {
+		if _, err := s.With(Settings{Arch: arch}); err == nil ||
+			!strings.HasPrefix(err.Error(), `ARCH: got "`+arch+`", want "amd64", "arm64", "armv7"`) {
 			t.Errorf("%s: got %v, want the known ones", arch, err)
 		}
 	}
@@ -56,7 +61,8 @@ func used(s *Stack) (names []string) {
 
 func TestAStackFileNamesAKnownArchitecture(t *testing.T) {
 	t.Parallel()
-	for arch, want := range map[string]string{"armv7": "", "riscv64": `target.arch: got "riscv64", want "amd64", "arm64", "armv7"`, "": `target.arch: got ""`} {
+	for arch, want := range map[string]string{"armv7": "",
+		"riscv64": `target.arch: got "riscv64", want "amd64", "arm64", "armv7"`, "": `target.arch: got ""`} {
 		ck := &checking{file: "x.toml"}
 		ck.target(Target{Kernel: "3.10", Arch: arch})
 		if got := ck.ps; (len(got) > 0) != (want != "") || want != "" && !strings.Contains(got.Error(), want) {
@@ -68,8 +74,10 @@ func TestAStackFileNamesAKnownArchitecture(t *testing.T) {
 func TestAPackageOfOneArchitectureIsNamedAfterAnother(t *testing.T) {
 	t.Parallel()
 	s := &Stack{Target: Target{Arch: "arm64"}}
-	for name, want := range map[string]string{"x_1_amd64.deb": "x_1_arm64.deb", "x_1_armhf.deb": "x_1_arm64.deb", "x_1_arm64.deb": "x_1_arm64.deb", "x_1_all.deb": "x_1_all.deb", "x-amd64.tar.gz": "x-amd64.tar.gz"} {
-		for _, o := range []*Origin{{Kind: KindDebian, Path: "pool/x/" + name}, {Kind: KindFile, File: name}, {Kind: KindURL, URL: "https://x.invalid/" + name}} {
+	for name, want := range map[string]string{"x_1_amd64.deb": "x_1_arm64.deb", "x_1_armhf.deb": "x_1_arm64.deb",
+		"x_1_arm64.deb": "x_1_arm64.deb", "x_1_all.deb": "x_1_all.deb", "x-amd64.tar.gz": "x-amd64.tar.gz"} {
+		for _, o := range []*Origin{{Kind: KindDebian, Path: "pool/x/" + name}, {Kind: KindFile, File: name},
+			{Kind: KindURL, URL: "https://x.invalid/" + name}} {
 			if got := o.of(s.Arch()).Name(); got != want {
 				t.Errorf("%s: got %s, want %s", name, got, want)
 			}

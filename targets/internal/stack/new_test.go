@@ -35,7 +35,8 @@ func TestAReleaseThatIsNotInTheTableIsCalledAsTheLastBeforeItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	for release, want := range map[string]string{
-		"27.5.2": "https://github.com/moby/moby/archive/v27.5.2.tar.gz", "29.9.9": "https://github.com/moby/moby/archive/docker-v29.9.9.tar.gz",
+		"27.5.2": "https://github.com/moby/moby/archive/v27.5.2.tar.gz",
+		"29.9.9": "https://github.com/moby/moby/archive/docker-v29.9.9.tar.gz",
 	} {
 		got := archivesOf(all, "dockerd", release)
 		if len(got) != 1 || got[0].URL != want || got[0].SHA256 != "" {
@@ -97,7 +98,8 @@ func TestAShippedStackIsDraftedAgainAsItIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again.Component["runc"].Version != "1.2.9" || again.Lock.FileFor("runc", "runc-1.2.9.tar.gz") == nil && again.Lock.FileFor("runc", "runc-1.2.9.tar.xz") == nil {
+		if again.Component["runc"].Version != "1.2.9" || again.Lock.FileFor("runc", "runc-1.2.9.tar.gz") == nil &&
+			again.Lock.FileFor("runc", "runc-1.2.9.tar.xz") == nil {
 			t.Errorf("%s: got runc %+v, want 1.2.9 with its digest", name, again.Component["runc"])
 		}
 	}

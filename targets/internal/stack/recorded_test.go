@@ -13,9 +13,12 @@ func TestRecordedDigestsAreReadAsTheyWereWritten(t *testing.T) {
 	if err != nil || len(none.Build) != 0 {
 		t.Fatalf("without a file: got %v, %v", none, err)
 	}
-	old := &RecordedBuild{Component: "runc", Go: "1.26.8 a", CC: "12 b", Key: "k0", Files: map[string]string{"runc": "00"}}
-	build := &RecordedBuild{Component: "runc", Go: "1.26.8 a", CC: "12 b", Key: "k1", Files: map[string]string{"runc": "01", "lib/x.a": "02"}}
-	other := &RecordedBuild{Component: "runc", Go: "1.26.9 a", CC: "12 b", Key: "k2", Files: map[string]string{"runc": "03"}}
+	old := &RecordedBuild{Component: "runc", Go: "1.26.8 a", CC: "12 b", Key: "k0",
+		Files: map[string]string{"runc": "00"}}
+	build := &RecordedBuild{Component: "runc", Go: "1.26.8 a", CC: "12 b", Key: "k1",
+		Files: map[string]string{"runc": "01", "lib/x.a": "02"}}
+	other := &RecordedBuild{Component: "runc", Go: "1.26.9 a", CC: "12 b", Key: "k2",
+		Files: map[string]string{"runc": "03"}}
 	for _, b := range []*RecordedBuild{other, old, build} {
 		none.Put(b)
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestWhatIsWantedOfASeriesIsCheckedAtItsLine(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile(filepath.Join(shipped(t), "docker-20.10.toml"))
+	data, err := os.ReadFile(filepath.Join(shipped(), "docker-20.10.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,8 +20,10 @@ func TestWhatIsWantedOfASeriesIsCheckedAtItsLine(t *testing.T) {
 	}
 	for added, want := range map[string]string{
 		series + "only = [\"a.patch\"]\nseries_dirs = { \"engine\" = \".\", \".\" = \"x\", \"cli\" = \"\" }\n": "",
-		series + "only = [\"a.patch\"]\nskip = [\"b.patch\"]\n":                                                "origin.only: got skip beside it, want one of the two",
-		"only = [\"a.patch\"]\n":                        "origin.only: got patches to apply, want a series that they are in",
+		series + "only = [\"a.patch\"]\nskip = [\"b.patch\"]\n": "origin.only: " +
+			"got skip beside it, want one of the two",
+		"only = [\"a.patch\"]\n": "origin.only: got patches to apply, " +
+			"want a series that they are in",
 		"series_dirs = { \"engine\" = \".\" }\n":        "origin.series_dirs: got directories, want a series",
 		series + "series_dirs = { \"../e\" = \".\" }\n": "origin.series_dirs: got \"../e\" = \".\"",
 		series + "series_dirs = { \"e\" = \"/etc\" }\n": "origin.series_dirs: got \"e\" = \"/etc\"",
@@ -31,7 +33,8 @@ func TestWhatIsWantedOfASeriesIsCheckedAtItsLine(t *testing.T) {
 		switch line := strings.Count(before, "\n") + 1; {
 		case want == "" && ps != nil:
 			t.Errorf("%s: got %v", added, ps)
-		case want != "" && (len(ps) != 1 || !strings.Contains(ps[0].Text, want) || ps[0].Line < line || ps[0].Line > line+1):
+		case want != "" && (len(ps) != 1 || !strings.Contains(ps[0].Text, want) || ps[0].Line < line ||
+			ps[0].Line > line+1):
 			t.Errorf("%s: got %v, want one problem behind line %d: %s", added, ps, line, want)
 		}
 	}
@@ -41,7 +44,8 @@ func TestTheIDOfASeriesIsOfAllThatChangesWhatIsApplied(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, o := range []Origin{
-		{Series: "s"}, {Series: "s", Skip: []string{"a"}}, {Series: "s", Only: []string{"a"}}, {Series: "s", Only: []string{"a", "b"}},
+		{Series: "s"}, {Series: "s", Skip: []string{"a"}}, {Series: "s", Only: []string{"a"}},
+		{Series: "s", Only: []string{"a", "b"}},
 		{Series: "s", SeriesDirs: map[string]string{"e": "."}}, {Series: "s", SeriesDirs: map[string]string{"e": ""}},
 	} {
 		if id := o.SeriesID(); seen[id] {

@@ -22,7 +22,8 @@ func TestProgressTellsWhatBecomesOfEachNode(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
 	p := &Progress{UI: ui.To(&said), Width: 4, Past: func(string) *graph.Record { return nil }}
-	p.Begins([]graph.Planned{{Name: "musl", Status: graph.Fresh}, {Name: "runc", Status: graph.Stale}, {Name: "tini", Status: graph.Stale},
+	p.Begins([]graph.Planned{{Name: "musl", Status: graph.Fresh}, {Name: "runc", Status: graph.Stale},
+		{Name: "tini", Status: graph.Stale},
 		{Name: "package", Status: graph.Depends}}, "package")
 	if p.Alone("tini") {
 		t.Error("tini: got alone, want not while runc is to be made")
@@ -34,7 +35,8 @@ func TestProgressTellsWhatBecomesOfEachNode(t *testing.T) {
 	if _, err := w.Write([]byte("a\nb\n")); err != nil || log.String() != "a\nb\n" || count() != 2 {
 		t.Errorf("got %q in the log, %d lines, %v", log.String(), count(), err)
 	}
-	if got := strings.Join(p.lines(), "\n"); !strings.Contains(got, "runc") || !strings.Contains(got, "2 packages") || !strings.Contains(got, "0 of 4 done") {
+	if got := strings.Join(p.lines(), "\n"); !strings.Contains(got, "runc") || !strings.Contains(got, "2 packages") ||
+		!strings.Contains(got, "0 of 4 done") {
 		t.Errorf("got the live lines\n%s", got)
 	}
 	p.End("runc", &graph.Record{Seconds: 2, Notes: []string{"without quotas"}}, nil)
@@ -50,7 +52,8 @@ func TestProgressTellsWhatBecomesOfEachNode(t *testing.T) {
 		_, text, _ := strings.Cut(line, " ") // the time
 		got = append(got, strings.TrimSpace(text))
 	}
-	want := "build     runc (never built)\nnote      runc: without quotas\nbuilt     runc in 2.0s\nfailed    tini: compile: x.go:1: no\nfailed    tini: one\n" +
+	want := "build     runc (never built)\nnote      runc: without quotas\nbuilt     runc in 2.0s\n" +
+		"failed    tini: compile: x.go:1: no\nfailed    tini: one\n" +
 		"stopped   tini\nskipped   package: it needs tini"
 	if strings.Join(got, "\n") != want || len(p.Kept()) != 1 {
 		t.Errorf("got\n%s\nkept %v, want\n%s", strings.Join(got, "\n"), p.Kept(), want)
@@ -59,7 +62,8 @@ func TestProgressTellsWhatBecomesOfEachNode(t *testing.T) {
 
 func TestWhatIsLeftIsTakenFromTheLastMaking(t *testing.T) {
 	t.Parallel()
-	past := &graph.Record{Steps: []graph.StepTime{{Name: "unpack", Seconds: 10, CPU: 10}, {Name: "compile", Seconds: 100, CPU: 100, Exclusive: true}}}
+	past := &graph.Record{Steps: []graph.StepTime{{Name: "unpack", Seconds: 10, CPU: 10},
+		{Name: "compile", Seconds: 100, CPU: 100, Exclusive: true}}}
 	p := &Progress{Width: 4, Past: func(string) *graph.Record { return past }}
 	p.Begins([]graph.Planned{{Name: "runc", Status: graph.Stale, Record: past}}, "")
 	if left, ok := p.left(); !ok || left < 50 {

@@ -19,13 +19,17 @@ import (
 func sample() Run {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	step := func(name string, at, took float64, exclusive bool) graph.StepTime {
-		return graph.StepTime{Name: name, Start: start.Add(time.Duration(at * float64(time.Second))), Seconds: took, CPU: took, Exclusive: exclusive}
+		return graph.StepTime{Name: name, Start: start.Add(time.Duration(at * float64(time.Second))), Seconds: took,
+			CPU: took, Exclusive: exclusive}
 	}
-	return Run{Start: start, Seconds: 10, Command: "mage a<b", Cores: 2, Interval: 5, Busy: []float64{2, 1}, Parts: []Part{
-		{Name: "a", Status: graph.Built, Seconds: 4, Steps: []graph.StepTime{step("unpack", 0, 1, false), step("compile x", 1, 3, true)}},
-		{Name: "c", Status: graph.Built, Seconds: 2, Steps: []graph.StepTime{step("link y", 0, 2, false)}},
-		{Name: "b", Needs: []string{"a"}, Status: graph.Failed, Seconds: 6, Steps: []graph.StepTime{step("compile z", 4, 6, true)}},
-	}}
+	return Run{Start: start, Seconds: 10, Command: "mage a<b", Cores: 2, Interval: 5, Busy: []float64{2, 1},
+		Parts: []Part{
+			{Name: "a", Status: graph.Built, Seconds: 4, Steps: []graph.StepTime{step("unpack", 0, 1, false),
+				step("compile x", 1, 3, true)}},
+			{Name: "c", Status: graph.Built, Seconds: 2, Steps: []graph.StepTime{step("link y", 0, 2, false)}},
+			{Name: "b", Needs: []string{"a"}, Status: graph.Failed, Seconds: 6,
+				Steps: []graph.StepTime{step("compile z", 4, 6, true)}},
+		}}
 }
 
 func TestTheCriticalPathIsWhatTheLastStepWaitedFor(t *testing.T) {
@@ -44,7 +48,8 @@ func TestTheCriticalPathIsWhatTheLastStepWaitedFor(t *testing.T) {
 func TestTablesHaveARunInALineAndAStepInALine(t *testing.T) {
 	t.Parallel()
 	table := Table([]Run{sample()})
-	if want := sample().Start.Local().Format(time.DateTime); !strings.Contains(table, want) || !strings.Contains(table, "failed") {
+	if want := sample().Start.Local().Format(time.DateTime); !strings.Contains(table, want) ||
+		!strings.Contains(table, "failed") {
 		t.Errorf("want the start %s and what failed, got\n%s", want, table)
 	}
 	if got := strings.Count(Steps(sample()), "critical path"); got != 3 {
@@ -55,10 +60,12 @@ func TestTablesHaveARunInALineAndAStepInALine(t *testing.T) {
 func TestDrawingsAreWellFormed(t *testing.T) {
 	t.Parallel()
 	nodes := []Node{{Planned: graph.Planned{Name: "a", Status: graph.Stale, Why: "x <y>"}, Version: "1&2"},
-		{Planned: graph.Planned{Name: "b", Status: graph.Fresh, Record: &graph.Record{Seconds: 1}}, Needs: []string{"a"}},
+		{Planned: graph.Planned{Name: "b", Status: graph.Fresh, Record: &graph.Record{Seconds: 1}},
+			Needs: []string{"a"}},
 		{Planned: graph.Planned{Name: "package", Status: graph.Depends}, Needs: []string{"a", "b"}}}
 	graphSVG := GraphSVG(nodes)
-	for name, text := range map[string]string{"run": SVG(sample()), "empty run": SVG(Run{Cores: 1}), "graph": graphSVG} {
+	for name, text := range map[string]string{"run": SVG(sample()), "empty run": SVG(Run{Cores: 1}),
+		"graph": graphSVG} {
 		d := xml.NewDecoder(strings.NewReader(text))
 		for {
 			if _, err := d.Token(); errors.Is(err, io.EOF) {
@@ -74,7 +81,8 @@ func TestDrawingsAreWellFormed(t *testing.T) {
 	if got, want := Dot(nodes), "\t\"b\" -> \"package\";\n"; !strings.Contains(got, want) {
 		t.Errorf("got %s, want %s in it", got, want)
 	}
-	if got, want := Tree(nodes), "package  (depends)\n├─ a 1&2 (stale)\n└─ b  (fresh)\n   └─ a 1&2 (stale)\n"; got != want {
+	if got, want := Tree(nodes),
+		"package  (depends)\n├─ a 1&2 (stale)\n└─ b  (fresh)\n   └─ a 1&2 (stale)\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if page := HTML("s<t", sample()); !strings.Contains(page, "s&lt;t") || !strings.Contains(page, "<svg") {
@@ -109,7 +117,8 @@ func TestRunsAreReadFromOldToNew(t *testing.T) {
 		r := Begin(command)
 		r.Start = sample().Start.Add(time.Duration(strings.Index("120", dir)) * time.Hour)
 		r.End([]graph.Result{{Name: "a", Status: graph.Built}}, func(string) []string { return []string{"z"} })
-		if err := errors.Join(os.Mkdir(filepath.Join(logs, dir), 0o755), r.Write(filepath.Join(logs, dir))); err != nil {
+		if err := errors.Join(os.Mkdir(filepath.Join(logs, dir), 0o755),
+			r.Write(filepath.Join(logs, dir))); err != nil {
 			t.Fatal(err)
 		}
 	}
