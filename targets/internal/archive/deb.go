@@ -24,9 +24,9 @@ func debData(r io.Reader) (io.Reader, error) {
 	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != arMagic {
 		return nil, fmt.Errorf("no .deb: begins with %q, want %q", magic, arMagic)
 	}
-	for n := 0; n < debMembers; n++ {
+	for n := range debMembers {
 		name, size, err := arMember(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, errors.New("a .deb without data.tar in it")
 		}
 		if err != nil {

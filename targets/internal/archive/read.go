@@ -3,6 +3,7 @@ package archive
 import (
 	"archive/tar"
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -73,7 +74,7 @@ func Complete(file, format string) error {
 	bounded := &io.LimitedReader{R: r, N: maxBytes + 1}
 	tr := tar.NewReader(bounded)
 	for n := 0; err == nil; n++ {
-		if _, err = tr.Next(); err == io.EOF && n > 0 {
+		if _, err = tr.Next(); errors.Is(err, io.EOF) && n > 0 {
 			_, err = io.Copy(io.Discard, bounded) // a checksum may follow
 			break
 		}

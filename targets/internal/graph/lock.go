@@ -55,7 +55,7 @@ func (e *LockedError) Error() string {
 	if e.User != "" {
 		return fmt.Sprintf("%s is locked by %s, which is no run of drydock's: end that process, or remove the file", e.File, e.Holder)
 	}
-	return "another run holds this stack: " + e.Holder.String()
+	return "another run holds this stack: " + e.String()
 }
 
 // poll is how often a waiting run looks whether the lock is free.

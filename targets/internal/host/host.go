@@ -50,11 +50,13 @@ type Asked struct {
 	Build string
 	// Tools are more directories for Facts.Dirs, separated by colons.
 	Tools string
-	// Arch is the architecture to compile for, by its name in room platform, where that is another one than this machine's.
+	// Arch is the architecture to compile for, by its name in room platform, where that is another one than this
+	// machine's.
 	Arch string `json:",omitempty"`
 }
 
-// For returns the settings for an architecture: another than this machine's has a compiler of its own, which the setting CC_<name> names.
+// For returns the settings for an architecture: another than this machine's has a compiler of its own, which the
+// setting CC_<name> names.
 func (a Asked) For(arch platform.Arch) Asked {
 	if !arch.Native() {
 		a.Arch, a.CC = arch.Name, os.Getenv("CC_"+arch.Name)
@@ -62,7 +64,8 @@ func (a Asked) For(arch platform.Arch) Asked {
 	return a
 }
 
-// Emulator is the program of PATH that runs the files of another architecture than this machine's; empty where there is none.
+// Emulator is the program of PATH that runs the files of another architecture than this machine's; empty where there is
+// none.
 func Emulator(arch platform.Arch) string {
 	f := &Facts{Asked: FromEnv("", "").For(arch), Stamps: map[string]string{}}
 	return f.emulator()

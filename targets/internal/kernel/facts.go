@@ -84,8 +84,8 @@ func Facts(c Config, have, least *version.Version) []Fact {
 func Running(root string) []Fact {
 	controllers, err := os.ReadFile(filepath.Join(root, "sys/fs/cgroup/cgroup.controllers"))
 	x := Fact{Name: "cgroup layout here", Required: true}
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		x.Found, x.OK = "v2: "+strings.TrimSpace(string(controllers)), true
 	default:
 		var dirs []string

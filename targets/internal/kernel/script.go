@@ -200,7 +200,7 @@ func expand(words []string) []string {
 			out = append(out, w)
 			continue
 		}
-		for _, x := range strings.Split(m[2], ",") {
+		for x := range strings.SplitSeq(m[2], ",") {
 			out = append(out, m[1]+x+m[3])
 		}
 	}

@@ -34,7 +34,7 @@ func Git(ctx context.Context, o *stack.Origin, dir string) (string, error) {
 			err = failed.Err
 		}
 		said := strings.Split(strings.TrimSpace(out), "\n")
-		return "", fmt.Errorf("%s: %v: %s", what, err, ui.Masked(said[len(said)-1]))
+		return "", fmt.Errorf("%s: %w: %s", what, err, ui.Masked(said[len(said)-1]))
 	}
 	git := func(args ...string) (string, error) {
 		return say("git", append([]string{"git", "-c", "http.lowSpeedLimit=512", "-c", "http.lowSpeedTime=60"}, args...)...)

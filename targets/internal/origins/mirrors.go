@@ -196,8 +196,8 @@ func ofStanza(stanza map[string]string) (all []aptSource) {
 	if !slices.ContainsFunc(strings.Fields(stanza["types"]), known) {
 		return nil
 	}
-	for _, uri := range strings.Fields(stanza["uris"]) {
-		for _, suite := range strings.Fields(stanza["suites"]) {
+	for uri := range strings.FieldsSeq(stanza["uris"]) {
+		for suite := range strings.FieldsSeq(stanza["suites"]) {
 			all = append(all, aptSource{uri, suite, strings.Fields(stanza["components"])})
 		}
 	}
@@ -268,7 +268,7 @@ func releaseOf(u *url.URL, suite, lists string) map[string]string {
 // aptFileName is the name under which apt keeps what it got from an address: its URItoFileName.
 func aptFileName(at string) string {
 	var b strings.Builder
-	for i := 0; i < len(at); i++ {
+	for i := range len(at) {
 		switch c := at[i]; {
 		case c == '/':
 			b.WriteByte('_')

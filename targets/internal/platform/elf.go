@@ -91,7 +91,8 @@ func armLevel(f *elf.File) int {
 	if err != nil || len(d) < 1 || d[0] != 'A' {
 		return 0
 	}
-	// Sections of a length, a vendor's name, and subsections of a tag, a length and pairs; of interest is "aeabi", Tag_File (1).
+	// Sections of a length, a vendor's name, and subsections of a tag, a length and pairs; of interest is "aeabi",
+	// Tag_File (1).
 	for d = d[1:]; len(d) > 4; {
 		n := int(binary.LittleEndian.Uint32(d))
 		if n < 5 || n > len(d) {
@@ -105,8 +106,8 @@ func armLevel(f *elf.File) int {
 	return 0
 }
 
-// cpuArch finds Tag_CPU_arch (6) in pairs of a tag and a value: a string after odd tags above 32 and after 4, 5 and 67, a
-// number after others, and both after 32.
+// cpuArch finds Tag_CPU_arch (6) in pairs of a tag and a value: a string after odd tags above 32 and after 4, 5 and 67,
+// a number after others, and both after 32.
 func cpuArch(pairs []byte) int {
 	for len(pairs) > 0 {
 		tag, n := binary.Uvarint(pairs)
@@ -149,7 +150,8 @@ func (a Arch) Mismatch(path string) string {
 // HeadSize is how much of a file Foreign wants, in bytes.
 const HeadSize = 52
 
-// Foreign says how the beginning of an ELF file is not one of the architecture: by class, machine and float ABI; empty when it is.
+// Foreign says how the beginning of an ELF file is not one of the architecture: by class, machine and float ABI; empty
+// when it is.
 func (a Arch) Foreign(head []byte) string {
 	if len(head) < HeadSize {
 		return "it is cut off"

@@ -44,7 +44,8 @@ type Arch struct {
 	Exits string
 }
 
-// Debian's gcc for arm64 works around an erratum of the Cortex-A53, which many a NAS box has. Arm64 appeared in Linux 3.7. An armv8 processor runs armv7's files under a kernel of 32 bits, or with CONFIG_COMPAT.
+// Debian's gcc for arm64 works around an erratum of the Cortex-A53, which many a NAS box has. Arm64 appeared in Linux
+// 3.7. An armv8 processor runs armv7's files under a kernel of 32 bits, or with CONFIG_COMPAT.
 var arches = []Arch{
 	{Name: "amd64", GOARCH: "amd64", Triplet: "x86_64-linux-gnu", Musl: "x86_64", Emulation: "elf_x86_64", Debian: "amd64", GCC: "gcc-x86-64-linux-gnu",
 		Qemu: "x86_64", Uname: []string{"x86_64"}, OCI: "linux/amd64", Machine: elf.EM_X86_64, Class: elf.ELFCLASS64,

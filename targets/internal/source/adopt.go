@@ -49,8 +49,8 @@ func (s *Set) Commits() map[string]string {
 	return all
 }
 
-// NoteCheckouts writes into the lock what the checkouts were at their first build, and tells of those that have moved on
-// since.
+// NoteCheckouts writes into the lock what the checkouts were at their first build, and tells of those that have moved
+// on since.
 func (s *Set) NoteCheckouts(sources map[string]*Source) error {
 	var first, moved []string
 	for n, src := range sources {

@@ -22,8 +22,8 @@ import (
 	cp "github.com/otiai10/copy"
 )
 
-// Checkout gives the user's own tree of a component. Its digest covers names, modes and contents of the directories that
-// are used, not git's own; files that did not change since the last look are not read again.
+// Checkout gives the user's own tree of a component. Its digest covers names, modes and contents of the directories
+// that are used, not git's own; files that did not change since the last look are not read again.
 func (s *Store) Checkout(c *stack.Component) (*Found, error) {
 	f := &Found{Path: filepath.Join(s.Dir, c.Checkout), Layout: c.Layout(nil)}
 	for _, d := range f.dirs() {
@@ -36,8 +36,8 @@ func (s *Store) Checkout(c *stack.Component) (*Found, error) {
 	return f, err
 }
 
-// checksOut reports whether a component is made from its user's checkout: always where the stack names no origin for it, else
-// where something has the checkout's name, be it a link that leads nowhere, which is for the user to look at.
+// checksOut reports whether a component is made from its user's checkout: always where the stack names no origin for
+// it, else where something has the checkout's name, be it a link that leads nowhere, which is for the user to look at.
 func (s *Store) checksOut(c *stack.Component) bool {
 	return c.Checkout != "" && (len(c.Origin) == 0 || exists(filepath.Join(s.Dir, c.Checkout)))
 }
@@ -50,7 +50,8 @@ func (s *Store) Edit(tree string, layout map[string]string) (*Found, error) {
 	return f, err
 }
 
-// treeDigest is the digest of directories below root. The memory for it is apart from the archives': it has a line a file.
+// treeDigest is the digest of directories below root. The memory for it is apart from the archives': it has a line a
+// file.
 func (s *Store) treeDigest(root string, dirs []string) (string, error) {
 	memory := s.trees[root]
 	if memory == nil {
@@ -181,8 +182,9 @@ type Release struct {
 	Version, File, Commit string
 }
 
-// Release reads a checkout's version, from git's tags or from the file that upstream keeps it in (nil for none), and its
-// commit. Git itself is not needed. Of several tags at one commit, the one that is c's version counts; else the newest.
+// Release reads a checkout's version, from git's tags or from the file that upstream keeps it in (nil for none), and
+// its commit. Git itself is not needed. Of several tags at one commit, the one that is c's version counts; else the
+// newest.
 func (f *Found) Release(c *stack.Component, in *stack.VersionFile) (Release, error) {
 	r, tags, err := gitHead(f.Path)
 	if err != nil {

@@ -26,7 +26,8 @@ type stamp struct {
 	SHA256 string `json:"sha256"`
 }
 
-// maxDigests is the size, in bytes, up to which a memory is read. That of a checkout has a line for each of 10,000 files.
+// maxDigests is the size, in bytes, up to which a memory is read. That of a checkout has a line for each of 10,000
+// files.
 const maxDigests = 64 << 20
 
 // OpenDigests reads the memory from file; a missing or damaged one is an empty memory.

@@ -173,8 +173,8 @@ func (ch *Change) Patch(p Place) []byte {
 	return append([]byte(head), ch.Diff...)
 }
 
-// TrySave applies the whole series, with the new patch at the place that it gets, to the source as it is without any, and
-// looks whether the edit's tree comes out. It was made on top of all others.
+// TrySave applies the whole series, with the new patch at the place that it gets, to the source as it is without any,
+// and looks whether the edit's tree comes out. It was made on top of all others.
 func (s *Set) TrySave(ch *Change, at Place) error {
 	tmp, done, err := s.Scratch("saved-")
 	if err != nil {

@@ -208,8 +208,8 @@ func Expected(c *stack.Component, o *stack.Origin, l *stack.Lock) *Found {
 }
 
 // Get returns a component's archive: one that is there already, or a download; a MissingError where no origin gives it.
-// The site's mirror is asked for the files of all origins first. Where the lock is recorded, an origin without a line in it is
-// used, and its line added.
+// The site's mirror is asked for the files of all origins first. Where the lock is recorded, an origin without a line
+// in it is used, and its line added.
 func (s *Set) Get(ctx context.Context, c *stack.Component) (*Found, error) {
 	if found, err := s.archives(c); found != nil || err != nil {
 		return found, err
@@ -331,8 +331,8 @@ func (s *Set) get(ctx context.Context, owner string, o *stack.Origin, a *asking)
 	return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil
 }
 
-// ask asks for an origin's file where it can be had, and reports whether it came: the site's mirror, the origin's own addresses,
-// Debian's snapshot service. A place is asked once.
+// ask asks for an origin's file where it can be had, and reports whether it came: the site's mirror, the origin's own
+// addresses, Debian's snapshot service. A place is asked once.
 func (s *Set) ask(ctx context.Context, o *stack.Origin, line *stack.LockedFile, a *asking) (bool, error) {
 	var urls []string
 	if line != nil && s.Client != nil {

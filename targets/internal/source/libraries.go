@@ -30,9 +30,9 @@ const (
 	docs   = "usr/share/doc"
 )
 
-// restoreLibraries makes the archive of what a GOPATH source imports and lacks, from the stack's packages, and compares it
-// with the lock, or notes it there where that is recorded. Two components of the same sources share it. It unpacks packages
-// and copies files out of them; nothing of them is run.
+// restoreLibraries makes the archive of what a GOPATH source imports and lacks, from the stack's packages, and compares
+// it with the lock, or notes it there where that is recorded. Two components of the same sources share it. It unpacks
+// packages and copies files out of them; nothing of them is run.
 func (s *Set) restoreLibraries(ctx context.Context, c *stack.Component, f *Found) (err error) {
 	s.libraries.Lock()
 	defer s.libraries.Unlock()

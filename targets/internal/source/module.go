@@ -42,13 +42,13 @@ func (s *Set) downloadModule(ctx context.Context, m module.Version, file string,
 		err = json.NewDecoder(strings.NewReader(out[i:])).Decode(&got)
 	}
 	if err != nil || got.Zip == "" {
-		return "", fmt.Errorf("go mod download: got %q, want JSON with a Zip (%v)", tail(out, 8), err)
+		return "", fmt.Errorf("go mod download: got %q, want JSON with a Zip (%w)", tail(out, 8), err)
 	}
 	return got.Version, archive.CopyFile(got.Zip, file, 0o644)
 }
 
-// module brings a module's zip to file: a go command fetches it, and asks the checksum database too; where there is none,
-// the proxies are asked directly.
+// module brings a module's zip to file: a go command fetches it, and asks the checksum database too; where there is
+// none, the proxies are asked directly.
 func (s *Set) module(ctx context.Context, m module.Version, file string) error {
 	g, err := s.Online(ctx)
 	if err == nil && g.Path != "" {

@@ -51,8 +51,8 @@ func (s *Set) fromGit(ctx context.Context, o *stack.Origin, line *stack.LockedFi
 	return archive.SyncDir(s.Dir)
 }
 
-// fromSite asks the site's mirror for a file of a name, and reports whether it came: what is made on this machine otherwise, or
-// comes from a module proxy. Only what sum says to be want gets the name.
+// fromSite asks the site's mirror for a file of a name, and reports whether it came: what is made on this machine
+// otherwise, or comes from a module proxy. Only what sum says to be want gets the name.
 func (s *Store) fromSite(ctx context.Context, name, want string, sum func(file string) (string, error)) (bool, error) {
 	if s.Client == nil || s.Site == "" {
 		return false, nil
@@ -93,7 +93,8 @@ func sumOfTar(file string) (string, error) {
 // sumOfModule is the h1: sum of a module's zip.
 func sumOfModule(file string) (string, error) { return dirhash.HashZip(file, dirhash.Hash1) }
 
-// Kept are the files in the store that the stack's lock, and that of the advisories, know, each compared with what they say.
+// Kept are the files in the store that the stack's lock, and that of the advisories, know, each compared with what they
+// say.
 func (s *Set) Kept(a *stack.Advisories) (files []string, err error) {
 	seen := map[string]bool{}
 	keep := func(name, want string, sum func(file string) (string, error)) {

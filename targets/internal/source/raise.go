@@ -244,8 +244,8 @@ func (m modules) addImported(ctx context.Context, now map[string]string) error {
 	})
 }
 
-// sums gets the sums that the module file's modules lack, for "go mod vendor" gets none. A replacement may have moved some
-// before anything was raised.
+// sums gets the sums that the module file's modules lack, for "go mod vendor" gets none. A replacement may have moved
+// some before anything was raised.
 func (m modules) sums(ctx context.Context, now map[string]string) error {
 	f, err := m.read()
 	if err != nil {

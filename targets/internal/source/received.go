@@ -26,7 +26,7 @@ const gzipMagic = "\x1f\x8b"
 func plainBody(body io.Reader, encoding, name string) (r io.Reader, undone bool, err error) {
 	b := bufio.NewReaderSize(body, 32<<10)
 	head, err := b.Peek(512)
-	if err != nil && len(head) == 0 && err != io.EOF {
+	if err != nil && len(head) == 0 && !errors.Is(err, io.EOF) {
 		return nil, false, err
 	}
 	switch encoding {

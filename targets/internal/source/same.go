@@ -13,8 +13,9 @@ import (
 	"drydock/targets/internal/stack"
 )
 
-// SameTree returns an error that names some of what differs between the trees of two sources: names, contents, and which
-// files are executable. Their layout and compression do not count, and vendor/ does not, for one may come without it.
+// SameTree returns an error that names some of what differs between the trees of two sources: names, contents, and
+// which files are executable. Their layout and compression do not count, and vendor/ does not, for one may come without
+// it.
 func (s *Set) SameTree(a, b *Found) error {
 	var trees [2]map[string]string
 	for i, f := range []*Found{a, b} {
@@ -68,8 +69,8 @@ func treeOf(dir string) (map[string]string, error) {
 	return is, err
 }
 
-// shareVendor notes in the lock that a vendor tree, which was made again, is that of one more source, and reports whether it
-// is: the vendor tree is recorded for another archive, which is here, and is of the same tree.
+// shareVendor notes in the lock that a vendor tree, which was made again, is that of one more source, and reports
+// whether it is: the vendor tree is recorded for another archive, which is here, and is of the same tree.
 func (s *Set) shareVendor(c *stack.Component, f *Found, tarSHA string) bool {
 	line := s.Stack.Lock.VendorOf(c, tarSHA)
 	if line == nil || line.For(f.SHA256) {

@@ -12,8 +12,8 @@ import (
 	"drydock/targets/internal/patch"
 )
 
-// Series are the patches of the series that belongs to a source, as its unpacked tree has them: those that are applied, in
-// order; none without a series.
+// Series are the patches of the series that belongs to a source, as its unpacked tree has them: those that are applied,
+// in order; none without a series.
 func (f *Found) Series(tree string) ([]patch.Patch, error) {
 	if f.Checkout() || f.Origin.Series == "" {
 		return nil, nil

@@ -21,16 +21,16 @@ import (
 // fetchWidth is how many components' sources are fetched at a time.
 const fetchWidth = 4
 
-// Set is what a stack is built from: a store, and the stack whose lock says what the files in it are. A copy of it shares
-// the store.
+// Set is what a stack is built from: a store, and the stack whose lock says what the files in it are. A copy of it
+// shares the store.
 type Set struct {
 	*Store
 	Stack *stack.Stack
 	UI    *ui.UI
 	// Root is the repository: patches/ lies in it, and build/tmp, where trees are made and thrown away.
 	Root string
-	// Editing says that open edits take their components' place; Record, that what the lock does not know is added to it,
-	// and then WriteLock writes it.
+	// Editing says that open edits take their components' place; Record, that what the lock does not know is added to
+	// it, and then WriteLock writes it.
 	Editing, Record bool
 	// Given are what settings name in place of components' sources, compiled already.
 	Given map[string]*Found
@@ -111,8 +111,9 @@ func (s *Set) fetch(ctx context.Context, c *stack.Component, lock func() error) 
 	return src, err
 }
 
-// Locate finds a component's source on this machine: the open edit where those count, the user's checkout where the stack
-// names one and it is there or has no origins beside it, or an archive. It returns nil and no error where there is no archive yet.
+// Locate finds a component's source on this machine: the open edit where those count, the user's checkout where the
+// stack names one and it is there or has no origins beside it, or an archive. It returns nil and no error where there
+// is no archive yet.
 func (s *Set) Locate(c *stack.Component) (*Found, error) {
 	if given := s.Given[c.Name]; given != nil {
 		return given, nil
@@ -132,8 +133,8 @@ func (s *Set) Locate(c *stack.Component) (*Found, error) {
 	return found, s.fits(c, found)
 }
 
-// Survey is Fetch for one component, without the network: what a fetch would give, as far as the lock knows, and what it
-// would have to bring; lacks is empty where that is nothing. was is the digest of the source of the last build.
+// Survey is Fetch for one component, without the network: what a fetch would give, as far as the lock knows, and what
+// it would have to bring; lacks is empty where that is nothing. was is the digest of the source of the last build.
 func (s *Set) Survey(c *stack.Component, was string) (src *Source, lacks string, err error) {
 	src = &Source{}
 	var missing *MissingError

@@ -19,9 +19,9 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// keysDir is the directory of the store with the public keys that sign archives, each named FINGERPRINT.asc. Such a file
-// needs no trust: the key in it is the one that the origin names, or it is of no use. Whether a key has expired or was
-// revoked is not asked: who pins it says that it is good, and a build must run in ten years.
+// keysDir is the directory of the store with the public keys that sign archives, each named FINGERPRINT.asc. Such a
+// file needs no trust: the key in it is the one that the origin names, or it is of no use. Whether a key has expired or
+// was revoked is not asked: who pins it says that it is good, and a build must run in ten years.
 const keysDir = "keys"
 
 // maxOpenPGP is the size, in bytes, of the largest key or signature that is read.
@@ -77,8 +77,8 @@ func (s *Store) key(fingerprint string) (*packet.PublicKey, error) {
 	return nil, fmt.Errorf("%s: got keys %s, want one whose fingerprint is %s", file, orNone(others), fingerprint)
 }
 
-// checkSignature says when the signature in file sig was made over the archive; an error when no signature in it is key's,
-// or it is not good.
+// checkSignature says when the signature in file sig was made over the archive; an error when no signature in it is
+// key's, or it is not good.
 func checkSignature(archive, sig string, key *packet.PublicKey) (time.Time, error) {
 	packets, err := packetsOf(sig)
 	if err != nil {
@@ -152,9 +152,9 @@ func parsePackets(data []byte) ([]packet.Packet, error) {
 		var unsupported pgperrors.UnsupportedError
 		var critical pgperrors.CriticalUnknownPacketTypeError
 		switch {
-		case err == io.EOF && len(all) > 0:
+		case errors.Is(err, io.EOF) && len(all) > 0:
 			return all, nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil, errors.New("got no OpenPGP packet, want a key or a signature")
 		case errors.As(err, &unknown), errors.As(err, &unsupported), errors.As(err, &critical):
 		case err != nil:

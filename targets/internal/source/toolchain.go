@@ -31,8 +31,8 @@ func (s *Store) ToolchainFile(release string) string {
 // ToolchainDir is where a toolchain is unpacked; its go command is bin/go below it.
 func (s *Store) ToolchainDir(release string) string { return filepath.Join(s.Dir, "go"+release) }
 
-// Toolchain brings the zip of a Go release into the store, compared with its h1: sum in the lock; a missing sum is written
-// there where that is recorded. It returns a MissingError where the release cannot be had.
+// Toolchain brings the zip of a Go release into the store, compared with its h1: sum in the lock; a missing sum is
+// written there where that is recorded. It returns a MissingError where the release cannot be had.
 func (s *Set) Toolchain(ctx context.Context, release string) error {
 	l := s.Stack.Lock
 	line := l.GoFor(release)

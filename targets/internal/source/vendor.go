@@ -51,8 +51,8 @@ func (s *Set) VendorFile(c *stack.Component, f *Found) (*stack.LockedVendor, err
 	return line, nil
 }
 
-// restoreVendor makes the vendor tree of a found archive with a go command and the module proxy that this machine is set
-// up with, raises the modules that the stack names, checks every module against go.sum, and stores the tree as an
+// restoreVendor makes the vendor tree of a found archive with a go command and the module proxy that this machine is
+// set up with, raises the modules that the stack names, checks every module against go.sum, and stores the tree as an
 // archive. A missing or other digest is written into the lock where that is recorded; else it is an error.
 func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g Go) error {
 	tmp, done, err := s.Scratch("vendor-" + c.Name + "-")
@@ -107,7 +107,8 @@ func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g
 	return archive.SyncDir(s.Dir)
 }
 
-// vendorName is the file name of a vendor tree: the lock's, or one that follows from the source, and from what is raised in it.
+// vendorName is the file name of a vendor tree: the lock's, or one that follows from the source, and from what is
+// raised in it.
 func (s *Set) vendorName(c *stack.Component, f *Found) string {
 	s.mu.Lock()
 	line := s.Stack.Lock.VendorFor(c, f.SHA256)
@@ -214,7 +215,8 @@ func makeVendor(ctx context.Context, v *stack.Vendor, g Go, tree, tmp string) (r
 	return raised, modFiles(tree, m.mod)
 }
 
-// Unpack makes the tree of a source in dir: its archives, without the patches that belong to them; a checkout is copied.
+// Unpack makes the tree of a source in dir: its archives, without the patches that belong to them; a checkout is
+// copied.
 func Unpack(f *Found, dir string) error {
 	if f.Checkout() {
 		return f.copyTo(dir)

@@ -11,8 +11,8 @@ import (
 // Arch is the architecture of the machine that will run the outputs.
 func (s *Stack) Arch() platform.Arch { return platform.Must(s.Target.Arch) }
 
-// Beside is the path of a file beside the stack's, such as its ".digests": what was seen of another architecture than the
-// default one has its name, too.
+// Beside is the path of a file beside the stack's, such as its ".digests": what was seen of another architecture than
+// the default one has its name, too.
 func (s *Stack) Beside(ending string) string {
 	base := strings.TrimSuffix(s.File, ".toml")
 	if a := s.Arch().Below(); a != "" {
@@ -21,8 +21,8 @@ func (s *Stack) Beside(ending string) string {
 	return base + ending
 }
 
-// of returns the origin for an architecture: a package of Debian's for one architecture is there for each, under its name and
-// release. The origin itself stays as it is.
+// of returns the origin for an architecture: a package of Debian's for one architecture is there for each, under its
+// name and release. The origin itself stays as it is.
 func (o *Origin) of(arch platform.Arch) *Origin {
 	name := o.Name()
 	for _, a := range platform.All() {
@@ -41,8 +41,8 @@ func (o *Origin) of(arch platform.Arch) *Origin {
 	return o
 }
 
-// Dir is where the stack's outputs, records and logs lie below build/ and output/: its name and, of another architecture than
-// the default one, that.
+// Dir is where the stack's outputs, records and logs lie below build/ and output/: its name and, of another
+// architecture than the default one, that.
 func (s *Stack) Dir() string { return path.Join(s.Name, s.Arch().Below()) }
 
 // Uses reports whether a file of the lock is one of the stack's components' own: that of another architecture is not.

@@ -43,7 +43,7 @@ func Archives() ([]Archive, error) {
 			a.Publishers, err = strconv.Atoi(l[6])
 		}
 		if err != nil || !hexDigest.MatchString(a.SHA256) || urlProblem(a.URL) != "" || a.Commit != "" && !commitRE.MatchString(a.Commit) {
-			return nil, fmt.Errorf("upstream.csv:%d: got %q: %v", i+2, l, err)
+			return nil, fmt.Errorf("upstream.csv:%d: got %q: %w", i+2, l, err)
 		}
 		all = append(all, a)
 	}
