@@ -13,4 +13,5 @@ import (
 var Default = targets.All
 
 // Aliases are short forms of commands in a namespace.
-var Aliases = map[string]any{"patches": targets.Patches.List, "edit": targets.Edit.Open, "bundle": targets.Bundle.Make, "cache": targets.Cache.List}
+var Aliases = map[string]any{"patches": targets.Patches.List, "edit": targets.Edit.Open, "bundle": targets.Bundle.Make,
+	"cache": targets.Cache.List}

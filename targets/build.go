@@ -12,8 +12,8 @@ import (
 // package when that is right. When nothing is stale it says so and starts no compiler. STACK=<name> selects the stack.
 //
 // Flags: -k goes on with what does not depend on a failure; -wait waits for another run on the same stack; -edit builds
-// from open edits; -smoke tries a new package in the smoke test, too, before it is the latest; -push gives the
-// team's cache what it has not yet; -v shows what the compilers print.
+// from open edits; -smoke tries a new package in the smoke test, too, before it is the latest; -push gives the team's
+// cache what it has not yet; -v shows what the compilers print.
 //
 // Example: OFFLINE=1 mage all -wait
 func All(ctx context.Context) error {

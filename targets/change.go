@@ -68,8 +68,9 @@ type Stack mg.Namespace
 
 // New writes a stack file and its lock for other releases, from one that is there.
 //
-// Origins, digests and commits are those of a table of upstream's archives. Of a release that is not in it, the digest is
-// that of the first download. What is not named is that of the stack it is made from: by default the nearest that is not newer.
+// Origins, digests and commits are those of a table of upstream's archives. Of a release that is not in it, the digest
+// is that of the first download. What is not named is that of the stack it is made from: by default the nearest that is
+// not newer.
 //
 // Example: mage stack:new docker-27.5 -docker=27.5.1 -containerd=1.7.34 -runc=1.3.6
 func (Stack) New(ctx context.Context, name string,

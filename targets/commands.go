@@ -1,6 +1,7 @@
 // Package targets names drydock's commands. Every exported function is one, and the file in which it stands is its
-// group (components.go, made of the components' rows, is of the first); the work is in the rooms below. Its doc comment is what "mage -h" prints of it, its first sentence what "mage -l"
-// does; docs/commands.md is made of that: go test ./targets -run Commands -update
+// group (components.go, made of the components' rows, is of the first); the work is in the rooms below. Its doc comment
+// is what "mage -h" prints of it, its first sentence what "mage -l" does; docs/commands.md is made of that: go test
+// ./targets -run Commands -update
 package targets
 
 //mage:multiline
@@ -24,7 +25,8 @@ var sources embed.FS
 var groups = []string{"build", "look", "prove", "ship", "change"}
 
 // shorts are short forms of commands; magefile.go has them as mage wants them.
-var shorts = map[string]string{"patches": "patches:list", "edit": "edit:open", "bundle": "bundle:make", "cache": "cache:list"}
+var shorts = map[string]string{"patches": "patches:list", "edit": "edit:open", "bundle": "bundle:make",
+	"cache": "cache:list"}
 
 // flags are those that may stand anywhere on the command line. They are taken from it before mage reads it: mage 1.17.2
 // makes a program that does not compile when its default target has flags, and calls one with a hyphen by another name.
@@ -51,8 +53,9 @@ func init() {
 // arguments takes drydock's own flags from a command line, and gives the rest the form that mage knows.
 func arguments(args []string) (rest []string, f flags) {
 	help, verbose := false, false
-	own := map[string]*bool{"-k": &f.KeepGoing, "-wait": &f.Wait, "-smoke": &f.Smoke, "-push": &f.Push, "-edit": &f.edit, "-no-go": &f.noGo,
-		"-v": &verbose, "-l": &f.list, "-h": &help, "-help": &help, "--help": &help}
+	own := map[string]*bool{"-k": &f.KeepGoing, "-wait": &f.Wait, "-smoke": &f.Smoke, "-push": &f.Push,
+		"-edit": &f.edit, "-no-go": &f.noGo, "-v": &verbose, "-l": &f.list, "-h": &help, "-help": &help,
+		"--help": &help}
 	rest = []string{"mage"}
 	for _, arg := range args[1:] {
 		switch flag := own[arg]; {
@@ -62,7 +65,8 @@ func arguments(args []string) (rest []string, f flags) {
 			rest = append(rest, "-kernel=target")
 		case strings.HasPrefix(arg, "-kernel-image="):
 			rest = append(rest, strings.Replace(arg, "kernel-", "", 1))
-		case rest[len(rest)-1] == "plan" && !strings.HasPrefix(arg, "-"): // never two commands: "plan runc" builds nothing
+		// never two commands: "plan runc" builds nothing
+		case rest[len(rest)-1] == "plan" && !strings.HasPrefix(arg, "-"):
 			rest = append(rest, "-component="+arg)
 		default:
 			rest = append(rest, arg)
@@ -111,7 +115,8 @@ func commands(group string) (names []string, what map[string]string) {
 // listed is the list of commands by group; mage's own, with MAGEFILE_LIST=1, is sorted by name.
 func listed() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "drydock %s. Commands; \"mage -h COMMAND\" shows the flags of one, and an example:\n", version.Drydock)
+	fmt.Fprintf(&b, "drydock %s. Commands; \"mage -h COMMAND\" shows the flags of one, and an example:\n",
+		version.Drydock)
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n%s\n", g)
 		names, what := commands(g)

@@ -21,8 +21,8 @@ func Check(ctx context.Context,
 
 // Kernel tells whether the stack can run on this kernel, or on another machine's.
 //
-// What is asked comes from upstream's own check-config.sh, in dockerd's source. The exit code is 3 when the kernel lacks
-// what is necessary.
+// What is asked comes from upstream's own check-config.sh, in dockerd's source. The exit code is 3 when the kernel
+// lacks what is necessary.
 //
 // Example: mage kernel -config=/boot/config-3.10.0-1160.el7.x86_64
 func Kernel(ctx context.Context,
@@ -88,8 +88,8 @@ func Version() { fmt.Println("drydock " + version.Drydock) }
 
 // Outdated tells what newer releases there are of the stack's components, and what they close.
 //
-// It asks the machine's module proxies and Debian's security archive. That there are some is no failure: the exit code is 0.
-// Whether upstream still mends a series is in a table, with the day on which it was read.
+// It asks the machine's module proxies and Debian's security archive. That there are some is no failure: the exit code
+// is 0. Whether upstream still mends a series is in a table, with the day on which it was read.
 //
 // Example: mage outdated
 func Outdated(ctx context.Context,

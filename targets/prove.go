@@ -8,8 +8,8 @@ import (
 
 // Verify examines the built files and the packages.
 //
-// Of each file: whether it is static, its hardening, the oldest kernel, its version, what is built in, and whether it is
-// unchanged by size, mode, time and inode; with -full, whether its bytes are those that were built, and those of the
+// Of each file: whether it is static, its hardening, the oldest kernel, its version, what is built in, and whether it
+// is unchanged by size, mode, time and inode; with -full, whether its bytes are those that were built, and those of the
 // recorded build. The packages are hashed in any case: the one that was built, its list, owners, modes, links and
 // signature, and those that are kept.
 //
@@ -37,9 +37,9 @@ func Features(ctx context.Context,
 
 // Audit names the advisories that are known against the built files, and what is stated of each.
 //
-// It compares the Go modules and functions that are in the files, and the versions of what is no Go, with the database that
-// "mage fetch" brings, and with vendor-sources/<stack>.vex.toml. It needs no network. The exit code is 8 when there is an
-// advisory of which nothing is stated: docs/security.md.
+// It compares the Go modules and functions that are in the files, and the versions of what is no Go, with the database
+// that "mage fetch" brings, and with vendor-sources/<stack>.vex.toml. It needs no network. The exit code is 8 when
+// there is an advisory of which nothing is stated: docs/security.md.
 //
 // Example: mage audit -open
 func Audit(ctx context.Context,
@@ -50,7 +50,8 @@ func Audit(ctx context.Context,
 	draft *bool, // print statements for those, to be completed
 	write *bool, // make docs/advisories.md of it
 ) error {
-	return engine.Audit(ctx, engine.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open), Draft: on(draft), Write: on(write)})
+	return engine.Audit(ctx, engine.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open),
+		Draft: on(draft), Write: on(write)})
 }
 
 // Smoke starts the built stack and uses it, check by check.
@@ -70,10 +71,10 @@ func Smoke(ctx context.Context,
 
 // Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
 //
-// The machine has nothing but busybox and a SysV init, or the root of -root. It needs qemu's program for the architecture (qemu-system-x86_64,
-// -aarch64, -arm), but not root, and takes some ten minutes without KVM, which no other processor's machine has. The kernel is one of Debian's
-// (6.1; for amd64 5.10, too), or that of the host that the package is for, copied from its /boot and /lib/modules. The exit code is 7 when it
-// cannot be run here.
+// The machine has nothing but busybox and a SysV init, or the root of -root. It needs qemu's program for the
+// architecture (qemu-system-x86_64, -aarch64, -arm), but not root, and takes some ten minutes without KVM, which no
+// other processor's machine has. The kernel is one of Debian's (6.1; for amd64 5.10, too), or that of the host that the
+// package is for, copied from its /boot and /lib/modules. The exit code is 7 when it cannot be run here.
 //
 // Example: mage boot -image=/boot/vmlinuz-3.10.0-1160.el7.x86_64 -modules=/lib/modules/3.10.0-1160.el7.x86_64
 func Boot(ctx context.Context,
@@ -93,9 +94,9 @@ func Boot(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/kernels.md, and for other processors docs/smoke-<arch>.md, of this run and those before
 ) error {
-	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Calls: in(calls), Image: in(image), Modules: in(modules), Config: in(config), Cgroup: in(cgroup),
-		Package: in(pkg), To: in(to), Root: in(root), Run: in(run), Cuts: in(cuts), Quick: on(quick),
-		Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
+	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Calls: in(calls), Image: in(image),
+		Modules: in(modules), Config: in(config), Cgroup: in(cgroup), Package: in(pkg), To: in(to), Root: in(root),
+		Run: in(run), Cuts: in(cuts), Quick: on(quick), Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
 }
 
 // Reproduce builds the stack twice, in different surroundings, and compares byte for byte.
@@ -103,7 +104,8 @@ func Boot(ctx context.Context,
 // Both builds begin with empty caches; user, directory, time zone, umask, locale, number of jobs and host name differ.
 // They are compared with each other, and with what is built here from the same inputs.
 //
-// With -cache it builds once, one component or one by chance, and compares with what the team's cache says of the same inputs.
+// With -cache it builds once, one component or one by chance, and compares with what the team's cache says of the same
+// inputs.
 //
 // Example: mage reproduce -component=runc
 func Reproduce(ctx context.Context,

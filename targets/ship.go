@@ -10,7 +10,8 @@ import (
 
 // Packages lists the packages that are kept, what they passed, and which is the latest.
 //
-// They are hashed: one that is not what was kept fails, with the exit code 5. KEEP=<n> says how many are kept, 5 by default.
+// They are hashed: one that is not what was kept fails, with the exit code 5. KEEP=<n> says how many are kept, 5 by
+// default.
 //
 // Example: mage packages
 func Packages(ctx context.Context) error { return engine.Packages(ctx) }
@@ -71,8 +72,8 @@ func (Bundle) Missing(ctx context.Context) error { return engine.MissingForBundl
 
 // Mirror fills DIR with the sources of all stacks, or of some: archives, vendor trees, Gos and the advisories.
 //
-// Where SOURCE_MIRROR names DIR, or a web server's address of it, fetch needs no other network. It may run again: what is there
-// and right stays.
+// Where SOURCE_MIRROR names DIR, or a web server's address of it, fetch needs no other network. It may run again: what
+// is there and right stays.
 //
 // Example: mage mirror /srv/drydock -stacks=docker-26.1,docker-28.5
 func Mirror(ctx context.Context, dir string,
@@ -102,7 +103,8 @@ func (Cache) Prune(ctx context.Context,
 	return engine.CachePrune(ctx, in(keep))
 }
 
-// Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside it.
+// Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside
+// it.
 //
 // It is found there by its name, and the newest by the stack's.
 //

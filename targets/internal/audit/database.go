@@ -112,7 +112,8 @@ func NewDatabase(date string, entries []*Entry) *Database {
 // Named returns the advisory with a name of any kind, or nil.
 func (db *Database) Named(name string) *Entry { return db.byName[name] }
 
-// Open reads the database out of the zip of its module.
+// Open reads the database out of the zip of its module. It fails on a file that is no such zip, and on a report or
+// VERSION in it that cannot be read.
 func Open(file, date string) (*Database, error) {
 	z, err := zip.OpenReader(file)
 	if err != nil {

@@ -48,7 +48,7 @@ var ErrNotGo = errors.New("not a Go file")
 const maxTable = 256 << 20
 
 // ReadProgram reads what Go wrote into a file. The main module has the version of the component, for upstream's trees
-// name none.
+// name none. The error is ErrNotGo for a file that no Go linked.
 func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, error) {
 	info, err := buildinfo.Read(r)
 	if err != nil {
@@ -82,7 +82,7 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 	return p, nil
 }
 
-// ReadProgramFile is ReadProgram of a file on disk.
+// ReadProgramFile is ReadProgram of a file on disk. It fails as that does, and where the file cannot be opened.
 func ReadProgramFile(file, component, version string) (*Program, error) {
 	f, err := archive.OpenFile(file)
 	if err != nil {

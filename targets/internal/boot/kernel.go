@@ -48,7 +48,8 @@ type Sources struct {
 	Dir    string // where they are unpacked
 }
 
-// Get gets a package and unpacks it, where that was not done yet. It returns the directory.
+// Get gets a package and unpacks it, where that was not done yet. It returns the directory. It fails where no origin
+// has the package with its digest.
 func (from Sources) Get(ctx context.Context, s Source) (string, error) {
 	c, l := s.Component()
 	set := source.Set{Store: from.Store, Stack: &stack.Stack{Lock: l}, Online: from.Online}
@@ -75,7 +76,7 @@ func (from Sources) Get(ctx context.Context, s Source) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-// Kernel gets the target's kernel of a series; "" is the first of them.
+// Kernel gets the target's kernel of a series; "" is the first of them. It fails as Find and Get do.
 func (from Sources) Kernel(ctx context.Context, t *Target, series string) (Kernel, error) {
 	s, err := t.Find(cmp.Or(series, t.Kernels[0].Name))
 	if err != nil {
@@ -88,7 +89,7 @@ func (from Sources) Kernel(ctx context.Context, t *Target, series string) (Kerne
 	return t.Unpacked(dir)
 }
 
-// Busybox gets the target's busybox.
+// Busybox gets the target's busybox. It fails as Get does, and where the package has no busybox.
 func (from Sources) Busybox(ctx context.Context, t *Target) (string, error) {
 	dir, err := from.Get(ctx, t.Busybox)
 	if err != nil {
@@ -97,7 +98,7 @@ func (from Sources) Busybox(ctx context.Context, t *Target) (string, error) {
 	return BusyboxIn(dir)
 }
 
-// Find returns the target's kernel of that series.
+// Find returns the target's kernel of that series; the error names those that there are.
 func (t *Target) Find(series string) (Source, error) {
 	var known []string
 	for _, k := range t.Kernels {
@@ -110,7 +111,7 @@ func (t *Target) Find(series string) (Source, error) {
 		strings.Join(known, ", "))
 }
 
-// Unpacked is the kernel of a Debian package that was unpacked into dir.
+// Unpacked returns the kernel of a Debian package that was unpacked into dir; an error where it has not exactly one.
 func (t *Target) Unpacked(dir string) (Kernel, error) {
 	images := archive.Glob(dir, "boot/vmlinuz-*")
 	if len(images) != 1 {
@@ -120,7 +121,8 @@ func (t *Target) Unpacked(dir string) (Kernel, error) {
 	return t.Own(images[0], filepath.Join(dir, "lib/modules", release), filepath.Join(dir, "boot/config-"+release))
 }
 
-// Own is a kernel from files: its image, and where they are named the directory of its modules and its configuration.
+// Own returns a kernel from files: its image, and where they are named the directory of its modules and its
+// configuration. It fails where one is missing, or the image is none of the target's.
 func (t *Target) Own(image, modules, config string) (Kernel, error) {
 	image, err := filepath.Abs(image)
 	k := Kernel{Image: image, Modules: modules, Config: config}

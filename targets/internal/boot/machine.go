@@ -43,7 +43,7 @@ type Machine struct {
 // Cgroups are the layouts that a machine can be started with.
 var Cgroups = []string{"v1", "v2", "hybrid", "none"}
 
-// KnownCgroup says what is wrong with the name of a layout.
+// KnownCgroup returns an error for a layout that is none of Cgroups.
 func KnownCgroup(name string) error {
 	if !slices.Contains(Cgroups, name) {
 		return fmt.Errorf("-cgroup: got %q, want one of %s", name, strings.Join(Cgroups, ", "))
@@ -122,7 +122,8 @@ func (m Machine) argv(initrd string) []string {
 	return argv
 }
 
-// NewDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to.
+// NewDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to. The
+// error has what mke2fs said.
 func NewDisk(ctx context.Context, file string, mb int) error {
 	// What the ext4 of Linux 3.10 knows, whatever the mke2fs here would choose.
 	const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super," +
@@ -143,7 +144,7 @@ type Root struct {
 	Size int64 // bytes
 }
 
-// RootIn is the root in that archive.
+// RootIn returns the root in that archive. It fails on a file that begins neither as a tar nor as gzip.
 func RootIn(file string) (Root, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -165,7 +166,7 @@ func RootIn(file string) (Root, error) {
 	return Root{Path: path, Size: fi.Size()}, nil
 }
 
-// CopyDisk makes a copy of an image, holes and all.
+// CopyDisk makes a copy of an image, holes and all; it fails where a file cannot be read or written.
 func CopyDisk(to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -198,7 +199,7 @@ func CopyDisk(to, from string) error {
 }
 
 // Start boots the machine with an order, and calls each with the rows that it reports. It returns when the machine is
-// off.
+// off. It fails where the machine ended, or was silent, before the last row; not on rows that failed.
 func (m Machine) Start(ctx context.Context, o Order, each func(smoke.Result)) error {
 	order, err := json.Marshal(o)
 	if err != nil {

@@ -34,7 +34,7 @@ type Report struct {
 	Checks      []smoke.Result `json:"checks"`
 }
 
-// Keep writes a report into a directory, in place of an older one of the same.
+// Keep writes a report into a directory, in place of an older one of the same. It fails where it cannot be written.
 func (r *Report) Keep(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -65,7 +65,7 @@ func Kept(dir string) ([]*Report, error) {
 }
 
 // Documents are the texts below docs/ that the reports make, by name: those of all of a stack's machines, and those of
-// this architecture. root is drydock's own directory.
+// this architecture. root is drydock's own directory. It fails as Kept does.
 func (t *Target) Documents(root, stack string) (map[string]string, error) {
 	var all []*Report
 	for _, a := range platform.All() {

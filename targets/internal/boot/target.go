@@ -55,7 +55,7 @@ var targets = []*Target{
 			"2f68dbeaebeda49f3cde34ac421d5add85fb1c837ff7c4a4971945340d9d66ff", 815288}},
 }
 
-// TargetOf returns the machine of that architecture.
+// TargetOf returns the machine of that architecture; the error names those that there are.
 func TargetOf(arch string) (*Target, error) {
 	var known []string
 	for _, t := range targets {

@@ -39,11 +39,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 	}
 	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.packageFile())}, {Name: "stack", Value: e.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(e.Stack.Epoch)}, {Name: "drydock", Value: version.Drydock}}
-	script, err := pack.RelinkScript()
-	if err != nil {
-		return nil, err
-	}
-	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: script})
+	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: pack.RelinkScript()})
 	if own := e.ownLicence(); exists(own) {
 		sum, err := archive.SHA256File(own)
 		if err != nil {

@@ -48,7 +48,7 @@ func linksOf(es []archive.Entry) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// ParseLinks reads BUNDLE.links: targets by name.
+// ParseLinks reads BUNDLE.links: targets by name. The error names the line that is none.
 func ParseLinks(data []byte) (map[string]string, error) {
 	links := map[string]string{}
 	for line := range strings.Lines(string(data)) {
@@ -66,7 +66,7 @@ type Sums map[string]string
 
 var sumLine = regexp.MustCompile(`^([0-9a-f]{64}) [ *](.+)$`)
 
-// ParseSums reads what sha256sum writes.
+// ParseSums reads what sha256sum writes. The error names the line that is none.
 func ParseSums(data []byte) (Sums, error) {
 	sums := Sums{}
 	n := 0
@@ -104,7 +104,8 @@ type Bundle struct {
 }
 
 // Write writes the bundle, and file.sha256. The list of digests comes first: whoever reads the bundle knows of each
-// file, as soon as it is read, whether it is the one that was bundled.
+// file, as soon as it is read, whether it is the one that was bundled. It fails where a file cannot be read, or its
+// name is too long for an old tar.
 func (x Bundle) Write(file string) (*Bundled, error) {
 	es, old := slices.Clone(x.Entries), x.Old
 	if links := linksOf(es); links != nil {
@@ -157,7 +158,8 @@ func (x Bundle) Write(file string) (*Bundled, error) {
 	return b, err
 }
 
-// OldSums gives what an older bundle has: from the bundle itself, or from its BUNDLE.sha256 alone.
+// OldSums returns what an older bundle has: from the bundle itself, or from its BUNDLE.sha256 alone. It fails on a file
+// that is neither.
 func OldSums(file string) (Sums, error) {
 	f, err := os.Open(file)
 	if err != nil {

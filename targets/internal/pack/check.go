@@ -287,7 +287,7 @@ func (l *lister) compare() {
 }
 
 // ReadBundle reads a bundle and returns its list and that list's signature (nil without), what is wrong with it, file
-// by file, and the files that its list names and a difference leaves out.
+// by file, and the files that its list names and a difference leaves out. It fails only where the file cannot be read.
 func ReadBundle(file string) (list, signature []byte, problems, left []string, err error) {
 	c, err := readListed(file,
 		form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature, BundleLinks}})
@@ -300,7 +300,7 @@ func ReadBundle(file string) (list, signature []byte, problems, left []string, e
 	return c.texts[BundleSums], c.texts[BundleSignature], c.problems, c.left, nil
 }
 
-// CheckSum compares a file's digest with the one in file.sha256, where that is there.
+// CheckSum returns an error when a file's digest is none of those in file.sha256, where that is there.
 func CheckSum(file, sum string) error {
 	data, err := os.ReadFile(file + ".sha256")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -388,7 +388,8 @@ func linkedBy(bill *cdx.BOM) map[string][]Module {
 	return linked
 }
 
-// ReadPackage reads a package to its end and gives what it says of itself, and what is wrong with it, file by file.
+// ReadPackage reads a package to its end and returns what it says of itself, and what is wrong with it, file by file.
+// It fails only where the file or its list cannot be read.
 func ReadPackage(file string) (*Read, []string, error) {
 	c, err := readListed(file,
 		form{"", SumsName, []string{SignatureName}, []string{ManifestName, SBOMName, SignatureName}})

@@ -90,7 +90,7 @@ func readGo(file string, ts []text, versions map[string]string) (*goFile, error)
 }
 
 // Linked tells which modules are in a Go file that was built without modules: notices are its component's texts,
-// versions those of the packages that it was compiled with.
+// versions those of the packages that it was compiled with. It fails on code that no package accounts for.
 func Linked(file, notices string, versions map[string]string) ([]Module, error) {
 	ts, err := readTexts(notices)
 	if err != nil {

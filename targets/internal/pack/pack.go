@@ -5,6 +5,7 @@ package pack
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -162,8 +163,9 @@ type CLib struct {
 	Texts []string
 }
 
-// Write makes the package, unless a file of it is not what its digest says, its checksum in file.sha256 (in sha256sum's
-// format), and relink, which may be empty when nothing of it is under the LGPL.
+// Write makes the package, its checksum in file.sha256 (in sha256sum's format), and relink, which may be empty when
+// nothing of it is under the LGPL. It fails where a file cannot be read or is not what its digest says, or a licence is
+// not known.
 func Write(file, relink string, c *Contents) error {
 	c.Format = 1
 	for _, f := range c.Files {
@@ -335,7 +337,7 @@ var errNoLibc = errors.New("nothing is known of the C library that the compiler 
 var relinkScript []byte
 
 // RelinkScript returns the digest of the script that links again.
-func RelinkScript() (string, error) { return archive.SHA256(bytes.NewReader(relinkScript)) }
+func RelinkScript() string { return fmt.Sprintf("%x", sha256.Sum256(relinkScript)) }
 
 // writeRelink packs what linking needs again of every file that carries something under the LGPL; nil when none does.
 func writeRelink(file string, c *Contents) (*Digest, error) {
@@ -425,5 +427,6 @@ func relinkReadme(c *Contents) []byte {
 		libs += " and glibc " + c.CLib.Version + " (LGPL 2.1 or later; " + c.CLib.Build + ", whose source its " +
 			"distribution gives)"
 	}
-	return fmt.Appendf(nil, relinkText, c.Version, c.Stack, strings.Join(bins, ", "), libs, c.Version, c.Arch, source, also, clib)
+	return fmt.Appendf(nil, relinkText, c.Version, c.Stack, strings.Join(bins, ", "), libs, c.Version, c.Arch,
+		source, also, clib)
 }

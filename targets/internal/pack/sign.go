@@ -17,7 +17,8 @@ import (
 // Signer signs lists of digests, in minisign's format (Ed25519).
 type Signer struct{ key minisign.PrivateKey }
 
-// OpenSigner reads a secret key that "mage key" or "minisign -G" made; password opens one that has a password.
+// OpenSigner reads a secret key that "mage key" or "minisign -G" made; password opens one that has a password. It fails
+// on another file, and without the right password.
 func OpenSigner(file, password string) (*Signer, error) {
 	fi, err := os.Stat(file)
 	if err != nil {
@@ -47,8 +48,8 @@ func OpenSigner(file, password string) (*Signer, error) {
 	return &Signer{k}, nil
 }
 
-// EnvSigner opens the key that SIGN_KEY names, with the password in the file that SIGN_PASSWORD_FILE names; nil without a
-// key. The error names the setting.
+// EnvSigner opens the key that SIGN_KEY names, with the password in the file that SIGN_PASSWORD_FILE names; nil without
+// a key. The error names the setting.
 func EnvSigner() (*Signer, error) {
 	file := os.Getenv("SIGN_KEY")
 	if file == "" {
@@ -69,8 +70,8 @@ func EnvSigner() (*Signer, error) {
 	return s, nil
 }
 
-// EnvPublicKey is the file of the key that signatures are checked with: VERIFY_KEY, or what lies beside SIGN_KEY; empty for
-// none.
+// EnvPublicKey is the file of the key that signatures are checked with: VERIFY_KEY, or what lies beside SIGN_KEY; empty
+// for none.
 func EnvPublicKey() string {
 	if k := os.Getenv("VERIFY_KEY"); k != "" {
 		return k
@@ -83,7 +84,8 @@ func EnvPublicKey() string {
 	return ""
 }
 
-// CheckList checks the signature of a list of digests where EnvPublicKey names a key, and returns what can be said of it.
+// CheckList checks the signature of a list of digests where EnvPublicKey names a key, and returns what can be said of
+// it. It fails where a key is named and the signature is missing, or is not that key's.
 func CheckList(name string, list, signature []byte) (said string, err error) {
 	switch key := EnvPublicKey(); {
 	case key != "":
@@ -124,8 +126,8 @@ func CheckSignature(file, name string, list, signature []byte) error {
 	return nil
 }
 
-// NewKey writes a new secret key, without a password, into file, and its public half into file.pub; both must not be
-// there.
+// NewKey writes a new secret key, without a password, into file, and its public half into file.pub. It fails where one
+// of them is there.
 func NewKey(file string) (id string, err error) {
 	for _, f := range []string{file, file + ".pub"} {
 		if _, err := os.Lstat(f); err == nil {

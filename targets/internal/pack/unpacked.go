@@ -20,9 +20,9 @@ type ChangedError struct{ Text string }
 
 func (e *ChangedError) Error() string { return e.Text }
 
-// AcceptBundle compares the bundle that was unpacked in root with its list, the first time that it is used, and removes what
-// an older bundle had and this one does not. What it says is empty where there is no bundle, or one that was compared before.
-// The error is a *ChangedError, or one of reading and writing.
+// AcceptBundle compares the bundle that was unpacked in root with its list, the first time that it is used, and removes
+// what an older bundle had and this one does not. What it says is empty where there is no bundle, or one that was
+// compared before. The error is a *ChangedError, or one of reading and writing.
 func AcceptBundle(root string) (removed []string, said string, err error) {
 	list, err := os.ReadFile(filepath.Join(root, BundleSums))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +55,8 @@ func AcceptBundle(root string) (removed []string, said string, err error) {
 	}
 	if len(problems) > 0 {
 		return nil, "", &ChangedError{fmt.Sprintf("what was unpacked here is not what was bundled: carry these again "+
-			"(or, where you changed one on purpose, take its line out of %s):\n  %s", BundleSums, strings.Join(problems, "\n  "))}
+			"(or, where you changed one on purpose, take its line out of %s):\n  %s", BundleSums,
+			strings.Join(problems, "\n  "))}
 	}
 	for _, n := range outdated { // such as a patch that is gone: it would still be applied
 		if strings.HasPrefix(n, "vendor-sources/") && !OfStacks(n) {

@@ -21,8 +21,8 @@ func (u *Unknown) Error() string {
 }
 
 // Package reads a package to its end and compares it with what is known of it: its own list, and the note of one that
-// is kept, or the digest beside it. name is a path, a kept one's name, "latest", or "previous" for the one before that;
-// another is Unknown.
+// is kept, or the digest beside it. name is a path, a kept one's name, "latest", or "previous" for the one before that.
+// The error is *Unknown for another name, and else says what is not as it was made.
 func (k Kept) Package(name string) (*pack.Read, error) {
 	all, err := k.List()
 	if err != nil {

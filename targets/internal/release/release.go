@@ -77,7 +77,7 @@ func (k Kept) path(parts ...string) string {
 	return filepath.Join(append([]string{k.Root, k.Dir}, parts...)...)
 }
 
-// List returns what is kept, oldest first.
+// List returns what is kept, oldest first. The error names the note that cannot be read.
 func (k Kept) List() ([]*Release, error) {
 	es, err := os.ReadDir(k.path(Dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -143,13 +143,14 @@ func (k Kept) Latest() string {
 	return filepath.Base(to)
 }
 
-// Point moves latest, at once, to a package that was checked.
+// Point moves latest, at once, to a package that was checked. It fails where the link cannot be written.
 func (k Kept) Point(r *Release) error {
 	return archive.WriteLink(filepath.Join(Dir, r.Name), k.path(Latest))
 }
 
 // Keep puts copies of a package and of what goes with it into a directory of their own. The first of the files, whose
-// paths are relative to the root, is the package. What comes out with another digest is not kept.
+// paths are relative to the root, is the package. What comes out with another digest is not kept: the error is
+// *Changed.
 func (k Kept) Keep(version string, built time.Time, files []File) (*Release, error) {
 	r := &Release{Version: version, Built: built.UTC().Truncate(time.Second), root: k.Root}
 	r.Name = version + "-" + r.Built.Format(builtForm)
@@ -191,7 +192,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Note writes down what is known of the package.
+// Note writes down what is known of the package. It fails where the file cannot be written.
 func (r *Release) Note() error {
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -258,7 +259,7 @@ func (r *Release) Read() (*pack.Read, error) {
 }
 
 // Adopt gives a package that an older drydock kept files of its own and a note. One that was changed is left as it is:
-// its check says so.
+// its check says so. It fails where a file cannot be copied or read.
 func (r *Release) Adopt() error {
 	if !r.old || r.Check() != nil {
 		return nil
@@ -286,7 +287,8 @@ func (r *Release) Adopt() error {
 	return r.Note()
 }
 
-// Prune removes the oldest packages above keep, but never the one that latest points to, and what a killed run left.
+// Prune removes the oldest packages above keep, but never the one that latest points to, and what a killed run left. It
+// fails where a package cannot be removed.
 func (k Kept) Prune(all []*Release, keep int) error {
 	for _, d := range archive.Glob(k.path(Dir), ".*") {
 		os.RemoveAll(d)
@@ -330,7 +332,8 @@ func (k Kept) Before(all []*Release) *Release {
 	return nil
 }
 
-// Rollback points latest at a package that was checked. The one that it comes from is withdrawn when it is newer.
+// Rollback points latest at a package that was checked. The one that it comes from is withdrawn when it is newer. It
+// fails where a note or the link cannot be written.
 func (k Kept) Rollback(all []*Release, to *Release) error {
 	if from := k.Find(all, Latest); from != nil && to.Built.Before(from.Built) {
 		// Before latest moves: a run that is killed in between must not move it forward again.

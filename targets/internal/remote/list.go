@@ -28,7 +28,8 @@ type Listed struct {
 // listWidth is how many manifests are read at a time.
 const listWidth = 8
 
-// List returns what is in the cache and is ours, the newest of each name first.
+// List returns what is in the cache and is ours, the newest of each name first. It fails where the cache does not
+// answer.
 func (c *Cache) List(ctx context.Context) ([]Listed, error) {
 	var tags []string
 	err := c.at.Tags(ctx, "", func(some []string) error { tags = append(tags, some...); return nil })
@@ -95,7 +96,7 @@ func ignored(err error) error {
 }
 
 // Prune removes all but the newest keep of each name of each stack. A registry frees the space when its own collection
-// runs.
+// runs. It fails where the cache does not answer, or does not allow to delete.
 func (c *Cache) Prune(ctx context.Context, keep int) (removed []Listed, err error) {
 	all, err := c.List(ctx)
 	if err != nil {

@@ -42,7 +42,8 @@ type Note struct {
 	Data       []byte
 }
 
-// PushPackage puts a package into the registry, under its name and, as the newest, under its stack's.
+// PushPackage puts a package into the registry, under its name and, as the newest, under its stack's. It fails where
+// the cache does not take it.
 func (c *Cache) PushPackage(ctx context.Context, p Package) error {
 	var layers []ocispec.Descriptor
 	for _, file := range p.Files {
@@ -95,7 +96,8 @@ func describe(file string) (ocispec.Descriptor, error) {
 }
 
 // PullPackage gets the files of a package by a name of PushPackage into dir, which is there, and returns their paths.
-// Their digests are those of the manifest; whose manifest it is, nobody has said: the package's own signature does.
+// Their digests are those of the manifest; whose manifest it is, nobody has said: the package's own signature does. It
+// fails where there is none of that name, a file is damaged, or is there already.
 func (c *Cache) PullPackage(ctx context.Context, name, dir string, took func(n int)) (files []string, err error) {
 	d, err := c.at.Resolve(ctx, name)
 	if notFound(err) {

@@ -110,7 +110,7 @@ type Cache struct {
 
 // Open reads an address (oci://host:port/name, oci+http:// for a registry without TLS, file:///dir) and the public keys
 // that are believed: files in minisign's format, or keys as they stand in such a file, with commas between them. It
-// asks nothing yet.
+// asks nothing yet: it fails on an address or a key of another form.
 func Open(address, keys string) (*Cache, error) {
 	c := &Cache{Address: address, patience: usual, Say: func(string, ...any) {}, said: map[string]bool{},
 		refused: map[string]bool{}}
@@ -316,7 +316,8 @@ func (c *Cache) record(ctx context.Context, m *ocispec.Manifest, key string) (*R
 }
 
 // Push puts a build into the cache, signed: the files first, then the record, and last the name under which they are
-// found. Of the files, which lie below dir, it fills in digests and sizes.
+// found. Of the files, which lie below dir, it fills in digests and sizes. It fails where a file cannot be read or the
+// cache does not take it.
 func (c *Cache) Push(ctx context.Context, r *Record, dir string, sign Signer) error {
 	if err := c.Down(); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 var guestSource []byte
 
 // CompileGuest makes the static program that runs inside the containers. env is the environment of the go command, with
-// the architecture, but without what is said here; dir is the run's Work directory, and one of the sandbox's own.
+// the architecture, but without what is said here; dir is the run's Work directory, and one of the sandbox's own. The
+// error has what the compiler printed.
 func CompileGuest(ctx context.Context, goTool, dir string, env []string, sandbox *run.Sandbox) error {
 	file := filepath.Join(dir, "guest")
 	if err := os.WriteFile(filepath.Join(dir, "guest.go"), guestSource, 0o644); err != nil {

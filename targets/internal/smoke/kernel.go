@@ -41,8 +41,8 @@ func (t *table) absent(kernel string) ([]span, []flag, error) {
 	return append(missing, span{end, 1<<32 - 1}), unknown, nil
 }
 
-// Known says why that kernel cannot be imitated on that architecture, by its name in a stack or Go's; nil for this
-// one's own ("") and those of the table.
+// Known says why that kernel cannot be imitated on that architecture, by its name in a stack or Go's. The error is nil
+// for this one's own ("") and those of the table.
 func Known(kernel, arch string) error {
 	if kernel == "" {
 		return nil

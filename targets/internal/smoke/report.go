@@ -63,7 +63,7 @@ type Seen struct {
 	Kernel string `toml:"kernel"` // that kernel
 }
 
-// Recorded reads a record of it.
+// Recorded reads a record of it. It fails on a file that is missing or no TOML.
 func Recorded(file string) (s Seen, err error) {
 	data, err := os.ReadFile(file)
 	if err == nil {

@@ -286,7 +286,7 @@ func turn(root string) (all bool, err error) {
 	return before.Dev == after.Dev && before.Ino == after.Ino, nil
 }
 
-// Loopback brings the namespace's own lo up.
+// Loopback brings the namespace's own lo up; an error is the kernel's.
 func Loopback() error { return up("lo") }
 
 // up brings an interface up.

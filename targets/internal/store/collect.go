@@ -35,7 +35,8 @@ var noticeName = regexp.MustCompile(`(?i)^(un)?(licen[cs]es?|copying|copyright|n
 // maxNotice is the size, in bytes, of the largest file that can be a licence text.
 const maxNotice = 1 << 20
 
-// Collect leaves below stage what is kept beside the plan's outputs, and gives the names.
+// Collect leaves below stage what is kept beside the plan's outputs, and returns the names. It fails where a link used
+// a file of this machine's, or a file cannot be read or written.
 func Collect(plan recipe.Plan, p recipe.Paths) ([]recipe.Output, error) {
 	notices, err := noticesOf(p.Work)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"drydock/targets/internal/run"
 )
 
-// WriteFiles writes what a plan's steps find.
+// WriteFiles writes what a plan's steps find. It fails where a file cannot be written.
 func WriteFiles(files ...recipe.File) error {
 	for _, f := range files {
 		if err := writeFile(f); err != nil {
@@ -35,7 +35,7 @@ func writeFile(file recipe.File) error {
 	return os.Chmod(file.Path, mode)
 }
 
-// Take takes over what the steps left: the outputs, and the objects of the links.
+// Take takes over what the steps left: the outputs, and the objects of the links. It fails as run.Take does.
 func Take(plan recipe.Plan, stage string) error {
 	var names []string
 	for _, o := range plan.Outputs {

@@ -19,7 +19,8 @@ import (
 // binPrefix begins the names of those directories.
 const binPrefix = ".bin-"
 
-// Publish puts a component's outputs from the store into output/<stack>: programs into bin, data beside it.
+// Publish puts a component's outputs from the store into output/<stack>: programs into bin, data beside it. It fails
+// before anything is changed where the store lacks one, and else where a file cannot be written.
 func (s *Store) Publish(component, key string, outputs []recipe.Output) error {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()

@@ -30,7 +30,7 @@ type Store struct {
 func (s *Store) Path(component, key string) string { return filepath.Join(s.Dir, component, key[:16]) }
 
 // Keep moves outputs from below stage into the store, durably; they appear all at once. Those without a recipe's flags,
-// such as what Collect left, are kept like the others.
+// such as what Collect left, are kept like the others. It fails where an output is missing or cannot be written.
 func (s *Store) Keep(component, key, stage string, outputs []recipe.Output) error {
 	dir := s.Path(component, key)
 	tmp := dir + ".tmp"

@@ -16,7 +16,8 @@ import (
 )
 
 // Difference says where two files first differ: the ELF section, the member of an archive, the bytes in context; of two
-// directories, where the first of their files that differs does. Empty when they are the same.
+// directories, where the first of their files that differs does. Empty when they are the same. It fails where one
+// cannot be read.
 func Difference(a, b string) (string, error) {
 	if fi, err := os.Stat(a); err == nil && fi.IsDir() {
 		return treeDifference(a, b)

@@ -29,7 +29,7 @@ type Name struct {
 }
 
 // Features lists what is built into those files of a stack that are in dir, as "file: kind name", sorted. It runs those
-// that say it of themselves, by an emulator where one is named.
+// that say it of themselves, by an emulator where one is named. It fails where dir or a file cannot be read.
 func Features(ctx context.Context, dir, emulator string, files []string, tells []Tells) ([]string, error) {
 	var all []string
 	add := func(file, feature string) { all = append(all, file+": "+strings.TrimSpace(feature)) }

@@ -256,7 +256,7 @@ func kind(f *elf.File) string {
 	return "static"
 }
 
-// Linked says how a file was linked: "static" or "static-pie".
+// Linked says how a file was linked: "static" or "static-pie". It fails on a file that is no ELF.
 func Linked(path string) (string, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -266,8 +266,8 @@ func Linked(path string) (string, error) {
 	return kind(f), nil
 }
 
-// OldestKernel gives the kernel that the C library in a file needs at least, by its ABI note; "any" for a file without
-// one.
+// OldestKernel returns the kernel that the C library in a file needs at least, by its ABI note; "any" for a file
+// without one. It fails on a file that is no ELF.
 func OldestKernel(path string) (string, error) {
 	f, err := elf.Open(path)
 	if err != nil {

@@ -50,7 +50,8 @@ type Profile struct {
 var executable = []string{"install.sh", "init/dbus.sysv", "init/docker.sysv", "init/docker.openrc",
 	"init/docker.hourly", "init/service", "init/rotate", "init/cgroup-mount"}
 
-// Files gives the installer's entries of the package: install.sh and what lies below init/, but for CheckName.
+// Files returns the installer's entries of the package: install.sh and what lies below init/, but for CheckName. It
+// fails on a check-config.sh that cannot be read.
 func Files(p Profile) ([]archive.Entry, error) {
 	made := map[string][]byte{}
 	for name, make := range map[string]func(Profile) ([]byte, error){"profile": profile, "daemon.json": daemonJSON,
