@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +108,28 @@ exec /usr/bin/gcc "$@"`
 			}
 			t.Errorf("no finding %q", c.finding)
 		})
+	}
+}
+
+func TestTheProgramOfAGroupAsksAllThatItsProbesAsk(t *testing.T) {
+	t.Parallel()
+	for group, members := range grouped() {
+		all, ok := joined[group]
+		if !ok && len(members) > 1 {
+			t.Errorf("group %s has no program", group)
+		}
+		for _, p := range members {
+			for _, f := range p.flags {
+				if ok && !slices.Contains(all.flags, f) {
+					t.Errorf("group %s: got flags %q, want %s of %q too", group, all.flags, f, p.name)
+				}
+			}
+			for _, word := range regexp.MustCompile(`#include <.*|#define .*|\b\w+\(|-l\w+|\b[A-Z_]+_\w+`).FindAllString(p.src, -1) {
+				if ok && !strings.Contains(all.src, word) {
+					t.Errorf("group %s: got %q, want %s of %q in it", group, all.src, word, p.name)
+				}
+			}
+		}
 	}
 }
 
