@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,11 +18,8 @@ func (s *Set) fits(c *stack.Component, found *Found) error {
 	if err != nil || r.Version == "" {
 		return err
 	}
-	got, err := version.NewVersion(r.Version)
-	if err != nil {
-		return nil // no release: nothing to compare
-	}
-	if want := version.Must(version.NewVersion(c.Version)); !got.Equal(want) {
+	want := version.Must(version.NewVersion(c.Version))
+	if got, err := version.NewVersion(r.Version); err == nil && !got.Equal(want) { // else it is no release
 		return fmt.Errorf("%s: %s: got %s, want %s: check out that release, or correct component.%s.version in %s",
 			s.rel(found.Path), r.File, r.Version, c.Version, c.Name, s.rel(s.Stack.File))
 	}
@@ -43,17 +41,19 @@ func (s *Set) Commits() map[string]string {
 			continue
 		}
 		if all[n] = r.Commit; c.Commit != "" {
-			s.UI.Line("notice    %s: %s is at commit %s, the stack says %s: what is built says the first", n, s.rel(found.Path), r.Commit[:12], c.Commit)
+			s.UI.Line("notice    %s: %s is at commit %s, the stack says %s: what is built says the first", n,
+				s.rel(found.Path), r.Commit[:12], c.Commit)
 		}
 	}
 	return all
 }
 
 // NoteCheckouts writes into the lock what the checkouts were at their first build, and tells of those that have moved
-// on since.
+// on since. Its errors name the checkouts that could not be recorded.
 func (s *Set) NoteCheckouts(sources map[string]*Source) error {
 	var first, moved []string
-	for n, src := range sources {
+	for _, n := range slices.Sorted(maps.Keys(sources)) {
+		src := sources[n]
 		if src.Edit {
 			s.UI.Line("notice    %s is built from the open edit in %s", n, s.rel(src.Path))
 		}
@@ -63,20 +63,19 @@ func (s *Set) NoteCheckouts(sources map[string]*Source) error {
 		name := s.Stack.Component[n].Checkout
 		switch line := s.Stack.Lock.CheckoutFor(n); {
 		case line == nil:
-			s.Stack.Lock.Checkout = append(s.Stack.Lock.Checkout, &stack.LockedCheckout{Component: n, Name: name, SHA256: src.SHA256})
+			s.Stack.Lock.Checkout = append(s.Stack.Lock.Checkout,
+				&stack.LockedCheckout{Component: n, Name: name, SHA256: src.SHA256})
 			first = append(first, n)
 		case line.SHA256 != src.SHA256:
 			moved = append(moved, n)
 		}
 	}
-	slices.Sort(moved)
 	if moved != nil {
 		s.UI.Line("notice    edited since the first build: the checkouts of %s", strings.Join(moved, ", "))
 	}
 	if first == nil {
 		return nil
 	}
-	slices.Sort(first)
 	file, err := s.WriteLock()
 	if err != nil {
 		return fmt.Errorf("record the checkouts of %s\n%w", strings.Join(first, ", "), err)

@@ -71,7 +71,7 @@ func (s *Set) unpackVendor(c *stack.Component, f *Found, dir string) error {
 		return err
 	}
 	if line == nil {
-		return &MissingError{fmt.Sprintf("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)}
+		return missing("no vendor tree for %s in %s: run \"mage fetch\"", filepath.Base(f.Path), s.Dir)
 	}
 	into := dir
 	if len(f.Layout) > 0 {

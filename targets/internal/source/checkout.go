@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"errors"
 	"fmt"
@@ -22,13 +23,14 @@ import (
 	cp "github.com/otiai10/copy"
 )
 
-// Checkout gives the user's own tree of a component. Its digest covers names, modes and contents of the directories
-// that are used, not git's own; files that did not change since the last look are not read again.
+// Checkout returns the user's own tree of a component; a MissingError where it is not there. Its digest covers names,
+// modes and contents of the directories that are used, not git's own; what did not change is not read again.
 func (s *Store) Checkout(c *stack.Component) (*Found, error) {
 	f := &Found{Path: filepath.Join(s.Dir, c.Checkout), Layout: c.Layout(nil)}
 	for _, d := range f.dirs() {
 		if p := filepath.Join(f.Path, d); !isDir(p) {
-			return nil, &MissingError{fmt.Sprintf("%s is not there, and the stack says checkout = %q: put the sources of %s %s there, with their vendor/ tree", p, c.Checkout, c.Name, c.Version)}
+			return nil, missing("%s is not there, and the stack says checkout = %q: put the sources of %s %s there, "+
+				"with their vendor/ tree", p, c.Checkout, c.Name, c.Version)
 		}
 	}
 	var err error
@@ -42,7 +44,7 @@ func (s *Store) checksOut(c *stack.Component) bool {
 	return c.Checkout != "" && (len(c.Origin) == 0 || exists(filepath.Join(s.Dir, c.Checkout)))
 }
 
-// Edit gives the open edit of a component as its source.
+// Edit returns the open edit of a component as its source; an error where a file of it cannot be read.
 func (s *Store) Edit(tree string, layout map[string]string) (*Found, error) {
 	f := &Found{Path: tree, Layout: layout, Edit: true}
 	var err error
@@ -50,8 +52,7 @@ func (s *Store) Edit(tree string, layout map[string]string) (*Found, error) {
 	return f, err
 }
 
-// treeDigest is the digest of directories below root. The memory for it is apart from the archives': it has a line a
-// file.
+// treeDigest is the digest of directories below root. Its memory is not the archives': it has a line for each file.
 func (s *Store) treeDigest(root string, dirs []string) (string, error) {
 	memory := s.trees[root]
 	if memory == nil {
@@ -75,12 +76,9 @@ func (s *Store) treeDigest(root string, dirs []string) (string, error) {
 			rel, _ := filepath.Rel(top, p)
 			rel = filepath.Join(d, rel)
 			switch {
-			case e.Name() == ".git":
-				if e.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			case e.IsDir():
+			case e.Name() == ".git" && e.IsDir():
+				return fs.SkipDir
+			case e.Name() == ".git" || e.IsDir():
 				return nil
 			case e.Type() == fs.ModeSymlink:
 				to, err := os.Readlink(p)
@@ -127,18 +125,16 @@ func (f *Found) copyTo(dir string) error {
 }
 
 // Installed returns a libseccomp that is installed at dir as the source of that component, and its version: the static
-// library and its headers are taken as they are.
+// library and its headers are taken as they are. An error names what of them is not there.
 func (s *Store) Installed(dir string) (f *Found, version string, err error) {
 	f = &Found{Path: dir, only: []string{"include/seccomp.h", "include/seccomp-syscalls.h"}}
-	for _, lib := range []string{"lib", "lib64", "lib/x86_64-linux-gnu"} {
-		if _, err := os.Stat(filepath.Join(dir, lib, "libseccomp.a")); err == nil {
-			f.only = append(f.only, lib+"/libseccomp.a")
-			break
-		}
+	libs := []string{"lib/libseccomp.a", "lib64/libseccomp.a", "lib/x86_64-linux-gnu/libseccomp.a"}
+	i := slices.IndexFunc(libs, func(l string) bool { _, err := os.Stat(filepath.Join(dir, l)); return err == nil })
+	if i < 0 {
+		return nil, "", fmt.Errorf("LIBSECCOMP_PREFIX=%s: no libseccomp.a in lib, lib64 or lib/x86_64-linux-gnu "+
+			"below it: want a libseccomp installed with its static library", dir)
 	}
-	if len(f.only) < 3 {
-		return nil, "", fmt.Errorf("LIBSECCOMP_PREFIX=%s: no libseccomp.a in lib, lib64 or lib/x86_64-linux-gnu below it: want a libseccomp installed with its static library", dir)
-	}
+	f.only = append(f.only, libs[i])
 	header, err := os.ReadFile(filepath.Join(dir, f.only[0]))
 	if err != nil {
 		return nil, "", fmt.Errorf("LIBSECCOMP_PREFIX: %w", err)
@@ -148,7 +144,8 @@ func (s *Store) Installed(dir string) (f *Found, version string, err error) {
 		parts = append(parts, string(m[1]))
 	}
 	if len(parts) != 3 {
-		return nil, "", fmt.Errorf("%s: got no SCMP_VER_MAJOR, _MINOR, _MICRO in it, want libseccomp's own header", filepath.Join(dir, f.only[0]))
+		return nil, "", fmt.Errorf("%s: got no SCMP_VER_MAJOR, _MINOR, _MICRO in it, want libseccomp's own header",
+			filepath.Join(dir, f.only[0]))
 	}
 	f.SHA256, err = s.treeDigest(dir, f.only)
 	return f, strings.Join(parts, "."), err
@@ -164,7 +161,7 @@ func (f *Found) Library() string {
 	return f.only[2]
 }
 
-// Unchanged says with an error that a checkout is no longer what it was when f was made: somebody works on it while it
+// Unchanged returns an error where a checkout is no longer what it was when f was made: somebody works on it while it
 // is copied.
 func (s *Store) Unchanged(f *Found) error {
 	if !f.Checkout() {
@@ -183,8 +180,8 @@ type Release struct {
 }
 
 // Release reads a checkout's version, from git's tags or from the file that upstream keeps it in (nil for none), and
-// its commit. Git itself is not needed. Of several tags at one commit, the one that is c's version counts; else the
-// newest.
+// its commit, without git. Of several tags at one commit, the one that is c's version counts; else the newest. The
+// error is that of a file that is there and cannot be read.
 func (f *Found) Release(c *stack.Component, in *stack.VersionFile) (Release, error) {
 	r, tags, err := gitHead(f.Path)
 	if err != nil {
@@ -243,12 +240,9 @@ func newest(tags map[string]string, want string) (best string) {
 // without git.
 func gitHead(dir string) (r Release, releases map[string]string, err error) {
 	git := filepath.Join(dir, ".git")
-	if data, err := os.ReadFile(git); err == nil { // a worktree's, or a submodule's
-		if to, ok := strings.CutPrefix(strings.TrimSpace(string(data)), "gitdir: "); ok {
-			git = to
-			if !filepath.IsAbs(to) {
-				git = filepath.Join(dir, to)
-			}
+	if to, ok := strings.CutPrefix(textOf(git), "gitdir: "); ok { // a worktree's, or a submodule's
+		if git = to; !filepath.IsAbs(to) {
+			git = filepath.Join(dir, to)
 		}
 	}
 	head, err := os.ReadFile(filepath.Join(git, "HEAD"))
@@ -258,28 +252,20 @@ func gitHead(dir string) (r Release, releases map[string]string, err error) {
 		return r, nil, err
 	}
 	common := git
-	if data, err := os.ReadFile(filepath.Join(git, "commondir")); err == nil {
-		common = filepath.Join(git, strings.TrimSpace(string(data)))
+	if to := textOf(filepath.Join(git, "commondir")); to != "" {
+		common = filepath.Join(git, to)
 	}
 	tags, refs := packedRefs(filepath.Join(common, "packed-refs"))
 	r.Commit = strings.TrimSpace(string(head))
 	if ref, ok := strings.CutPrefix(r.Commit, "ref: "); ok {
-		r.Commit = refs[ref]
-		for _, g := range []string{git, common} {
-			if data, err := os.ReadFile(filepath.Join(g, ref)); err == nil {
-				r.Commit = strings.TrimSpace(string(data))
-				break
-			}
-		}
+		r.Commit = cmp.Or(textOf(filepath.Join(git, ref)), textOf(filepath.Join(common, ref)), refs[ref])
 	}
 	if !hexSHA.MatchString(r.Commit) {
 		return Release{}, nil, nil // nothing is committed yet
 	}
 	loose, _ := os.ReadDir(filepath.Join(common, "refs/tags"))
 	for _, t := range loose {
-		if data, err := os.ReadFile(filepath.Join(common, "refs/tags", t.Name())); err == nil {
-			tags[t.Name()] = tagged(common, strings.TrimSpace(string(data)))
-		}
+		tags[t.Name()] = tagged(common, textOf(filepath.Join(common, "refs/tags", t.Name())))
 	}
 	releases = map[string]string{}
 	for _, tag := range slices.Sorted(maps.Keys(tags)) {
@@ -289,6 +275,12 @@ func gitHead(dir string) (r Release, releases map[string]string, err error) {
 		}
 	}
 	return r, releases, nil
+}
+
+// textOf is what a small file of git's says; empty where there is none.
+func textOf(file string) string {
+	data, _ := os.ReadFile(file)
+	return strings.TrimSpace(string(data))
 }
 
 var releaseTag = regexp.MustCompile(`^\d+\.\d+(\.\d+)?(-rc\.?\d+)?$`)
@@ -313,7 +305,7 @@ func packedRefs(file string) (tags, refs map[string]string) {
 	return tags, refs
 }
 
-// tagged gives the commit that an annotated tag's object names, or the commit itself.
+// tagged returns the commit that an annotated tag's object names, or the commit itself.
 func tagged(git, sha string) string {
 	if !hexSHA.MatchString(sha) {
 		return ""

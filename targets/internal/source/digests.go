@@ -26,8 +26,7 @@ type stamp struct {
 	SHA256 string `json:"sha256"`
 }
 
-// maxDigests is the size, in bytes, up to which a memory is read. That of a checkout has a line for each of 10,000
-// files.
+// maxDigests is the size, in bytes, up to which a memory is read: a checkout's has a line for each of 10,000 files.
 const maxDigests = 64 << 20
 
 // OpenDigests reads the memory from file; a missing or damaged one is an empty memory.
@@ -41,17 +40,17 @@ func OpenDigests(file string) *Digests {
 	return d
 }
 
-// Of gives a file's digest, from memory where size, time and inode are what they were.
+// Of returns a file's digest, from memory where size, time and inode are what they were; fs.ErrNotExist without it.
 func (d *Digests) Of(path string) (string, error) {
 	return d.of(path, path, archive.SHA256File)
 }
 
-// OfTar gives the digest of the uncompressed tar in a .tar.gz.
+// OfTar returns, as Of does, the digest of the uncompressed tar in a .tar.gz.
 func (d *Digests) OfTar(path string) (string, error) {
 	return d.of(path+" tar", path, sumOfTar)
 }
 
-// OfModule gives the h1: sum of a module's zip.
+// OfModule returns, as Of does, the h1: sum of a module's zip.
 func (d *Digests) OfModule(path string) (string, error) {
 	return d.of(path+" h1", path, sumOfModule)
 }
@@ -92,7 +91,7 @@ func (d *Digests) Forget() {
 	d.known, d.dirty = map[string]stamp{}, true
 }
 
-// Save writes the memory when it changed.
+// Save writes the memory when it changed. The error is the file system's.
 func (d *Digests) Save() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,8 @@ import (
 )
 
 const (
-	// tries is how often one address is asked before the next origin gets its turn.
-	tries = 4
-	// hops is how many redirects are followed.
-	hops = 10
+	tries = 4  // of one address, before the next origin gets its turn
+	hops  = 10 // redirects that are followed
 	// patience is how long a server may send nothing, or next to nothing, and the longest wait that it may ask for.
 	patience = time.Minute
 	// leastRate is how many bytes a second a server must send, on the average of patience. A modem has ten times that.
@@ -127,7 +126,8 @@ func (t *transfer) open(part string) error {
 		if err == nil {
 			fi, err := f.Stat()
 			st, _ := fi.Sys().(*syscall.Stat_t)
-			if err == nil && fi.Mode().IsRegular() && st.Nlink == 1 && int(st.Uid) == os.Geteuid() && fi.Size() <= t.size() {
+			if err == nil && fi.Mode().IsRegular() && st.Nlink == 1 && int(st.Uid) == os.Geteuid() &&
+				fi.Size() <= t.size() {
 				t.f, t.have, t.mixed = f, fi.Size(), fi.Size() > 0
 				return nil
 			}
@@ -197,10 +197,7 @@ func (t *transfer) strange(part string) string {
 
 // receive makes requests until all bytes are there.
 func (t *transfer) receive(ctx context.Context) error {
-	wait := t.s.Backoff
-	if wait == 0 {
-		wait = time.Second
-	}
+	wait := cmp.Or(t.s.Backoff, time.Second)
 	for try := 1; ; try++ {
 		if size := t.size(); size > 0 && t.have == size {
 			return nil
@@ -346,7 +343,8 @@ func (t *transfer) accept(resp *http.Response) error {
 		now := validatorOf(resp)
 		another := t.validator != "" && now != "" && now != t.validator || t.whole > 0 && whole >= 0 && whole != t.whole
 		if !ok || t.have == 0 || from != t.have || another {
-			return errors.Join(t.restart(), errors.New(resp.Status+", which does not go on from where the last answer ended"))
+			return errors.Join(t.restart(),
+				errors.New(resp.Status+", which does not go on from where the last answer ended"))
 		}
 		t.mixed, total = true, whole
 	case http.StatusRequestedRangeNotSatisfiable:

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,8 @@ func (s *Set) EditTree(component string) string { return filepath.Join(s.EditDir
 
 // Edits lists the components with an open edit.
 func (s *Set) Edits() []string {
-	return slices.DeleteFunc(s.Stack.Parts(), func(n string) bool { return !exists(filepath.Join(s.EditDir(n), editNote)) })
+	closed := func(n string) bool { return !exists(filepath.Join(s.EditDir(n), editNote)) }
+	return slices.DeleteFunc(s.Stack.Parts(), closed)
 }
 
 // openedEdit is the note beside the tree of an edit.
@@ -74,7 +76,7 @@ func (s *Set) edit(c *stack.Component) (*Found, error) {
 	return s.Edit(s.EditTree(c.Name), layout)
 }
 
-// MakeEdit makes what an edit of a component begins as in a directory that is there.
+// MakeEdit makes what an edit of a component begins as in a directory that is there. Its errors are Tree's.
 func (s *Set) MakeEdit(c *stack.Component, src *Source, dir string) error {
 	tree := filepath.Join(dir, editTree)
 	if err := os.Mkdir(tree, 0o755); err != nil {
@@ -84,7 +86,7 @@ func (s *Set) MakeEdit(c *stack.Component, src *Source, dir string) error {
 	return err
 }
 
-// NoteEdit notes what the tree of an edit was made from. Until then no edit is open.
+// NoteEdit notes what the tree of an edit was made from; the error is the file system's. Until then no edit is open.
 func (s *Set) NoteEdit(src *Source, dir string) error {
 	data, err := json.MarshalIndent(openedEdit{src.base()}, "", "\t")
 	if err != nil {
@@ -101,7 +103,8 @@ type Change struct {
 	Files     []string
 }
 
-// DiffEdit compares an open edit with its base, made anew from the source without the edit.
+// DiffEdit compares an open edit with its base, made anew from the source without the edit. It returns an error where
+// that is no longer what the edit was made from, or where a change is none that a patch can make.
 func (s *Set) DiffEdit(c *stack.Component, src *Source) (*Change, error) {
 	var was openedEdit
 	data, err := os.ReadFile(filepath.Join(s.EditDir(c.Name), editNote))
@@ -146,19 +149,18 @@ type Place struct {
 // File is the patch's path.
 func (p Place) File() string { return filepath.Join(p.dir, p.name) }
 
-// PlaceFor checks where a component's next patch is to lie: a name, and a constraint that its version meets; an empty
-// one is this very version.
+// PlaceFor returns where a component's next patch is to lie, or an error that says what is wrong with the name, or with
+// the constraint, which its version must meet; an empty one is this very version.
 func (s *Set) PlaceFor(c *stack.Component, name, constraint string) (Place, error) {
-	p := Place{name: strings.TrimSuffix(name, ".patch") + ".patch", constraint: constraint}
+	p := Place{name: strings.TrimSuffix(name, ".patch") + ".patch", constraint: cmp.Or(constraint, "= "+c.Version)}
 	if !patchFileName.MatchString(p.name) {
 		return p, fmt.Errorf("edit:save: got name %q, want letters, digits, and . _ + -", p.name)
 	}
-	if constraint == "" {
-		p.constraint = "= " + c.Version
-	}
+	is := version.Must(version.NewVersion(c.Version)).Core()
 	k, err := version.NewConstraint(p.constraint)
-	if err != nil || strings.Contains(p.constraint, "/") || !k.Check(version.Must(version.NewVersion(c.Version)).Core()) {
-		return p, fmt.Errorf("edit:save: got -versions=%q, want a constraint that %s meets, such as \">= 20.10, < 23\"", p.constraint, c.Version)
+	if err != nil || strings.Contains(p.constraint, "/") || !k.Check(is) {
+		return p, fmt.Errorf("edit:save: got -versions=%q, want a constraint that %s meets, such as \">= 20.10, < 23\"",
+			p.constraint, c.Version)
 	}
 	p.dir = filepath.Join(s.Root, "patches", c.Name, p.constraint)
 	if exists(p.File()) {
@@ -169,12 +171,13 @@ func (s *Set) PlaceFor(c *stack.Component, name, constraint string) (Place, erro
 
 // Patch is the change as the text of a patch.
 func (ch *Change) Patch(p Place) []byte {
-	head := fmt.Sprintf("%s\n\nMade by \"mage edit:save\" for %s %s.\n\n", strings.TrimSuffix(p.name, ".patch"), ch.Component.Name, ch.Component.Version)
+	head := fmt.Sprintf("%s\n\nMade by \"mage edit:save\" for %s %s.\n\n", strings.TrimSuffix(p.name, ".patch"),
+		ch.Component.Name, ch.Component.Version)
 	return append([]byte(head), ch.Diff...)
 }
 
-// TrySave applies the whole series, with the new patch at the place that it gets, to the source as it is without any,
-// and looks whether the edit's tree comes out. It was made on top of all others.
+// TrySave applies the whole series, with the new patch at the place that it gets, to the source as it is without any.
+// It returns an error where the edit's tree does not come out, for the patch was made on top of all others.
 func (s *Set) TrySave(ch *Change, at Place) error {
 	tmp, done, err := s.Scratch("saved-")
 	if err != nil {
@@ -197,12 +200,14 @@ func (s *Set) TrySave(ch *Change, at Place) error {
 		}
 	}
 	if last := ps[len(ps)-1]; err != nil && last.Name != p.Name {
-		err = fmt.Errorf("%w: %s would be applied after it; save it behind that with -versions=%q", err, last.Name, path.Dir(last.Name))
+		err = fmt.Errorf("%w: %s would be applied after it; save it behind that with -versions=%q", err, last.Name,
+			path.Dir(last.Name))
 	}
 	return err
 }
 
-// Save makes the change the last patch of the series at its place. The edit stays open, and goes on from there.
+// Save makes the change the last patch of the series at its place, or returns the file system's error. The edit stays
+// open, and goes on from there.
 func (s *Set) Save(ch *Change, at Place) error {
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {
 		return err

@@ -27,20 +27,14 @@ import (
 
 // Store is the directory that holds the archives, and the way to get those that it lacks.
 type Store struct {
-	// Dir is vendor-sources/.
-	Dir string
-	// Digests remembers the digests of files that did not change.
-	Digests *Digests
-	// Places are where files can be had besides what a stack names.
-	origins.Places
-	// Client makes the requests; nil forbids them.
-	Client *http.Client
-	// Meter shows what is transferred; it may be nil.
-	Meter Meter
-	// Backoff is the wait before the first retry; it doubles with each. Zero is one second.
-	Backoff time.Duration
-	// Limit is the size, in bytes, up to which a file is taken that the lock does not know. Zero is 1 GiB.
-	Limit int64
+	origins.Places // where files can be had besides what a stack names
+
+	Dir     string        // vendor-sources/
+	Digests *Digests      // of files that did not change
+	Client  *http.Client  // makes the requests; nil forbids them
+	Meter   Meter         // shows what is transferred; it may be nil
+	Backoff time.Duration // the wait before the first retry; it doubles with each. Zero is one second
+	Limit   int64         // bytes, up to which a file is taken that the lock does not know. Zero is 1 GiB
 
 	mu        sync.Mutex             // guards a lock that is being recorded
 	busy      map[string]*sync.Mutex // by file name
@@ -62,20 +56,15 @@ type Meter interface {
 
 // Found is a component's source on this machine: archives whose digests have been checked, or a checkout.
 type Found struct {
-	Origin *stack.Origin // nil for a checkout
-	Path   string        // of the first archive; a checkout's directory
-	// SHA256 is the digest of all that Found stands for: the archive's own where it is just one.
-	SHA256 string
-	// Signature is the path of the archive's signature; empty where the origin names no key.
-	Signature string
-	// With are the further archives of the tree.
-	With []*Found
-	// Layout is the GOPATH that the tree is laid out as; empty for modules.
-	Layout map[string]string
-	// Edit says that it is an open edit: a checkout with patches and libraries in it.
-	Edit bool
-	only []string // the parts of a directory that are used; by default those of Layout
-	sum  string   // the digest of the archive at Path, as it was checked
+	Origin    *stack.Origin     // nil for a checkout
+	Path      string            // of the first archive; a checkout's directory
+	SHA256    string            // of all that Found stands for: the archive's own where it is just one
+	Signature string            // the path of the archive's signature; empty where the origin names no key
+	With      []*Found          // the further archives of the tree
+	Layout    map[string]string // the GOPATH that the tree is laid out as; empty for modules
+	Edit      bool              // it is an open edit: a checkout with patches and libraries in it
+	only      []string          // the parts of a directory that are used; by default those of Layout
+	sum       string            // the digest of the archive at Path, as it was checked
 }
 
 // Checkout says that the source is the user's own directory.
@@ -84,7 +73,7 @@ func (f *Found) Checkout() bool { return f.Origin == nil }
 // Archives are the archive and those with it.
 func (f *Found) Archives() []*Found { return append([]*Found{f}, f.With...) }
 
-// Member gives the content of the file whose name is name below any leading directories.
+// Member returns the content of the file with a name below any leading directories; fs.ErrNotExist where there is none.
 func (f *Found) Member(name string) (data []byte, err error) {
 	if !f.Checkout() {
 		err = f.read(func(tar io.Reader) (err error) { data, err = archive.MemberOf(tar, name); return err })
@@ -131,6 +120,13 @@ func whole(c *stack.Component, fs []*Found) *Found {
 type MissingError struct{ Text string }
 
 func (e *MissingError) Error() string { return e.Text }
+
+func missing(format string, a ...any) error { return &MissingError{fmt.Sprintf(format, a...)} }
+
+// moveAway says what is wrong with a file that bears the name of one that the lock knows: the user is to look at it.
+func moveAway(file, format string, a ...any) error {
+	return fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", file, fmt.Errorf(format, a...))
+}
 
 // archives finds a component's archive among the files already there, without the network. It gives nil and no error
 // when there is none. A file of the right name and the wrong content is an error, for it is the user's to look at.
@@ -181,7 +177,7 @@ func (s *Set) locate(owner string, o *stack.Origin) (*Found, error) {
 	case err != nil:
 		return nil, err
 	case got != line.SHA256:
-		return nil, fmt.Errorf("%s: sha256: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.SHA256)
+		return nil, moveAway(p, "sha256: got %s, want %s (from the lock)", got, line.SHA256)
 	}
 	return &Found{Origin: o, Path: p, SHA256: got, sum: got}, nil
 }
@@ -236,7 +232,7 @@ func (s *Set) Get(ctx context.Context, c *stack.Component) (*Found, error) {
 			}
 		}
 	}
-	return nil, s.missing(a.tried)
+	return nil, s.notGiven(a)
 }
 
 // asking is what has been asked for a source so far.
@@ -253,9 +249,9 @@ func (a *asking) note(at, why string) {
 	}
 }
 
-func (s *Store) missing(tried []string) error {
-	return &MissingError{fmt.Sprintf("no origin gave the source; tried:\n    %s\n  carry one of these files into %s and run again",
-		strings.Join(tried, "\n    "), s.Dir)}
+func (s *Store) notGiven(a *asking) error {
+	return missing("no origin gave the source; tried:\n    %s\n  carry one of these files into %s and run again",
+		strings.Join(a.tried, "\n    "), s.Dir)
 }
 
 // getSigned gets an archive, and its signature, which must be good.
@@ -295,18 +291,18 @@ func (s *Set) get(ctx context.Context, owner string, o *stack.Origin, a *asking)
 		return found, err
 	}
 	line := s.line(owner, name)
-	if line == nil && a.site {
-		return nil, nil
-	}
 	if line == nil && !s.Record {
-		a.note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
+		if !a.site {
+			a.note(name+" ("+o.Kind+")", "the lock has no digest for it (\"mage fetch -record\" would record one)")
+		}
 		return nil, nil
 	}
 	p := filepath.Join(s.Dir, name)
 	if line == nil { // recorded on first use: a file that the user brought counts too
 		if got, err := s.Digests.Of(p); err == nil {
 			if err := complete(p, name); err != nil {
-				return nil, fmt.Errorf("%s: not recorded: %w: move the file away, then run \"mage fetch -record\"", p, err)
+				err = fmt.Errorf("%s: not recorded: %w: move the file away, then run \"mage fetch -record\"", p, err)
+				return nil, err
 			}
 			return s.record(owner, o, p, got)
 		}
@@ -356,8 +352,9 @@ func (s *Set) ask(ctx context.Context, o *stack.Origin, line *stack.LockedFile, 
 		var err error
 		if o.Kind == stack.KindGit && u == o.Git {
 			err = s.fromGit(ctx, o, line)
-		} else { // whether plain http will do: where the lock vouches for the bytes, or upstream's address is not asked
-			err = s.download(ctx, fetch{url: u, name: o.Name(), line: line, plain: o.Kind != stack.KindURL || u != o.URL})
+		} else { // plain http will do where the lock vouches for the bytes, or upstream's address is not asked
+			plain := o.Kind != stack.KindURL || u != o.URL
+			err = s.download(ctx, fetch{url: u, name: o.Name(), line: line, plain: plain})
 		}
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -447,7 +444,7 @@ func (s *Set) record(owner string, o *stack.Origin, p, sha string) (*Found, erro
 	return &Found{Origin: o, Path: p, SHA256: sha, sum: sha}, nil
 }
 
-// FetchAll runs get for every name, some at a time, and gives all errors.
+// FetchAll runs get for every name, width at a time, and returns all errors, each with its name.
 func FetchAll(names []string, width int, get func(name string) error) error {
 	var wg sync.WaitGroup
 	sem := make(chan struct{}, width)

@@ -40,7 +40,8 @@ func (s *Set) restoreLibraries(ctx context.Context, c *stack.Component, f *Found
 		return err
 	}
 	if len(s.Stack.Packages) == 0 {
-		return fmt.Errorf("the stack names no packages, and %s carries no vendor/ tree: want packages = [...], or vendored = true in the origin", filepath.Base(f.Path))
+		return fmt.Errorf("the stack names no packages, and %s carries no vendor/ tree: want packages = [...], or "+
+			"vendored = true in the origin", filepath.Base(f.Path))
 	}
 	name := "libraries-" + f.SHA256[:8] + ".tar.gz"
 	sum := s.restored[name]
@@ -55,11 +56,14 @@ func (s *Set) restoreLibraries(ctx context.Context, c *stack.Component, f *Found
 	line := l.VendorFor(c, f.SHA256)
 	switch {
 	case line == nil && !s.Record:
-		return &MissingError{fmt.Sprintf("the lock has no digest for the libraries of %s: run \"mage fetch -record\"", filepath.Base(f.Path))}
+		of := filepath.Base(f.Path)
+		return missing("the lock has no digest for the libraries of %s: run \"mage fetch -record\"", of)
 	case line == nil:
-		l.Vendor = append(l.Vendor, &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256, TarSHA256: sum})
+		line = &stack.LockedVendor{Component: c.Name, Name: name, Source: f.SHA256, TarSHA256: sum}
+		l.Vendor = append(l.Vendor, line)
 	case line.TarSHA256 != sum && !s.Record:
-		return fmt.Errorf("restored libraries: sha256 of the tar: got %s, want %s (from the lock): \"mage fetch -record\" records them", sum, line.TarSHA256)
+		return fmt.Errorf("restored libraries: sha256 of the tar: got %s, want %s (from the lock): "+
+			"\"mage fetch -record\" records them", sum, line.TarSHA256)
 	}
 	for _, v := range l.Vendor { // of the components that share it
 		if v.Name == name {
@@ -71,8 +75,11 @@ func (s *Set) restoreLibraries(ctx context.Context, c *stack.Component, f *Found
 
 // ofLibrary says which files of a package can be of use: not its tests, which have hostile links on purpose.
 func ofLibrary(name string) bool {
-	in := strings.HasPrefix(name, gocode+"/") && !strings.Contains(name, "/testdata/") && !strings.HasSuffix(name, "_test.go")
-	return in || strings.HasPrefix(name, docs+"/") && path.Base(name) == "copyright"
+	if strings.HasPrefix(name, docs+"/") {
+		return path.Base(name) == "copyright"
+	}
+	ofTests := strings.Contains(name, "/testdata/") || strings.HasSuffix(name, "_test.go")
+	return strings.HasPrefix(name, gocode+"/") && !ofTests
 }
 
 // gather fetches the packages, takes out of them what the sources reach, and writes it as an archive.
@@ -92,7 +99,7 @@ func (s *Set) gather(ctx context.Context, f *Found, name string) (sum string, er
 		a := &asking{}
 		got, err := s.get(ctx, stack.PackageOwner, stack.Package(p), a)
 		if err == nil && got == nil {
-			err = s.missing(a.tried)
+			err = s.notGiven(a)
 		}
 		found[slices.Index(packages, p)] = got
 		return err
@@ -125,14 +132,13 @@ func (s *Set) gather(ctx context.Context, f *Found, name string) (sum string, er
 	if sum, err = archive.WriteTarGz(staged, es, time.Unix(0, 0)); err != nil {
 		return "", err
 	}
-	if err := moveFile(staged, filepath.Join(s.Dir, name)); err != nil {
-		return "", err
-	}
 	if s.restored == nil {
 		s.restored = map[string]string{}
 	}
-	s.restored[name] = sum
-	return sum, archive.SyncDir(s.Dir)
+	if err = s.keep(staged, name); err == nil {
+		s.restored[name] = sum
+	}
+	return sum, err
 }
 
 // major is the element of an import path that Go drops in a GOPATH, where the tree of the importer has a go.mod.
@@ -201,7 +207,8 @@ func kept(libs string, dirs map[string]bool) ([]archive.Entry, error) {
 			p := filepath.Join(dir, f.Name())
 			rel, _ := filepath.Rel(src, p)
 			name := path.Join("src", filepath.ToSlash(rel))
-			fi, err := root.Stat(filepath.Join(gocode, rel)) // a link to a file becomes one; one that leads nowhere is left out
+			// A link to a file becomes one; one that leads nowhere is left out.
+			fi, err := root.Stat(filepath.Join(gocode, rel))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -226,15 +233,16 @@ func kept(libs string, dirs map[string]bool) ([]archive.Entry, error) {
 		}
 	}
 	for _, p := range archive.Glob(filepath.Join(libs, docs), "*/copyright") {
-		es = append(es, archive.Entry{Name: path.Join("doc", filepath.Base(filepath.Dir(p)), "copyright"), Path: p, Mode: 0o644})
+		name := path.Join("doc", filepath.Base(filepath.Dir(p)), "copyright")
+		es = append(es, archive.Entry{Name: name, Path: p, Mode: 0o644})
 	}
 	return es, nil
 }
 
 // isLicence knows the names that the text of a licence has.
 func isLicence(name string) bool {
-	upper := strings.ToUpper(name)
-	return slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS", "AUTHORS"}, func(p string) bool { return strings.HasPrefix(upper, p) })
+	begins := func(p string) bool { return strings.HasPrefix(strings.ToUpper(name), p) }
+	return slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS", "AUTHORS"}, begins)
 }
 
 // importsOf gives what the files of a directory import, for all systems, without their tests.
@@ -257,12 +265,13 @@ func importsOf(dir string) ([]string, error) {
 			return nil, err
 		}
 		for _, i := range ast.Imports {
-			if imp, err := strconv.Unquote(i.Path.Value); err == nil && filepath.IsLocal(imp) && !slices.Contains(all, imp) {
+			if imp, err := strconv.Unquote(i.Path.Value); err == nil && filepath.IsLocal(imp) {
 				all = append(all, imp)
 			}
 		}
 	}
-	return all, nil
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 func exists(p string) bool {

@@ -35,7 +35,7 @@ func (s *Set) downloadModule(ctx context.Context, m module.Version, file string,
 	argv := []string{tool.Path, "mod", "download", "-json", m.Path + "@" + m.Version}
 	out, err := run.Cmd{Argv: argv, Dir: tmp, Env: env}.Output(ctx)
 	if err != nil {
-		return "", &MissingError{fmt.Sprintf("%s: %v\n%s", calledOf(m), err, tail(out, 8))}
+		return "", missing("%s: %v\n%s", calledOf(m), err, tail(out, 8))
 	}
 	var got struct{ Zip, Version string }
 	if i := strings.IndexByte(out, '{'); i >= 0 {
@@ -82,9 +82,9 @@ func (s *Store) downloadZip(ctx context.Context, m module.Version, file string, 
 		tried = append(tried, ui.Masked(u+": "+err.Error()))
 	}
 	if len(tried) == 0 {
-		return &MissingError{name + ": no module proxy is known on a machine without Go: set GOPROXY=<address>"}
+		return missing("%s: no module proxy is known on a machine without Go: set GOPROXY=<address>", name)
 	}
-	return &MissingError{fmt.Sprintf("%s: no proxy gave it; tried:\n    %s", name, strings.Join(tried, "\n    "))}
+	return missing("%s: no proxy gave it; tried:\n    %s", name, strings.Join(tried, "\n    "))
 }
 
 // calledOf is a module's name in messages.
@@ -126,27 +126,26 @@ func (s *Store) AdvisoriesFile(a *stack.Advisories) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", s.noAdvisories(a)
 	case err != nil:
-		return "", fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", file, err)
+		return "", moveAway(file, "%w", err)
 	case got != a.Sum:
-		return "", fmt.Errorf("%s: got %s, want %s (from %s): move the file away, then run \"mage fetch\"", file, got, a.Sum,
-			stack.AdvisoriesLock)
+		return "", moveAway(file, "got %s, want %s (from %s)", got, a.Sum, stack.AdvisoriesLock)
 	}
 	return file, nil
 }
 
 func (s *Store) noAdvisories(a *stack.Advisories) error {
-	return &MissingError{fmt.Sprintf("the database of advisories is not here (%s in %s): run \"mage fetch\" on a connected "+
-		"machine, and carry vendor-sources/ over", a.Name(), s.Dir)}
+	return missing("the database of advisories is not here (%s in %s): run \"mage fetch\" on a connected machine, "+
+		"and carry vendor-sources/ over", a.Name(), s.Dir)
 }
 
-// NewestAdvisories fetches the newest database, and returns the line for its lock.
+// NewestAdvisories fetches the newest database, and returns the line for its lock; a MissingError where there is none.
 func (s *Set) NewestAdvisories(ctx context.Context) (*stack.Advisories, error) {
 	tool, err := s.Online(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s.Client == nil || tool.Path == "" {
-		return nil, &MissingError{"the newest database of advisories: OFFLINE is set, or this machine has no Go to ask with"}
+		return nil, missing("the newest database of advisories: OFFLINE is set, or this machine has no Go to ask with")
 	}
 	a := &stack.Advisories{Module: AdvisoriesModule}
 	dir, done, err := s.Scratch("vulndb-")
@@ -162,7 +161,7 @@ func (s *Set) NewestAdvisories(ctx context.Context) (*stack.Advisories, error) {
 	if a.SHA256, err = archive.SHA256File(tmp); err != nil {
 		return nil, err
 	}
-	if err := moveFile(tmp, filepath.Join(s.Dir, a.Name())); err != nil {
+	if err := s.keep(tmp, a.Name()); err != nil {
 		return nil, err
 	}
 	a.Sum, err = s.Digests.OfModule(filepath.Join(s.Dir, a.Name()))

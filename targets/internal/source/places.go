@@ -45,10 +45,7 @@ func (s *Set) fromGit(ctx context.Context, o *stack.Origin, line *stack.LockedFi
 	if err := (&transfer{fetch: want, s: s.Store, f: f}).check(file); err != nil {
 		return fmt.Errorf("git archive and gzip of this machine: %w", err)
 	}
-	if err := moveFile(file, filepath.Join(s.Dir, o.Name())); err != nil {
-		return err
-	}
-	return archive.SyncDir(s.Dir)
+	return s.keep(file, o.Name())
 }
 
 // fromSite asks the site's mirror for a file of a name, and reports whether it came: what is made on this machine
@@ -93,8 +90,8 @@ func sumOfTar(file string) (string, error) {
 // sumOfModule is the h1: sum of a module's zip.
 func sumOfModule(file string) (string, error) { return dirhash.HashZip(file, dirhash.Hash1) }
 
-// Kept are the files in the store that the stack's lock, and that of the advisories, know, each compared with what they
-// say.
+// Kept are the files in the store that the stack's lock, and that of the advisories, know. The error names all that are
+// not what these say.
 func (s *Set) Kept(a *stack.Advisories) (files []string, err error) {
 	seen := map[string]bool{}
 	keep := func(name, want string, sum func(file string) (string, error)) {
@@ -105,7 +102,7 @@ func (s *Set) Kept(a *stack.Advisories) (files []string, err error) {
 		seen[name] = true
 		got, serr := sum(p)
 		if serr == nil && got != want {
-			serr = fmt.Errorf("%s: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, want)
+			serr = moveAway(p, "got %s, want %s (from the lock)", got, want)
 		}
 		files, err = append(files, p), errors.Join(err, serr)
 	}

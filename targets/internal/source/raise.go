@@ -96,8 +96,8 @@ func (m modules) raise(ctx context.Context, raises []stack.Raise) (*unraised, er
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%s: raise %s: it comes out as %s, which %s requires: raise it to that, or leave the line out",
-			r.At, r, now[r.Module], wants)
+		return nil, fmt.Errorf("%s: raise %s: it comes out as %s, which %s requires: "+
+			"raise it to that, or leave the line out", r.At, r, now[r.Module], wants)
 	}
 	return was, m.sums(ctx, now)
 }
@@ -121,7 +121,8 @@ func cannotRaise(r stack.Raise, have map[string]string) string {
 
 // compilable gets a module, and holds what its go line asks for against the Go that compiles.
 func (m modules) compilable(ctx context.Context, r stack.Raise) error {
-	_, failed := m.run(ctx, "mod", "download", r.String()) // a Go that is too old for it fails, after it has the module file
+	// A Go that is too old for it fails, after it has the module file.
+	_, failed := m.run(ctx, "mod", "download", r.String())
 	p, err := module.EscapePath(r.Module)
 	if err != nil {
 		return err

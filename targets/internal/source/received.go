@@ -72,7 +72,8 @@ func pageIn(head []byte) string {
 		title = fmt.Sprintf(" with the title %q", strings.TrimSpace(m[1]))
 	}
 	switch {
-	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<head"), strings.Contains(lower, "<html"):
+	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<head"),
+		strings.Contains(lower, "<html"):
 		return "a web page" + title + " (a proxy's login, or an error that calls itself a success)"
 	case strings.HasPrefix(lower, "<"), strings.HasPrefix(lower, "{"):
 		return fmt.Sprintf("a text that begins %.40q", text)
@@ -99,10 +100,9 @@ func complete(file, name string) error {
 	if err == nil {
 		return nil
 	}
-	head := make([]byte, 512)
+	var head []byte
 	if f, oerr := os.Open(file); oerr == nil {
-		n, _ := io.ReadFull(f, head)
-		head = head[:n]
+		head, _ = io.ReadAll(io.LimitReader(f, 512))
 		f.Close()
 	}
 	if page := pageIn(head); page != "" {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,8 +15,7 @@ import (
 )
 
 // SameTree returns an error that names some of what differs between the trees of two sources: names, contents, and
-// which files are executable. Their layout and compression do not count, and vendor/ does not, for one may come without
-// it.
+// which files are executable. Layout, compression and vendor/ do not count, for one may come without that.
 func (s *Set) SameTree(a, b *Found) error {
 	var trees [2]map[string]string
 	for i, f := range []*Found{a, b} {
@@ -31,20 +31,12 @@ func (s *Set) SameTree(a, b *Found) error {
 			return err
 		}
 	}
-	var differ []string
-	for n := range trees[0] {
-		if trees[1][n] != trees[0][n] {
-			differ = append(differ, n)
-		}
-	}
-	for n := range trees[1] {
-		if _, ok := trees[0][n]; !ok {
-			differ = append(differ, n)
-		}
-	}
-	if slices.Sort(differ); len(differ) > 0 {
-		return fmt.Errorf("%s and %s are not the same tree: %d files differ, such as %s", filepath.Base(a.Path), filepath.Base(b.Path),
-			len(differ), strings.Join(differ[:min(3, len(differ))], ", "))
+	names := slices.AppendSeq(slices.Collect(maps.Keys(trees[0])), maps.Keys(trees[1]))
+	slices.Sort(names)
+	differ := slices.DeleteFunc(slices.Compact(names), func(n string) bool { return trees[0][n] == trees[1][n] })
+	if len(differ) > 0 {
+		return fmt.Errorf("%s and %s are not the same tree: %d files differ, such as %s", filepath.Base(a.Path),
+			filepath.Base(b.Path), len(differ), strings.Join(differ[:min(3, len(differ))], ", "))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Series are the patches of the series that belongs to a source, as its unpacked tree has them: those that are applied,
-// in order; none without a series.
+// in order; none without a series. It returns an error where the stack names a patch that the series does not.
 func (f *Found) Series(tree string) ([]patch.Patch, error) {
 	if f.Checkout() || f.Origin.Series == "" {
 		return nil, nil
@@ -28,7 +28,8 @@ func (f *Found) Series(tree string) ([]patch.Patch, error) {
 		for _, name := range names {
 			name := path.Join(d, name)
 			if !slices.ContainsFunc(all, func(p patch.Patch) bool { return p.Name == name }) {
-				return nil, fmt.Errorf("%s: %s: %s names %s, which is not in it", filepath.Base(f.Path), o.Series, verb, path.Base(name))
+				return nil, fmt.Errorf("%s: %s: %s names %s, which is not in it",
+					filepath.Base(f.Path), o.Series, verb, path.Base(name))
 			}
 			wanted[name] = true
 		}

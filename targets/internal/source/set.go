@@ -227,13 +227,10 @@ func (s *Set) Scratch(prefix string) (dir string, done func(), err error) {
 func (s *Set) restore(ctx context.Context, c *stack.Component, found *Found) error {
 	of := filepath.Base(found.Path)
 	if s.Offline() {
-		return &MissingError{Text: fmt.Sprintf("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: "+
-			"run \"mage fetch\" on a connected machine and carry vendor-sources/ over", of, s.Dir)}
+		return missing("the vendor tree of %s is not in %s, and OFFLINE forbids to restore it: "+
+			"run \"mage fetch\" on a connected machine and carry vendor-sources/ over", of, s.Dir)
 	}
-	s.mu.Lock()
-	line := s.Stack.Lock.VendorFor(c, found.SHA256)
-	s.mu.Unlock()
-	if line != nil && !s.Record {
+	if line := s.vendorLine(c, found); line != nil && !s.Record {
 		if came, err := s.fromSite(ctx, line.Name, line.TarSHA256, sumOfTar); came || err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"errors"
 	"fmt"
@@ -27,18 +28,15 @@ const keysDir = "keys"
 // maxOpenPGP is the size, in bytes, of the largest key or signature that is read.
 const maxOpenPGP = 1 << 20
 
-// Signature is a good one.
+// Signature is a signature that has been verified.
 type Signature struct {
-	// Path is the file that it lies in.
-	Path string
-	// Key is the fingerprint of the key that made it.
-	Key string
-	// Made is when, by its own word.
-	Made time.Time
+	Path string    // the file that it lies in
+	Key  string    // the fingerprint of the key that made it
+	Made time.Time // by its own word
 }
 
-// CheckSignature holds an archive against its signature. It gives nil and no error where the origin names no key. The
-// errors name the file that is wrong.
+// CheckSignature verifies an archive's signature; nil and no error where the origin names no key. The errors name the
+// file that is wrong.
 func (s *Store) CheckSignature(f *Found) (*Signature, error) {
 	if f.Signature == "" {
 		return nil, nil
@@ -59,7 +57,8 @@ func (s *Store) key(fingerprint string) (*packet.PublicKey, error) {
 	file := filepath.Join(s.Dir, keysDir, fingerprint+".asc")
 	packets, err := packetsOf(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: not there: want the public key, as \"gpg --export --armor %s\" writes it", file, fingerprint)
+		return nil, fmt.Errorf("%s: not there: want the public key, as \"gpg --export --armor %s\" writes it",
+			file, fingerprint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -87,16 +86,15 @@ func checkSignature(archive, sig string, key *packet.PublicKey) (time.Time, erro
 	var others []string
 	for _, p := range packets {
 		g, ok := p.(*packet.Signature)
-		if !ok {
-			continue
-		}
-		if !g.CheckKeyIdOrFingerprint(key) {
+		if ok && g.CheckKeyIdOrFingerprint(key) {
+			return g.CreationTime, good(archive, g, key)
+		} else if ok {
 			others = append(others, signerOf(g))
-			continue
 		}
-		return g.CreationTime, good(archive, g, key)
 	}
-	return time.Time{}, fmt.Errorf("got signatures by %s, want one by %s: ask upstream whether the key changed, and whether the new one is theirs, before you change signed_by", orNone(others), fingerprintOf(key.Fingerprint))
+	return time.Time{}, fmt.Errorf("got signatures by %s, want one by %s: ask upstream whether the key changed, "+
+		"and whether the new one is theirs, before you change signed_by",
+		orNone(others), fingerprintOf(key.Fingerprint))
 }
 
 // good checks one signature.
@@ -122,7 +120,8 @@ func good(archive string, g *packet.Signature, key *packet.PublicKey) error {
 		return fmt.Errorf("%s: %w", archive, err)
 	}
 	if err := key.VerifySignature(h, g); err != nil {
-		return fmt.Errorf("it is not a signature by %s of %s as it is here: %w: move away the one that is wrong, and run \"mage fetch\" again", fingerprintOf(key.Fingerprint), archive, err)
+		return fmt.Errorf("it is not a signature by %s of %s as it is here: %w: move away the one that is wrong, "+
+			"and run \"mage fetch\" again", fingerprintOf(key.Fingerprint), archive, err)
 	}
 	return nil
 }
@@ -152,10 +151,10 @@ func parsePackets(data []byte) ([]packet.Packet, error) {
 		var unsupported pgperrors.UnsupportedError
 		var critical pgperrors.CriticalUnknownPacketTypeError
 		switch {
-		case errors.Is(err, io.EOF) && len(all) > 0:
-			return all, nil
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF) && all == nil:
 			return nil, errors.New("got no OpenPGP packet, want a key or a signature")
+		case errors.Is(err, io.EOF):
+			return all, nil
 		case errors.As(err, &unknown), errors.As(err, &unsupported), errors.As(err, &critical):
 		case err != nil:
 			return nil, fmt.Errorf("not an OpenPGP key or signature: %w", err)
@@ -178,9 +177,4 @@ func signerOf(g *packet.Signature) string {
 
 func fingerprintOf(b []byte) string { return fmt.Sprintf("%X", b) }
 
-func orNone(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
+func orNone(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }

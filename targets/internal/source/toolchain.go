@@ -23,7 +23,7 @@ func toolchainOf(release string) module.Version {
 	return module.Version{Path: toolchainModule, Version: "v0.0.1-go" + release + ".linux-amd64"}
 }
 
-// ToolchainFile is where a toolchain's zip lies in the store, and ToolchainDir where it is unpacked.
+// ToolchainFile is where a toolchain's zip lies in the store.
 func (s *Store) ToolchainFile(release string) string {
 	return filepath.Join(s.Dir, "go"+release+".linux-amd64.zip")
 }
@@ -35,34 +35,40 @@ func (s *Store) ToolchainDir(release string) string { return filepath.Join(s.Dir
 // written there where that is recorded. It returns a MissingError where the release cannot be had.
 func (s *Set) Toolchain(ctx context.Context, release string) error {
 	l := s.Stack.Lock
-	line := l.GoFor(release)
-	if line == nil && !s.Record {
-		return &MissingError{fmt.Sprintf("the lock has no h1: sum for Go %s: run \"mage fetch -record\"", release)}
+	line, want := l.GoFor(release), ""
+	if line != nil {
+		want = line.Sum
+	} else if !s.Record {
+		return missing("the lock has no h1: sum for Go %s: run \"mage fetch -record\"", release)
 	}
 	file := s.ToolchainFile(release)
-	got, err := s.Digests.OfModule(file)
+	got, err := s.toolchainSum(file, want)
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.Client == nil {
-			return &MissingError{fmt.Sprintf("Go %s is not in %s, and OFFLINE forbids to fetch it: run \"mage fetch\" on a connected machine and carry vendor-sources/ over", release, s.Dir)}
-		}
-		want := ""
-		if line != nil {
-			want = line.Sum
+			return missing("Go %s is not in %s, and OFFLINE forbids to fetch it: run \"mage fetch\" on a connected "+
+				"machine and carry vendor-sources/ over", release, s.Dir)
 		}
 		if err := s.moduleOrSite(ctx, toolchainOf(release), file, want); err != nil {
 			return err
 		}
-		got, err = s.Digests.OfModule(file)
+		got, err = s.toolchainSum(file, want)
 	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", file, err)
-	case line == nil:
+	if err == nil && line == nil {
 		l.Go = append(l.Go, &stack.LockedGo{Version: release, Sum: got})
-	case got != line.Sum:
-		return fmt.Errorf("%s: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", file, got, line.Sum)
 	}
-	return nil
+	return err
+}
+
+// toolchainSum is the h1: sum of a toolchain's zip, which must be want unless that is empty.
+func (s *Store) toolchainSum(file, want string) (string, error) {
+	got, err := s.Digests.OfModule(file)
+	if err != nil {
+		return "", moveAway(file, "%w", err)
+	}
+	if want != "" && got != want {
+		return "", moveAway(file, "got %s, want %s (from the lock)", got, want)
+	}
+	return got, nil
 }
 
 // unpackToolchain unpacks a release whose zip lies in the store and matches the lock. The names in the zip are held
@@ -72,12 +78,8 @@ func (s *Set) unpackToolchain(release string) (err error) {
 	if line == nil {
 		return nil
 	}
-	got, err := s.Digests.OfModule(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", file, err)
-	}
-	if got != line.Sum {
-		return fmt.Errorf("%s: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", file, got, line.Sum)
+	if _, err := s.toolchainSum(file, line.Sum); err != nil {
+		return err
 	}
 	tmp, err := os.MkdirTemp(s.Dir, ".toolchain-")
 	if err != nil {
@@ -89,9 +91,10 @@ func (s *Set) unpackToolchain(release string) (err error) {
 		return fmt.Errorf("unpack %s: %w", file, err)
 	}
 	// What lies there now was read a second time.
-	got, err = dirhash.HashDir(tree, toolchainOf(release).String(), dirhash.Hash1)
+	got, err := dirhash.HashDir(tree, toolchainOf(release).String(), dirhash.Hash1)
 	if err == nil && got != line.Sum {
-		err = fmt.Errorf("%s changed after it was checked: got %s, want %s: move it away, then run \"mage fetch\"", file, got, line.Sum)
+		err = fmt.Errorf("%s changed after it was checked: got %s, want %s: move it away, then run \"mage fetch\"",
+			file, got, line.Sum)
 	}
 	if err != nil {
 		return err

@@ -28,25 +28,29 @@ func NeedsVendor(c *stack.Component, f *Found) bool {
 	return c.Vendor != nil || len(f.Layout) > 0
 }
 
-// VendorFile gives the restored vendor tree of a found archive, checked against the lock; nil and no error when it is
-// not there.
-func (s *Set) VendorFile(c *stack.Component, f *Found) (*stack.LockedVendor, error) {
+// vendorLine is the lock's line for the vendor tree of a found archive; nil where it has none.
+func (s *Set) vendorLine(c *stack.Component, f *Found) *stack.LockedVendor {
 	s.mu.Lock()
-	line := s.Stack.Lock.VendorFor(c, f.SHA256)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	return s.Stack.Lock.VendorFor(c, f.SHA256)
+}
+
+// VendorFile returns the restored vendor tree of a found archive; nil and no error when it is not there, and an error
+// where it is not what the lock says.
+func (s *Set) VendorFile(c *stack.Component, f *Found) (*stack.LockedVendor, error) {
+	line := s.vendorLine(c, f)
 	if line == nil {
 		return nil, nil
 	}
 	p := filepath.Join(s.Dir, line.Name)
 	got, err := s.Digests.OfTar(p)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: move the file away, then run \"mage fetch\"", p, err)
-	}
-	if got != line.TarSHA256 {
-		return nil, fmt.Errorf("%s: sha256 of the tar in it: got %s, want %s (from the lock): move the file away, then run \"mage fetch\"", p, got, line.TarSHA256)
+	case err != nil:
+		return nil, moveAway(p, "%w", err)
+	case got != line.TarSHA256:
+		return nil, moveAway(p, "sha256 of the tar in it: got %s, want %s (from the lock)", got, line.TarSHA256)
 	}
 	return line, nil
 }
@@ -78,7 +82,8 @@ func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g
 	}
 	changes := len(c.Vendor.Replace) + len(c.Vendor.Raise)
 	if len(shipped) > 0 && changes == 0 && !bytes.Equal(shipped, made) {
-		return fmt.Errorf("restore vendor/: vendor/modules.txt differs from the one in %s: the module proxy served other modules than upstream vendored", filepath.Base(f.Path))
+		return fmt.Errorf("restore vendor/: vendor/modules.txt differs from the one in %s: "+
+			"the module proxy served other modules than upstream vendored", filepath.Base(f.Path))
 	}
 	es, err := archive.Tree(filepath.Join(tree, "vendor"), "vendor")
 	if err != nil {
@@ -101,19 +106,12 @@ func (s *Set) restoreVendor(ctx context.Context, c *stack.Component, f *Found, g
 	if err := s.noteVendor(c, f, line); err != nil {
 		return err
 	}
-	if err := moveFile(staged, filepath.Join(s.Dir, name)); err != nil {
-		return err
-	}
-	return archive.SyncDir(s.Dir)
+	return s.keep(staged, name)
 }
 
-// vendorName is the file name of a vendor tree: the lock's, or one that follows from the source, and from what is
-// raised in it.
+// vendorName is the file name of a vendor tree: the lock's, or one that follows from the source and what is raised.
 func (s *Set) vendorName(c *stack.Component, f *Found) string {
-	s.mu.Lock()
-	line := s.Stack.Lock.VendorFor(c, f.SHA256)
-	s.mu.Unlock()
-	if line != nil {
+	if line := s.vendorLine(c, f); line != nil {
 		return line.Name
 	}
 	of := f.SHA256
@@ -131,14 +129,15 @@ func (s *Set) noteVendor(c *stack.Component, f *Found, made *stack.LockedVendor)
 	line := l.VendorFor(c, f.SHA256)
 	switch {
 	case line == nil && !s.Record:
-		return &MissingError{fmt.Sprintf("the lock has no digest for the vendor tree of %s%s: run \"mage fetch -record\"",
-			filepath.Base(f.Path), withRaises(c))}
+		return missing("the lock has no digest for the vendor tree of %s%s: run \"mage fetch -record\"",
+			filepath.Base(f.Path), withRaises(c))
 	case line != nil && line.TarSHA256 != made.TarSHA256 && !s.Record:
-		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command vendors other files; "+
-			"\"mage fetch -record\" records them", made.TarSHA256, line.TarSHA256)
+		return fmt.Errorf("restored vendor tree: sha256 of the tar: got %s, want %s (from the lock): this go command "+
+			"vendors other files; \"mage fetch -record\" records them", made.TarSHA256, line.TarSHA256)
 	case line != nil && !s.Record && !slices.Equal(line.Raised, made.Raised):
-		return fmt.Errorf("restored vendor tree: its raised modules are %s, where the lock has %s: the tree is the recorded one, "+
-			"the list is not: \"mage fetch -record\" records it", differing(made.Raised, line.Raised), differing(line.Raised, made.Raised))
+		return fmt.Errorf("restored vendor tree: its raised modules are %s, where the lock has %s: the tree is the "+
+			"recorded one, the list is not: \"mage fetch -record\" records it",
+			differing(made.Raised, line.Raised), differing(line.Raised, made.Raised))
 	case line != nil && s.Record:
 		if line.TarSHA256 != made.TarSHA256 { // not of the other archives, whose tree this no longer is
 			line.Source, line.Also = made.Source, nil
@@ -215,8 +214,8 @@ func makeVendor(ctx context.Context, v *stack.Vendor, g Go, tree, tmp string) (r
 	return raised, modFiles(tree, m.mod)
 }
 
-// Unpack makes the tree of a source in dir: its archives, without the patches that belong to them; a checkout is
-// copied.
+// Unpack makes the tree of a source in dir: its archives, without their patches, or a copy of a checkout. It returns an
+// error where an archive is not the one that was checked, or has what leads out of dir.
 func Unpack(f *Found, dir string) error {
 	if f.Checkout() {
 		return f.copyTo(dir)
@@ -233,7 +232,8 @@ func Unpack(f *Found, dir string) error {
 }
 
 // Prepare makes the private tree of a component: archive, vendor tree, module files, and the patches that belong to the
-// archive, which may be of the vendor tree; without patches of ours. What is told is Apply's.
+// archive, which may be of the vendor tree; without patches of ours. Its errors are Unpack's and patch.Apply's, and
+// what is told is Apply's.
 func (s *Set) Prepare(c *stack.Component, f *Found, dir string) (told []string, err error) {
 	err = Unpack(f, dir)
 	switch {
@@ -262,7 +262,8 @@ func stubMod(tree, mod string) error {
 	if m.Module == nil || m.Go == nil {
 		return fmt.Errorf("%s: no module or go line", mod)
 	}
-	return os.WriteFile(filepath.Join(tree, "go.mod"), fmt.Appendf(nil, "module %s\n\ngo %s\n", m.Module.Mod.Path, m.Go.Version), 0o644)
+	text := fmt.Appendf(nil, "module %s\n\ngo %s\n", m.Module.Mod.Path, m.Go.Version)
+	return os.WriteFile(filepath.Join(tree, "go.mod"), text, 0o644)
 }
 
 // modFiles moves vendor.mod and vendor.sum over go.mod and go.sum: afterwards a plain -mod=vendor build works.
@@ -293,14 +294,17 @@ func replaceModules(file string, replace []string) error {
 	return os.WriteFile(file, data, 0o644)
 }
 
-func moveFile(from, to string) error {
-	if err := os.Rename(from, to); err == nil {
-		return nil
+// keep moves a file that is whole into the store.
+func (s *Store) keep(file, name string) error {
+	to := filepath.Join(s.Dir, name)
+	err := os.Rename(file, to)
+	if err != nil { // another file system
+		err = archive.CopyFile(file, to, 0o644)
 	}
-	return archive.CopyFile(from, to, 0o644) // another file system
+	return errors.Join(err, archive.SyncDir(s.Dir))
 }
 
-// RemoveAll removes a tree that may have read-only directories (a module cache has).
+// RemoveAll removes a tree that may have read-only directories (a module cache has). Its errors are os.RemoveAll's.
 func RemoveAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if !errors.Is(err, fs.ErrPermission) {
