@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"drydock/targets/internal/engine"
+	"drydock/targets/internal/ship"
 )
 
 // All builds, verifies and packs the whole stack; what a bare mage does.
@@ -17,7 +18,7 @@ import (
 //
 // Example: OFFLINE=1 mage all -wait
 func All(ctx context.Context) error {
-	return engine.Build(ctx, given.Options, "package")
+	return ship.Build(ctx, given.Options)
 }
 
 // Package builds what is stale and packs the files into a tar.gz with its checksum.
@@ -29,7 +30,7 @@ func All(ctx context.Context) error {
 //
 // Example: mage package -smoke
 func Package(ctx context.Context) error {
-	return engine.Build(ctx, given.Options, "package")
+	return ship.Build(ctx, given.Options)
 }
 
 // Fetch gets the missing sources, checked by digest, and a Go where none fits.

@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 
+	"drydock/targets/internal/change"
 	"drydock/targets/internal/engine"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/stack"
@@ -18,7 +19,7 @@ type Edit mg.Namespace
 // "mage edit runc" is short for it. Builds take notice of it with -edit, or EDIT=1.
 //
 // Example: mage edit runc
-func (Edit) Open(ctx context.Context, component string) error { return engine.EditOpen(ctx, component) }
+func (Edit) Open(ctx context.Context, component string) error { return change.EditOpen(ctx, component) }
 
 // Diff shows what the open edit changes.
 //
@@ -26,7 +27,7 @@ func (Edit) Open(ctx context.Context, component string) error { return engine.Ed
 func (Edit) Diff(ctx context.Context,
 	component *string, // where several are open
 ) error {
-	return engine.EditDiff(ctx, in(component))
+	return change.EditDiff(ctx, in(component))
 }
 
 // Save makes the open edit's changes the next patch of the component's series.
@@ -38,7 +39,7 @@ func (Edit) Save(ctx context.Context, name string,
 	component *string, // where several are open
 	versions *string, // a constraint: more versions than this one
 ) error {
-	return engine.EditSave(ctx, name, in(component), in(versions))
+	return change.EditSave(ctx, name, in(component), in(versions))
 }
 
 // Drop throws the open edit of a component away.
@@ -46,7 +47,7 @@ func (Edit) Save(ctx context.Context, name string,
 // Saved patches are kept.
 //
 // Example: mage edit:drop runc
-func (Edit) Drop(ctx context.Context, component string) error { return engine.EditDrop(ctx, component) }
+func (Edit) Drop(ctx context.Context, component string) error { return change.EditDrop(ctx, component) }
 
 // Patches are the commands for patches/, the edits to upstream sources.
 type Patches mg.Namespace
@@ -56,12 +57,12 @@ type Patches mg.Namespace
 // "mage patches" is short for it.
 //
 // Example: mage patches
-func (Patches) List(ctx context.Context) error { return engine.Patches(ctx) }
+func (Patches) List(ctx context.Context) error { return change.Patches(ctx) }
 
 // Check tries all patches that apply against the sources, without building.
 //
 // Example: mage patches:check
-func (Patches) Check(ctx context.Context) error { return engine.CheckPatches(ctx) }
+func (Patches) Check(ctx context.Context) error { return change.CheckPatches(ctx) }
 
 // Stack are the commands for stack files.
 type Stack mg.Namespace

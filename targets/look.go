@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"drydock/targets/internal/engine"
+	"drydock/targets/internal/prove"
 	"drydock/targets/internal/version"
 )
 
@@ -95,5 +96,5 @@ func Version() { fmt.Println("drydock " + version.Drydock) }
 func Outdated(ctx context.Context,
 	json *bool, // for machines
 ) error {
-	return engine.Outdated(ctx, on(json))
+	return prove.Outdated(ctx, on(json))
 }

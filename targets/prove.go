@@ -3,7 +3,7 @@ package targets
 import (
 	"context"
 
-	"drydock/targets/internal/engine"
+	"drydock/targets/internal/prove"
 )
 
 // Verify examines the built files and the packages.
@@ -19,9 +19,9 @@ func Verify(ctx context.Context,
 	file *string, // examine a package anywhere instead
 ) error {
 	if file != nil {
-		return engine.VerifyFile(ctx, *file)
+		return prove.VerifyFile(ctx, *file)
 	}
-	return engine.Verify(ctx, on(full))
+	return prove.Verify(ctx, on(full))
 }
 
 // Features lists what is built into the files, and what of it the release's record misses.
@@ -32,7 +32,7 @@ func Verify(ctx context.Context,
 func Features(ctx context.Context,
 	record *bool, // write the record
 ) error {
-	return engine.Features(ctx, on(record))
+	return prove.Features(ctx, on(record))
 }
 
 // Audit names the advisories that are known against the built files, and what is stated of each.
@@ -50,7 +50,7 @@ func Audit(ctx context.Context,
 	draft *bool, // print statements for those, to be completed
 	write *bool, // make docs/advisories.md of it
 ) error {
-	return engine.Audit(ctx, engine.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open),
+	return prove.Audit(ctx, prove.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open),
 		Draft: on(draft), Write: on(write)})
 }
 
@@ -66,7 +66,7 @@ func Smoke(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/smoke.md of it
 ) error {
-	return engine.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
+	return prove.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
 }
 
 // Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
@@ -94,7 +94,7 @@ func Boot(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/kernels.md, and for other processors docs/smoke-<arch>.md, of this run and those before
 ) error {
-	return engine.Boot(ctx, engine.BootOptions{Kernel: in(kernel), Calls: in(calls), Image: in(image),
+	return prove.Boot(ctx, prove.BootOptions{Kernel: in(kernel), Calls: in(calls), Image: in(image),
 		Modules: in(modules), Config: in(config), Cgroup: in(cgroup), Package: in(pkg), To: in(to), Root: in(root),
 		Run: in(run), Cuts: in(cuts), Quick: on(quick), Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
 }
@@ -115,12 +115,12 @@ func Reproduce(ctx context.Context,
 	cache *bool, // compare with what the team's cache has
 ) error {
 	if on(cache) {
-		return engine.Challenge(ctx, in(component))
+		return prove.Challenge(ctx, in(component))
 	}
 	if in(with) != "" {
-		return engine.Against(ctx, in(with), on(record))
+		return prove.Against(ctx, in(with), on(record))
 	}
-	return engine.Reproduce(ctx, in(component), on(record))
+	return prove.Reproduce(ctx, in(component), on(record))
 }
 
 // Suites runs upstream's own tests against the built libseccomp and runc.
@@ -132,5 +132,5 @@ func Suites(ctx context.Context,
 	component *string, // the tests of libseccomp or of runc alone
 	write *bool, // make docs/proof.md of it
 ) error {
-	return engine.Suites(ctx, in(component), on(write))
+	return prove.Suites(ctx, in(component), on(write))
 }

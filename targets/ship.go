@@ -3,7 +3,7 @@ package targets
 import (
 	"context"
 
-	"drydock/targets/internal/engine"
+	"drydock/targets/internal/ship"
 
 	"github.com/magefile/mage/mg"
 )
@@ -14,7 +14,7 @@ import (
 // default.
 //
 // Example: mage packages
-func Packages(ctx context.Context) error { return engine.Packages(ctx) }
+func Packages(ctx context.Context) error { return ship.Packages(ctx) }
 
 // Diff tells what changed from package A to package B.
 //
@@ -22,7 +22,7 @@ func Packages(ctx context.Context) error { return engine.Packages(ctx) }
 // toolchains, modules, features and files.
 //
 // Example: mage diff previous latest
-func Diff(ctx context.Context, a, b string) error { return engine.DiffPackages(ctx, a, b) }
+func Diff(ctx context.Context, a, b string) error { return ship.DiffPackages(ctx, a, b) }
 
 // Rollback moves latest to the package before it.
 //
@@ -32,7 +32,7 @@ func Diff(ctx context.Context, a, b string) error { return engine.DiffPackages(c
 func Rollback(ctx context.Context,
 	to *string, // another kept package, by name
 ) error {
-	return engine.Rollback(ctx, in(to))
+	return ship.Rollback(ctx, in(to))
 }
 
 // Key makes a pair of keys for signing packages: FILE, which is secret, and FILE.pub.
@@ -40,7 +40,7 @@ func Rollback(ctx context.Context,
 // SIGN_KEY=FILE makes the next package signed; SIGN_PASSWORD_FILE names a file with the password.
 //
 // Example: mage key /root/drydock.key
-func Key(ctx context.Context, file string) error { return engine.Key(ctx, file) }
+func Key(ctx context.Context, file string) error { return ship.Key(ctx, file) }
 
 // Bundle are the commands that carry drydock and a stack's sources to a host without a network.
 type Bundle mg.Namespace
@@ -55,7 +55,7 @@ type Bundle mg.Namespace
 func (Bundle) Make(ctx context.Context,
 	since *string, // leave out what an older bundle has: the bundle, or its BUNDLE.sha256
 ) error {
-	return engine.Bundle(ctx, given.noGo, in(since))
+	return ship.Bundle(ctx, given.noGo, in(since))
 }
 
 // Verify reads a bundle and names what in it is not as it was made.
@@ -63,12 +63,12 @@ func (Bundle) Make(ctx context.Context,
 // The exit code is 4 when something is damaged.
 //
 // Example: mage bundle:verify drydock-docker-26.1.tar.gz
-func (Bundle) Verify(_ context.Context, file string) error { return engine.VerifyBundle(file) }
+func (Bundle) Verify(_ context.Context, file string) error { return ship.VerifyBundle(file) }
 
 // Missing lists the files that this host lacks for the stack.
 //
 // Example: mage bundle:missing
-func (Bundle) Missing(ctx context.Context) error { return engine.MissingForBundle(ctx) }
+func (Bundle) Missing(ctx context.Context) error { return ship.MissingForBundle(ctx) }
 
 // Mirror fills DIR with the sources of all stacks, or of some: archives, vendor trees, Gos and the advisories.
 //
@@ -79,7 +79,7 @@ func (Bundle) Missing(ctx context.Context) error { return engine.MissingForBundl
 func Mirror(ctx context.Context, dir string,
 	stacks *string, // names of stacks, with commas between them
 ) error {
-	return engine.Mirror(ctx, dir, in(stacks))
+	return ship.Mirror(ctx, dir, in(stacks))
 }
 
 // Cache are the commands on the cache that a team shares.
@@ -90,7 +90,7 @@ type Cache mg.Namespace
 // "mage cache" is short for it. What is listed says this of itself; signatures are checked when something is taken.
 //
 // Example: REMOTE_CACHE=oci://registry.local:5000/drydock mage cache
-func (Cache) List(ctx context.Context) error { return engine.CacheList(ctx) }
+func (Cache) List(ctx context.Context) error { return ship.CacheList(ctx) }
 
 // Prune removes all but the newest builds of each component from the team's cache.
 //
@@ -100,7 +100,7 @@ func (Cache) List(ctx context.Context) error { return engine.CacheList(ctx) }
 func (Cache) Prune(ctx context.Context,
 	keep *string, // how many of each are kept; default 5
 ) error {
-	return engine.CachePrune(ctx, in(keep))
+	return ship.CachePrune(ctx, in(keep))
 }
 
 // Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside
@@ -112,7 +112,7 @@ func (Cache) Prune(ctx context.Context,
 func Push(ctx context.Context,
 	name *string, // another than the latest
 ) error {
-	return engine.Push(ctx, in(name))
+	return ship.Push(ctx, in(name))
 }
 
 // Pull gets a package from the team's registry: NAME as in "mage packages", or latest.
@@ -123,5 +123,5 @@ func Push(ctx context.Context,
 func Pull(ctx context.Context, name string,
 	dir *string, // where it is put; default: the working directory
 ) error {
-	return engine.Pull(ctx, name, in(dir))
+	return ship.Pull(ctx, name, in(dir))
 }

@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/stack"
 
 	version "github.com/hashicorp/go-version"
@@ -303,4 +307,50 @@ func ParseTable(data []byte, file string, components []string) (*Table, stack.Pr
 		}
 	}
 	return t, sorted(p.all)
+}
+
+// maxTexts is the size, in bytes, up to which statements and tables are read.
+const maxTexts = 4 << 20
+
+// ReadText reads a file of statements or a table; empty where it is not there.
+func ReadText(file string) ([]byte, error) {
+	data, err := archive.ReadFile(file, maxTexts)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// TableFile is the name of the table of what is no Go, and StatementsFile that of a stack's statements.
+const TableFile = "advisories-c.toml"
+
+// StatementsFile is the name of the file with a stack's statements.
+func StatementsFile(stack string) string { return stack + ".vex.toml" }
+
+// ReadTable reads the table in a directory, which may be missing; shown is how errors name the directory. What is wrong in it
+// is stack.Problems.
+func ReadTable(dir, shown string, components []string) (*Table, error) {
+	data, err := ReadText(filepath.Join(dir, TableFile))
+	if err != nil {
+		return nil, err
+	}
+	table, ps := ParseTable(data, filepath.Join(shown, TableFile), components)
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return table, nil
+}
+
+// ReadBook reads a stack's statements in a directory, which may be missing; shown is how errors name the directory. What is
+// wrong in them is stack.Problems.
+func ReadBook(dir, shown, stack string) (*Book, error) {
+	data, err := ReadText(filepath.Join(dir, StatementsFile(stack)))
+	if err != nil {
+		return nil, err
+	}
+	book, ps := ParseStatements(data, filepath.Join(shown, StatementsFile(stack)))
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return book, nil
 }

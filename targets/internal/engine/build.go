@@ -25,8 +25,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// packageNode is the name of the last node.
-const packageNode = "package"
+// PackageNode is the name of the last node.
+const PackageNode = "package"
 
 // Options are what the building commands can be told.
 type Options struct {
@@ -36,21 +36,21 @@ type Options struct {
 	Push      bool // give the team's cache what it has not yet
 }
 
-// Build brings what commands are named after (components, several of them, and with packageNode the package) up to date: sources, host, graph, summary.
-func Build(ctx context.Context, opt Options, names ...string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error { return e.Build(ctx, opt, names) })
+// Build brings what a command is named after up to date: sources, host, graph, summary. What failed is a failure.Exit.
+func Build(ctx context.Context, opt Options, target string) error {
+	return Command(ctx, func(ctx context.Context, e *Engine) error { return e.bring(ctx, opt, target, nil) })
 }
 
-// Build brings components up to date.
-func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
-	targets := names
-	names = nil
-	for _, n := range targets {
-		parts := e.ofTarget(n)
-		names = append(names, parts...)
-		if parts == nil {
-			return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, n, n, DefaultStack)
-		}
+// BuildPackage is Build of the package, and then release of it.
+func BuildPackage(ctx context.Context, opt Options, release func(context.Context, *Engine) error) error {
+	return Command(ctx, func(ctx context.Context, e *Engine) error { return e.bring(ctx, opt, PackageNode, release) })
+}
+
+// bring brings a target up to date; release is what is done then, nil for nothing.
+func (e *Engine) bring(ctx context.Context, opt Options, target string, release func(context.Context, *Engine) error) error {
+	names := e.ofTarget(target)
+	if names == nil {
+		return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, target, target, DefaultStack)
 	}
 	known, err := e.take(ctx, opt.Wait, names)
 	if err != nil {
@@ -60,10 +60,10 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	if err := e.begin(ctx, opt.Wait, parts); err != nil {
 		return err
 	}
-	defer e.src.Digests.Save()
-	found, err := e.src.Fetch(ctx, parts)
+	defer e.Sources.Digests.Save()
+	found, err := e.Sources.Fetch(ctx, parts)
 	if err == nil {
-		err = e.src.NoteCheckouts(found)
+		err = e.Sources.NoteCheckouts(found)
 	}
 	if err != nil {
 		return err
@@ -73,14 +73,14 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	if err != nil {
 		return err
 	}
-	g.KeepGoing = opt.KeepGoing || isSet("KEEP_GOING")
+	g.KeepGoing = opt.KeepGoing || IsSet("KEEP_GOING")
 	plan, err := g.Plan(names)
 	if err != nil {
 		return err
 	}
 	stale := slices.ContainsFunc(plan, func(p graph.Planned) bool { return p.Status != graph.Fresh })
 	if stale {
-		if err := e.confined(); err != nil { // to try it starts a process
+		if err := e.Confined(); err != nil { // to try it starts a process
 			return err
 		}
 		e.unshared(parts)
@@ -93,8 +93,8 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 			e.sweeping.Wait()
 		}
 	}()
-	e.progress = &trace.Progress{UI: e.UI, Verbose: ui.Verbose(), Width: e.width(), Past: e.records().Load}
-	e.progress.Begins(plan, packageNode)
+	e.progress = &trace.Progress{UI: e.UI, Verbose: ui.Verbose(), Width: e.width(), Past: e.Records().Load}
+	e.progress.Begins(plan, PackageNode)
 	g.Watch, g.Done = e.progress, e.done
 	stop := e.progress.Watch()
 	ran := trace.Begin(strings.Join(append([]string{"mage"}, os.Args[1:]...), " "))
@@ -106,11 +106,10 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 	ran.End(results, e.needs)
 	e.remember(ran)
 	var unfit error
-	if err == nil && ctx.Err() == nil && slices.Contains(names, packageNode) {
-		unfit = e.release(ctx, opt)
-		e.auditLine()
+	if err == nil && ctx.Err() == nil && release != nil {
+		unfit = release(ctx, e)
 	}
-	if err == nil && unfit == nil && ctx.Err() == nil && (opt.Push || isSet("PUSH")) {
+	if err == nil && unfit == nil && ctx.Err() == nil && (opt.Push || IsSet("PUSH")) {
 		unfit = e.push(ctx, results)
 	}
 	e.summary(results) // the last line of a run
@@ -120,19 +119,19 @@ func (e *Engine) Build(ctx context.Context, opt Options, names []string) error {
 
 // begin stops what cannot be done here, before any source is touched, and takes the stack's lock.
 func (e *Engine) begin(ctx context.Context, wait bool, parts []string) error {
-	if _, err := e.keepCount(); err != nil {
+	if _, err := release.EnvKeep(); err != nil {
 		return err
 	}
-	if err := e.look(ctx); err != nil {
+	if err := e.Look(ctx); err != nil {
 		return err
 	}
 	if err := e.bringGo(ctx, parts); err != nil {
 		return failure.With(failure.Sources, err)
 	}
-	if err := e.fit(parts); err != nil {
+	if err := e.Fit(parts); err != nil {
 		return err
 	}
-	return e.lock(ctx, wait)
+	return e.Lock(ctx, wait)
 }
 
 // end is the error of a run: of what failed, or of a package that may not be the latest. Whatever failed besides, or was being
@@ -154,7 +153,7 @@ func (e *Engine) end(ctx context.Context, failed, unfit error) error {
 
 // partsOf gives the components that the names stand for, with all that they need.
 func (e *Engine) partsOf(names []string) []string {
-	if i := slices.Index(names, packageNode); i >= 0 {
+	if i := slices.Index(names, PackageNode); i >= 0 {
 		names = slices.Concat(e.Stack.Parts(), names[:i], names[i+1:])
 	}
 	return recipe.Closure(e.Stack, names)
@@ -162,16 +161,16 @@ func (e *Engine) partsOf(names []string) []string {
 
 // graph makes the nodes that the names stand for.
 func (e *Engine) graph(names []string, sources map[string]*source.Source) (*graph.Graph, error) {
-	g := e.records()
+	g := e.Records()
 	g.Width = e.width()
 	jobs := map[string]*Job{}
 	for _, n := range e.partsOf(names) {
 		jobs[n] = e.job(n, sources[n])
 		g.Nodes = append(g.Nodes, e.node(jobs[n]))
 	}
-	if slices.Contains(names, packageNode) {
+	if slices.Contains(names, PackageNode) {
 		var packed []*Job
-		for _, n := range e.partsOf([]string{packageNode}) {
+		for _, n := range e.partsOf([]string{PackageNode}) {
 			packed = append(packed, jobs[n])
 		}
 		node, err := e.packNode(packed)
@@ -183,9 +182,20 @@ func (e *Engine) graph(names []string, sources map[string]*source.Source) (*grap
 	return g, nil
 }
 
-// records is the graph without nodes, which can read the records.
-func (e *Engine) records() *graph.Graph {
-	return &graph.Graph{Root: e.Root, Records: e.build("record"), Width: 1}
+// Records is the graph without nodes, which can read the records.
+func (e *Engine) Records() *graph.Graph { return e.RecordsBelow(e.Root) }
+
+// RecordsBelow is Records of another repository with the stack, such as one of links to this one.
+func (e *Engine) RecordsBelow(root string) *graph.Graph {
+	return &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Dir(), "record"), Width: 1}
+}
+
+// Record is the record of a node, which this run may have; nil where it was never made.
+func (e *Engine) Record(name string) *graph.Record {
+	if r := e.done[name].Record; r != nil {
+		return r
+	}
+	return e.Records().Load(name)
 }
 
 // width is how many components are in the making at a time: one compiles, the others unpack, link or are proved.
@@ -193,8 +203,8 @@ func (e *Engine) width() int { return 4 }
 
 func (e *Engine) cores() int { return runtime.NumCPU() }
 
-// lock takes the stack's lock for the rest of this process: "mage docker package" is one run.
-func (e *Engine) lock(ctx context.Context, wait bool) error {
+// Lock takes the stack's lock for the rest of this process: "mage docker package" is one run.
+func (e *Engine) Lock(ctx context.Context, wait bool) error {
 	if e.unlock != nil {
 		return nil
 	}
@@ -203,12 +213,12 @@ func (e *Engine) lock(ctx context.Context, wait bool) error {
 		waiting = func(h graph.Holder) { e.UI.Line("waiting   for %s", h) }
 	}
 	var err error
-	e.unlock, err = graph.Lock(ctx, e.build(), strings.Join(os.Args, " "), waiting)
+	e.unlock, err = graph.Lock(ctx, e.BuildDir(), strings.Join(os.Args, " "), waiting)
 	return err
 }
 
-// fit stops before anything is touched when this host cannot build the components.
-func (e *Engine) fit(parts []string) error {
+// Fit stops before anything is touched when this host cannot build the components.
+func (e *Engine) Fit(parts []string) error {
 	findings := e.facts.Check(e.asks(parts))
 	bad := host.Unmet(findings)
 	if bad == 0 {
@@ -223,13 +233,13 @@ func (e *Engine) node(j *Job) *graph.Node {
 	return &graph.Node{
 		Name: j.Name, Needs: j.Needs, Inputs: j.inputs(), From: j.From,
 		Do: func(ctx context.Context, key string) (graph.Made, error) {
-			return e.make(ctx, j, key, e.progress.Alone(j.Name) && j.cached(e.records().Load(j.Name)))
+			return e.make(ctx, j, key, e.progress.Alone(j.Name) && j.cached(e.Records().Load(j.Name)))
 		},
 		Restore: func(r *graph.Record) error {
-			if err := e.out.Whole(r); err != nil {
+			if err := e.Store.Whole(r); err != nil {
 				return err
 			}
-			return e.out.Publish(j.Name, r.Key, j.Plan.Outputs)
+			return e.Store.Publish(j.Name, r.Key, j.Plan.Outputs)
 		},
 	}
 }
@@ -252,21 +262,21 @@ const trashPrefix = ".trash-"
 
 // reap ends what a killed run left running and would write into our trees.
 func (e *Engine) reap() {
-	for _, pid := range run.Reap(e.build("work")) {
+	for _, pid := range run.Reap(e.BuildDir("work")) {
 		e.UI.Line("notice    ended process %d, which a killed run had left", pid)
 	}
 }
 
 // sweep removes what a killed run left behind.
 func (e *Engine) sweep() {
-	for _, d := range archive.Glob(e.build("work"), trashPrefix+"*") {
+	for _, d := range archive.Glob(e.BuildDir("work"), trashPrefix+"*") {
 		e.sweeping.Go(func() { source.RemoveAll(d) })
 	}
 	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
-	locked := slices.Concat([]string{e.build("record")}, archive.Glob(e.build("store"), "*"), archive.Glob(e.output(release.Dir), "*"))
-	for _, dir := range append(slices.Clip(locked), e.output(), e.build(), e.src.Dir, filepath.Join(e.Root, ".cache")) {
+	locked := slices.Concat([]string{e.BuildDir("record")}, archive.Glob(e.BuildDir("store"), "*"), archive.Glob(e.OutputDir(release.Dir), "*"))
+	for _, dir := range append(slices.Clip(locked), e.OutputDir(), e.BuildDir(), e.Sources.Dir, filepath.Join(e.Root, ".cache")) {
 		for _, p := range archive.Glob(dir, ".tmp-*") {
-			mine := slices.Contains(locked, dir) || dir == e.output() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
+			mine := slices.Contains(locked, dir) || dir == e.OutputDir() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
 			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && (mine || time.Since(fi.ModTime()) > 24*time.Hour) {
 				os.Remove(p)
 			}
@@ -274,7 +284,7 @@ func (e *Engine) sweep() {
 	}
 }
 
-func (e *Engine) rel(p string) string {
+func (e *Engine) Rel(p string) string {
 	r, err := filepath.Rel(e.Root, p)
 	if err != nil {
 		return p
@@ -284,7 +294,7 @@ func (e *Engine) rel(p string) string {
 
 // needs gives what a node needs.
 func (e *Engine) needs(name string) []string {
-	if name == packageNode {
+	if name == PackageNode {
 		return e.Stack.Parts()
 	}
 	return recipe.Needs(e.Stack, name)

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,13 +45,15 @@ const buildSpace = 6 << 30
 
 // Engine is one stack on one host.
 type Engine struct {
-	Root     string
-	Stack    *stack.Stack
-	UI       *ui.UI
-	src      *source.Set  // what it is built from
-	out      *store.Store // what was built
+	Root    string
+	Stack   *stack.Stack
+	UI      *ui.UI
+	Sources *source.Set   // what it is built from
+	Store   *store.Store  // what was built
+	Shared  *remote.Cache // of the team; nil without
+	Started time.Time
+
 	facts    *host.Facts
-	shared   *remote.Cache   // of the team; nil without
 	believed string          // the key of a package that the cache is asked for; empty for none
 	goServer *gocache.Server // of what Go compiles; nil without
 
@@ -62,24 +65,23 @@ type Engine struct {
 	done     map[string]graph.Result // what this process has brought up to date
 	progress *trace.Progress
 	outcome  string // of a run that failed, for its last line
-	open     string // what the last line says of advisories of which nothing is stated
+	also     string // what the last line says besides
 	logs     string // this run's directory of logs; empty until something is logged
 	logDir   func() (string, error)
-	confined func() error // see confine: once
-	start    time.Time
+	confined func() error   // see confine: once
 	sweeping sync.WaitGroup // of trees that are no longer needed
 }
 
 // linkMemory is what one link may take, in bytes: 1.0 GB was measured for dockerd.
 const linkMemory = 1200 << 20
 
-// command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with has the
+// Command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with has the
 // form of a run's last line.
-func command(ctx context.Context, do func(context.Context, *Engine) error) error {
-	ctx, stop := signalled(ctx)
+func Command(ctx context.Context, do func(context.Context, *Engine) error) error {
+	ctx, stop := Signalled(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- reading(ctx, do) }()
+	go func() { done <- Reading(ctx, do) }()
 	select {
 	case err := <-done:
 		return err
@@ -96,8 +98,8 @@ func command(ctx context.Context, do func(context.Context, *Engine) error) error
 // stopGrace is what a command has after a signal to end by itself: twice what it gives its children.
 const stopGrace = 3 * time.Second
 
-// reading is command for what a signal may end at any moment.
-func reading(ctx context.Context, do func(context.Context, *Engine) error) error {
+// Reading is command for what a signal may end at any moment.
+func Reading(ctx context.Context, do func(context.Context, *Engine) error) error {
 	e, err := opened()
 	if err != nil {
 		return failure.LastLine("", "", err)
@@ -133,7 +135,7 @@ func open() (*Engine, error) {
 	if err := acceptBundle(root, u); err != nil {
 		return nil, err
 	}
-	return openStack(root, selected(root), u)
+	return OpenStack(root, selected(root), u)
 }
 
 // acceptBundle compares an unpacked bundle with its list, the first time that it is used, and says so.
@@ -151,8 +153,8 @@ func acceptBundle(root string, u *ui.UI) error {
 	return err
 }
 
-// openStack reads one stack of the repository, and the settings that are about it.
-func openStack(root, name string, u *ui.UI) (*Engine, error) {
+// OpenStack reads one stack of the repository, and the settings that are about it.
+func OpenStack(root, name string, u *ui.UI) (*Engine, error) {
 	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name, recipe.Rows())
 	if err != nil {
 		return nil, err
@@ -161,55 +163,55 @@ func openStack(root, name string, u *ui.UI) (*Engine, error) {
 	if s, err = s.With(stack.Settings{Arch: selectedArch(root), Libc: os.Getenv("LIBC"), Extras: extras}); err != nil {
 		return nil, err
 	}
-	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, start: time.Now()}
-	e.out = &store.Store{Root: root, Dir: e.build("store"), Output: e.output()}
+	e := &Engine{Root: root, Stack: s, UI: u, done: map[string]graph.Result{}, Started: time.Now()}
+	e.Store = &store.Store{Root: root, Dir: e.BuildDir("store"), Output: e.OutputDir()}
 	e.compile, e.load = graph.NewSemaphore(1), graph.NewSemaphore(1)
 	e.memory = host.FreeMemory()
 	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
 	e.logDir = sync.OnceValues(e.newLogDir)
 	e.confined = sync.OnceValue(e.confine)
-	if err := e.openShared(); err != nil {
+	if e.Shared, err = remote.FromEnv(u, IsSet("OFFLINE")); err != nil {
 		return nil, err
 	}
-	return e, e.sources()
+	return e, e.openSources()
 }
 
-// sources sets up what the stack is made from, and takes the versions and commits of what is the user's own.
-func (e *Engine) sources() (err error) {
-	e.src = &source.Set{Stack: e.Stack, UI: e.UI, Root: e.Root, Editing: isSet("EDIT"), Given: map[string]*source.Found{},
+// openSources sets up what the stack is made from, and takes the versions and commits of what is the user's own.
+func (e *Engine) openSources() (err error) {
+	e.Sources = &source.Set{Stack: e.Stack, UI: e.UI, Root: e.Root, Editing: IsSet("EDIT"), Given: map[string]*source.Found{},
 		Online: e.online, Pick: e.pick, VersionIn: func(component string) *stack.VersionFile { return recipe.Row(component).VersionIn },
 		Store: &source.Store{Dir: filepath.Join(e.Root, "vendor-sources"), Meter: e.UI,
 			Digests: source.OpenDigests(filepath.Join(e.Root, ".cache/digests.json"))}}
-	if !isSet("OFFLINE") {
-		if e.src.Places, err = origins.Named(os.Getenv); err != nil {
+	if !IsSet("OFFLINE") {
+		if e.Sources.Places, err = origins.Named(os.Getenv); err != nil {
 			return err
 		}
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.ResponseHeaderTimeout = 30 * time.Second
-		e.src.Client = &http.Client{Transport: t}
+		e.Sources.Client = &http.Client{Transport: t}
 		if at := os.Getenv("GO_CACHE_SERVER"); at != "" {
 			if e.goServer, err = gocache.New(at, os.Getenv("GO_CACHE_TOKEN_FILE"), func(text string) { e.UI.Line("notice    %s", text) }); err != nil {
 				return err
 			}
 		}
 	}
-	own := stack.Settings{Versions: map[string]string{}, Commits: e.src.Commits()}
+	own := stack.Settings{Versions: map[string]string{}, Commits: e.Sources.Commits()}
 	for _, r := range recipe.Components() {
 		dir := os.Getenv(r.Prefix)
 		if r.Prefix == "" || dir == "" || e.Stack.Component[r.Name] == nil {
 			continue
 		}
-		if e.src.Given[r.Name], own.Versions[r.Name], err = e.src.Installed(dir); err != nil {
+		if e.Sources.Given[r.Name], own.Versions[r.Name], err = e.Sources.Installed(dir); err != nil {
 			return err
 		}
 	}
 	e.Stack, err = e.Stack.With(own)
-	e.src.Stack = e.Stack
+	e.Sources.Stack = e.Stack
 	return err
 }
 
-// isSet says whether a switch in the environment is on.
-func isSet(name string) bool { v := os.Getenv(name); return v != "" && v != "0" }
+// IsSet reports whether a switch in the environment is on.
+func IsSet(name string) bool { v := os.Getenv(name); return v != "" && v != "0" }
 
 // findRoot looks for the repository: DRYDOCK_ROOT, then upwards from the working directory, then from the program.
 func findRoot() (string, error) {
@@ -228,7 +230,7 @@ func findRoot() (string, error) {
 		for ; ; d = filepath.Dir(d) {
 			if isRoot(d) {
 				root, err := filepath.EvalSymlinks(d)
-				if err == nil && !isSet("TRUST_OWNER") {
+				if err == nil && !IsSet("TRUST_OWNER") {
 					err = host.CheckOwner(root)
 				}
 				return root, err
@@ -251,8 +253,8 @@ func isRoot(d string) bool {
 	return err == nil
 }
 
-// signalled gives a context that ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
-func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
+// Signalled gives a context that ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
+func Signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 	sigs := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
@@ -262,11 +264,11 @@ func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, sigs...)
 }
 
-func (e *Engine) build(parts ...string) string {
+func (e *Engine) BuildDir(parts ...string) string {
 	return filepath.Join(append([]string{e.Root, "build", e.Stack.Dir()}, parts...)...)
 }
 
-func (e *Engine) output(parts ...string) string {
+func (e *Engine) OutputDir(parts ...string) string {
 	return filepath.Join(append([]string{e.Root, "output", e.Stack.Dir()}, parts...)...)
 }
 
@@ -275,8 +277,8 @@ const keptLogs = 20
 
 // newLogDir makes this run's directory of logs, points latest at it, and drops the oldest.
 func (e *Engine) newLogDir() (string, error) {
-	base := e.build("log")
-	name := e.start.UTC().Format("20060102T150405.000Z")
+	base := e.BuildDir("log")
+	name := e.Started.UTC().Format("20060102T150405.000Z")
 	if err := os.MkdirAll(filepath.Join(base, name), 0o755); err != nil {
 		return "", err
 	}
@@ -301,8 +303,11 @@ func (e *Engine) newLogDir() (string, error) {
 	return e.logs, nil
 }
 
-// look gets the host's facts, once.
-func (e *Engine) look(ctx context.Context) error {
+// AtEnd adds to the last line of a run that did what was asked.
+func (e *Engine) AtEnd(text string) { e.also += "; " + text }
+
+// Look gets the host's facts, once.
+func (e *Engine) Look(ctx context.Context) error {
 	if e.facts != nil {
 		return nil
 	}
@@ -311,10 +316,10 @@ func (e *Engine) look(ctx context.Context) error {
 
 // lookAgain gets facts that know what came meanwhile. They are a value of their own; without them the former stay.
 func (e *Engine) lookAgain(ctx context.Context) error {
-	if err := e.src.UnpackToolchains(); err != nil {
+	if err := e.Sources.UnpackToolchains(); err != nil {
 		return failure.With(failure.Sources, err)
 	}
-	asked := host.FromEnv(e.src.Dir, filepath.Join(e.Root, "build")).For(e.Stack.Arch())
+	asked := host.FromEnv(e.Sources.Dir, filepath.Join(e.Root, "build")).For(e.Stack.Arch())
 	facts, err := host.Look(ctx, asked, filepath.Join(e.Root, ".cache", asked.CacheName()))
 	if err != nil {
 		return failure.With(failure.Other, err)
@@ -327,7 +332,7 @@ func (e *Engine) lookAgain(ctx context.Context) error {
 func (e *Engine) asks(names []string) host.Asks {
 	a := host.Asks{Go: map[string]string{}, Kernel: e.Stack.Target.Kernel, Dir: filepath.Join(e.Root, "build"), Disk: buildSpace, Memory: linkMemory,
 		Epoch: e.Stack.Epoch, Fetch: e.Stack.Toolchains(), Writable: []string{filepath.Join(e.Root, "build"), filepath.Join(e.Root, "output"), filepath.Join(e.Root, ".cache")}}
-	if _, err := os.Stat(e.build("store")); err == nil {
+	if _, err := os.Stat(e.BuildDir("store")); err == nil {
 		a.Disk = buildSpace / 3 // the caches are there already
 	}
 	for _, n := range names {
@@ -341,7 +346,7 @@ func (e *Engine) asks(names []string) host.Asks {
 		}
 		a.C = a.C || recipe.UsesC(c)
 		a.Libc, a.Setns = a.C && !e.Stack.OwnLibc(), a.Setns || row.Setns
-		a.Make = a.Make || row.Make && e.src.Given[n] == nil
+		a.Make = a.Make || row.Make && e.Sources.Given[n] == nil
 		a.Quota = a.Quota || recipe.WantsQuota(c)
 	}
 	a.Brings = e.ground()
@@ -365,7 +370,7 @@ func (e *Engine) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	cc := e.cc()
 	t := recipe.Tools{CC: cc.Path, AR: e.facts.AR, Make: e.facts.Make, Shell: e.facts.Shell,
 		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: e.memory}
-	if given := e.src.Given[c.Name]; given != nil {
+	if given := e.Sources.Given[c.Name]; given != nil {
 		t.Library = given.Library()
 	}
 	if e.Stack.OwnLibc() {
@@ -387,4 +392,18 @@ func jobs() int {
 		return n
 	}
 	return runtime.NumCPU()
+}
+
+// selected is the stack of this run, and selectedArch its architecture; empty for that of the stack's file.
+func selected(root string) string {
+	name, _ := pack.BundledFor(root)
+	return cmp.Or(os.Getenv("STACK"), name, DefaultStack)
+}
+
+func selectedArch(root string) string {
+	name, arch := pack.BundledFor(root)
+	if selected(root) != name {
+		arch = ""
+	}
+	return cmp.Or(os.Getenv("ARCH"), arch)
 }

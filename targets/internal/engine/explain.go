@@ -18,8 +18,8 @@ import (
 
 // ofTarget gives the nodes that a command builds; nil where the stack has none.
 func (e *Engine) ofTarget(name string) []string {
-	if name == packageNode {
-		return []string{packageNode}
+	if name == PackageNode {
+		return []string{PackageNode}
 	}
 	return recipe.OfTarget(e.Stack, name)
 }
@@ -31,11 +31,11 @@ const andBuilt = "*"
 func (e *Engine) named(name string) ([]string, error) {
 	switch {
 	case name == "":
-		return []string{packageNode}, nil
+		return []string{PackageNode}, nil
 	case name == andBuilt:
-		return append([]string{packageNode}, slices.DeleteFunc(e.built(), func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
+		return append([]string{PackageNode}, slices.DeleteFunc(e.Built(), func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
 	case name == "all":
-		return []string{packageNode}, nil
+		return []string{PackageNode}, nil
 	}
 	if parts := e.ofTarget(name); parts != nil {
 		return parts, nil
@@ -46,12 +46,12 @@ func (e *Engine) named(name string) ([]string, error) {
 // survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
 // have to bring first.
 func (e *Engine) survey(ctx context.Context, names []string) (g *graph.Graph, found map[string]*source.Source, lacks map[string]string, err error) {
-	if err := e.look(ctx); err != nil {
+	if err := e.Look(ctx); err != nil {
 		return nil, nil, nil, err
 	}
 	found, lacks = map[string]*source.Source{}, map[string]string{}
 	for _, n := range e.partsOf(names) {
-		src, lack, err := e.src.Survey(e.Stack.Component[n], e.sourceOf(n))
+		src, lack, err := e.Sources.Survey(e.Stack.Component[n], e.sourceOf(n))
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -65,7 +65,7 @@ func (e *Engine) survey(ctx context.Context, names []string) (g *graph.Graph, fo
 
 // sourceOf is the digest of the source of a component's last build; empty without one.
 func (e *Engine) sourceOf(component string) string {
-	if r := e.records().Load(component); r != nil {
+	if r := e.Records().Load(component); r != nil {
 		return r.From.Source
 	}
 	return ""
@@ -119,13 +119,13 @@ func Graph(ctx context.Context, format string) error {
 
 // explain makes a plan and gives it to show.
 func explain(ctx context.Context, name string, show func(*Engine, []trace.Node) error) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
+	return Command(ctx, func(ctx context.Context, e *Engine) error {
 		names, err := e.named(name)
 		if err != nil {
 			return err
 		}
-		if e.shared != nil {
-			if err := e.look(ctx); err != nil {
+		if e.Shared != nil {
+			if err := e.Look(ctx); err != nil {
 				return err
 			}
 			e.borrow(ctx, e.partsOf(names), false)
@@ -154,16 +154,16 @@ func explain(ctx context.Context, name string, show func(*Engine, []trace.Node) 
 
 // sharedAt is the address of the team's cache; empty without one.
 func (e *Engine) sharedAt() string {
-	if e.shared == nil {
+	if e.Shared == nil {
 		return ""
 	}
-	return e.shared.Address
+	return e.Shared.Address
 }
 
 // sizeOf is the size of what a node publishes, in bytes.
 func (e *Engine) sizeOf(r *graph.Record) (size int64) {
 	for _, o := range r.Outputs {
-		if fi, err := os.Lstat(filepath.Join(e.Root, o.Path)); err == nil && fi.Mode().IsRegular() && strings.HasPrefix(o.Path, e.rel(e.output())+"/") {
+		if fi, err := os.Lstat(filepath.Join(e.Root, o.Path)); err == nil && fi.Mode().IsRegular() && strings.HasPrefix(o.Path, e.Rel(e.OutputDir())+"/") {
 			size += o.Size
 		}
 	}

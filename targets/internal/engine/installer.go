@@ -74,15 +74,10 @@ func (e *Engine) installer(ctx context.Context, dockerd *source.Found) ([]archiv
 // bytes do not depend on the Go that compiled drydock. Its flags are those of the components, so that what it imports is
 // compiled already.
 func (e *Engine) checker(ctx context.Context) ([]byte, error) {
-	c := e.Stack.Component[recipe.Client]
-	_, g := e.tools(c)
-	if g == nil {
-		return nil, fmt.Errorf("no Go meets %s, which compiles %s: \"mage check\"", e.Stack.GoConstraint(c), install.CheckName)
-	}
-	if err := os.MkdirAll(e.build("work"), 0o755); err != nil {
+	if err := os.MkdirAll(e.BuildDir("work"), 0o755); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(e.build("work"), trashPrefix) // swept when we are killed
+	dir, err := os.MkdirTemp(e.BuildDir("work"), trashPrefix) // swept when we are killed
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +87,16 @@ func (e *Engine) checker(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sandbox := e.toolSandbox(g, dir, e.goCache(g))
-	if err := sandbox.Give(); err != nil {
+	g, err := e.GoTool(ctx, dir, install.CheckName)
+	if err == nil {
+		err = g.Box.Give()
+	}
+	if err != nil {
 		return nil, err
 	}
-	out, err := run.Cmd{Sandbox: sandbox, Argv: []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}, Dir: dir,
-		Env: append([]string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + e.goCache(g), "LC_ALL=C", "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local",
-			"GOFLAGS=", "GOENV=off"}, e.Stack.Arch().Go()...)}.Output(ctx)
+	argv := []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}
+	out, err := run.Cmd{Sandbox: g.Box, Argv: argv, Dir: dir,
+		Env: append(g.Env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off")}.Output(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w\n%s", install.CheckName, err, out)
 	}

@@ -111,14 +111,42 @@ func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
 		return p, err
 	}
 	for _, d := range j.Needs {
-		rec := e.records().Load(d)
+		rec := e.Records().Load(d)
 		if rec == nil {
 			return p, fmt.Errorf("no record of %s", d)
 		}
-		if err := e.out.Whole(rec); err != nil {
-			return p, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.restoring(rec, recipe.Row(d).Target))
+		if err := e.Store.Whole(rec); err != nil {
+			return p, fmt.Errorf("%s is not as it was built: %w: %s", d, err, e.Restoring(rec, recipe.Row(d).Target))
 		}
-		p.Deps[d] = e.out.Path(d, rec.Key)
+		p.Deps[d] = e.Store.Path(d, rec.Key)
 	}
 	return p, nil
 }
+
+// WorkTree is a component's source as a build compiles it, with all that the steps are given.
+type WorkTree struct {
+	Paths recipe.Paths
+	Plan  recipe.Plan
+	Tools recipe.Tools
+	Box   *run.Sandbox
+}
+
+// WorkTree makes one below base, for what is no build.
+func (e *Engine) WorkTree(name, base string, src *source.Source) (*WorkTree, error) {
+	j := e.job(name, src)
+	p, err := e.tree(j, base)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.Sources.Tree(j.Component, src.Found, src.Patches, p.Work); err != nil {
+		return nil, err
+	}
+	t := &WorkTree{Paths: p, Plan: recipe.Of(e.Stack, name, j.Tools, p), Tools: j.Tools, Box: e.sandbox(p, j.Go)}
+	if err := store.WriteFiles(t.Plan.Files...); err != nil {
+		return nil, err
+	}
+	return t, t.Box.Give()
+}
+
+// CompilerRelease is the release of the C compiler that the stack is compiled with.
+func (e *Engine) CompilerRelease() string { return e.cc().Version }

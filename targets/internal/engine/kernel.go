@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/host"
 	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/recipe"
 
@@ -20,7 +19,7 @@ import (
 // config, of that release (by default the one that the file's head names). What is asked comes from the stack's own
 // dockerd archive.
 func Kernel(ctx context.Context, config, release string, asJSON bool) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
+	return Reading(ctx, func(_ context.Context, e *Engine) error {
 		k, err := e.kernel(config, release)
 		if err != nil {
 			return err
@@ -40,7 +39,7 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 
 // kernel finds the configuration and the list of options, and compares them.
 func (e *Engine) kernel(config, release string) (*kernel.Judged, error) {
-	running := host.Release()
+	running := kernel.Release()
 	c, of, file, err := kernel.Find(config, "/", running)
 	if err != nil {
 		return nil, err
@@ -52,14 +51,14 @@ func (e *Engine) kernel(config, release string) (*kernel.Judged, error) {
 	if release == "" {
 		return nil, fmt.Errorf("%s does not name its release: say -release=3.10.0-…, as uname -r says it there", file)
 	}
-	have, err := host.KernelVersion(release)
+	have, err := kernel.Version(release)
 	if err != nil {
 		return nil, err
 	}
 	d := e.Stack.Component[recipe.Daemon]
-	found, err := e.src.Locate(d)
+	found, err := e.Sources.Locate(d)
 	if err == nil && found == nil {
-		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.rel(e.src.Dir))
+		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.Rel(e.Sources.Dir))
 	}
 	if err != nil {
 		return nil, failure.With(failure.Sources, err)

@@ -49,7 +49,7 @@ func (e *Engine) make(ctx context.Context, j *Job, key string, whole bool) (grap
 		return m.made, err
 	}
 	defer m.log.Close()
-	work := e.build("work", j.Name)
+	work := e.BuildDir("work", j.Name)
 	if err := e.discard(work); err != nil {
 		return m.made, err
 	}
@@ -61,7 +61,7 @@ func (e *Engine) make(ctx context.Context, j *Job, key string, whole bool) (grap
 			return m.made, err
 		}
 	}
-	e.out.DropOld(j.Name, key)
+	e.Store.DropOld(j.Name, key)
 	return m.made, e.discard(work)
 }
 
@@ -79,8 +79,8 @@ func (m *making) prepare(ctx context.Context) error {
 	e, j := m.e, m.job
 	err := m.timed("unpack", func() error {
 		return run.UnlessStopped(ctx, func() error {
-			told, err := e.src.Prepare(j.Component, j.Source.Found, m.paths.Work)
-			return errors.Join(patch.Noted(m.log, told, err), e.src.Unchanged(j.Source.Found))
+			told, err := e.Sources.Prepare(j.Component, j.Source.Found, m.paths.Work)
+			return errors.Join(patch.Noted(m.log, told, err), e.Sources.Unchanged(j.Source.Found))
 		})
 	})
 	if err != nil {
@@ -115,8 +115,8 @@ func (m *making) compile(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			f := failure.Failure{Component: c.Name, Version: c.Version, Step: s, Err: err, Log: m.log.Name(), Replay: m.e.build("repro-" + c.Name + ".sh")}
-			if r := m.e.records().Load(c.Name); r != nil {
+			f := failure.Failure{Component: c.Name, Version: c.Version, Step: s, Err: err, Log: m.log.Name(), Replay: m.e.BuildDir("repro-" + c.Name + ".sh")}
+			if r := m.e.Records().Load(c.Name); r != nil {
 				f.Kept = r.Built
 			}
 			return failure.Of(f)
@@ -139,11 +139,11 @@ func (m *making) publish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := e.out.Keep(name, m.key, m.paths.Stage, append(extras, plan.Outputs...)); err != nil {
+		if err := e.Store.Keep(name, m.key, m.paths.Stage, append(extras, plan.Outputs...)); err != nil {
 			return err
 		}
-		m.made.Outputs = e.out.Paths(name, m.key, append(plan.Outputs, extras...))
-		return e.out.Publish(name, m.key, plan.Outputs)
+		m.made.Outputs = e.Store.Paths(name, m.key, append(plan.Outputs, extras...))
+		return e.Store.Publish(name, m.key, plan.Outputs)
 	})
 }
 
@@ -225,12 +225,12 @@ func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir
 			}
 			continue
 		}
-		errs = append(errs, verify.File(ctx, p, e.want(o)).Err())
+		errs = append(errs, verify.File(ctx, p, e.Want(o)).Err())
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Engine) want(o recipe.Output) verify.Want {
+func (e *Engine) Want(o recipe.Output) verify.Want {
 	return verify.Want{Kernel: e.Stack.Target.Kernel, Arch: e.Stack.Target.Arch, Emulator: host.Emulator(e.Stack.Arch()),
 		Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
 }

@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/audit"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/release"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/store"
@@ -21,13 +23,13 @@ import (
 	"drydock/targets/internal/version"
 )
 
-// packageFile is where the package lies, and relinkPackage what goes with it.
-func (e *Engine) packageFile() string {
-	return e.output(fmt.Sprintf("docker-%s-linux-%s.tar.gz", e.Stack.Version, e.Stack.Target.Arch))
+// PackageFile is where the package lies, and relinkPackage what goes with it.
+func (e *Engine) PackageFile() string {
+	return e.OutputDir(fmt.Sprintf("docker-%s-linux-%s.tar.gz", e.Stack.Version, e.Stack.Target.Arch))
 }
 
 func (e *Engine) relinkPackage() string {
-	return strings.TrimSuffix(e.packageFile(), ".tar.gz") + "-relink.tar.gz"
+	return strings.TrimSuffix(e.PackageFile(), ".tar.gz") + "-relink.tar.gz"
 }
 
 // packNode makes the node of the package from the components' jobs. Whatever the manifest says of a component is an
@@ -37,7 +39,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.packageFile())}, {Name: "stack", Value: e.Stack.Name},
+	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.PackageFile())}, {Name: "stack", Value: e.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(e.Stack.Epoch)}, {Name: "drydock", Value: version.Drydock}}
 	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: pack.RelinkScript()})
 	if own := e.ownLicence(); exists(own) {
@@ -69,7 +71,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 		}
 	}
 	inputs = append(inputs, installer...)
-	book, err := e.book(e.Stack.Name)
+	book, err := audit.ReadBook(e.Sources.Dir, e.Rel(e.Sources.Dir), e.Stack.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 		inputs = append(inputs, graph.Input{Name: "statements of advisories", Value: book.SHA256})
 	}
 	return &graph.Node{
-		Name: packageNode, Needs: e.needs(packageNode), Inputs: inputs,
+		Name: PackageNode, Needs: e.needs(PackageNode), Inputs: inputs,
 		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
 			start := time.Now()
 			c, err := e.contents(ctx, jobs)
@@ -95,12 +97,12 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
 				}
 			}
-			if err := run.UnlessStopped(ctx, func() error { return pack.Write(e.packageFile(), e.relinkPackage(), c) }); err != nil {
+			if err := run.UnlessStopped(ctx, func() error { return pack.Write(e.PackageFile(), e.relinkPackage(), c) }); err != nil {
 				return made, err
 			}
-			for _, file := range []string{e.packageFile(), e.packageFile() + ".sha256", e.relinkPackage()} {
+			for _, file := range []string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()} {
 				if _, err := os.Stat(file); err == nil {
-					made.Outputs = append(made.Outputs, e.rel(file))
+					made.Outputs = append(made.Outputs, e.Rel(file))
 				}
 			}
 			made.Steps = []graph.StepTime{{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}}
@@ -138,12 +140,12 @@ func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, err
 	s := e.Stack
 	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
 	for _, j := range jobs {
-		rec := e.records().Load(j.Name)
+		rec := e.Records().Load(j.Name)
 		if rec == nil {
 			return nil, fmt.Errorf("no record of %s", j.Name)
 		}
 		// Before anything is read from it, or run, that the manifest is to claim.
-		if err := e.hashed(rec); err != nil {
+		if err := e.Whole(rec); err != nil {
 			return nil, fmt.Errorf("%s: %w", j.Name, err)
 		}
 		p, err := e.part(j, rec)
@@ -168,23 +170,23 @@ func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, err
 		return nil, err
 	}
 	var err error
-	c.Features, err = e.features(ctx)
+	c.Features, err = e.Features(ctx)
 	return c, err
 }
 
-// hashed compares what is taken away of a component, and what is packed of it, with its record, byte for byte.
-func (e *Engine) hashed(rec *graph.Record) error {
+// Whole compares what is taken away of a component, and what is packed of it, with its record, byte for byte.
+func (e *Engine) Whole(rec *graph.Record) error {
 	taken := *rec
 	taken.Outputs = verify.Files(rec)
-	if d := e.records().Damage(&taken, true); d != "" {
-		return fmt.Errorf("not as it was built: %s: %s", d, e.restoring(rec, recipe.Row(rec.Name).Target))
+	if d := e.Records().Damage(&taken, true); d != "" {
+		return fmt.Errorf("not as it was built: %s: %s", d, e.Restoring(rec, recipe.Row(rec.Name).Target))
 	}
 	return nil
 }
 
 // part is what the manifest says of a component.
 func (e *Engine) part(j *Job, rec *graph.Record) (*pack.Part, error) {
-	kept := e.out.Path(j.Name, rec.Key)
+	kept := e.Store.Path(j.Name, rec.Key)
 	p := &pack.Part{Name: j.Name, Version: j.Version, Commit: j.Commit, Links: j.Needs, Facts: factsOf(recipe.Row(j.Name)),
 		Notices: filepath.Join(kept, store.NoticesFile), Go: j.From.Tools["go"], CC: j.From.Tools["cc"]}
 	if err := e.sourcesOf(j, p); err != nil {
@@ -214,12 +216,12 @@ func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
 				return err
 			}
 			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
-			sig, err := e.src.CheckSignature(a)
+			sig, err := e.Sources.CheckSignature(a)
 			if err != nil {
 				return err
 			}
 			if sig != nil {
-				if sum, err = e.src.Digests.Of(sig.Path); err != nil {
+				if sum, err = e.Sources.Digests.Of(sig.Path); err != nil {
 					return err
 				}
 				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path), SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
@@ -232,7 +234,7 @@ func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
 			p.Vendor.Name, p.Raised = line.Name, line.Raised
 		}
 	}
-	own, err := e.src.SeriesOf(j.Source.Found)
+	own, err := e.Sources.SeriesOf(j.Source.Found)
 	if err != nil {
 		return err
 	}
@@ -254,7 +256,7 @@ func (e *Engine) files(j *Job, rec *graph.Record) ([]*pack.File, error) {
 			continue
 		}
 		es := e.packed(j.Name, o)
-		x := &pack.File{Component: j.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.rel(es[0].Path)).SHA256}}
+		x := &pack.File{Component: j.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.Rel(es[0].Path)).SHA256}}
 		if o.Bin {
 			var err error
 			if x.Kernel, err = verify.OldestKernel(x.Entry.Path); err != nil {
@@ -315,7 +317,7 @@ func (e *Engine) packed(component string, o recipe.Output) []archive.Entry {
 		dir = row.Extra + "/"
 	}
 	var es []archive.Entry
-	if file := e.out.Published(o); o.Bin {
+	if file := e.Store.Published(o); o.Bin {
 		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o755})
 	} else if o.Data {
 		es = append(es, archive.Entry{Name: dir + o.Name, Path: file[0], Mode: 0o644})
@@ -329,4 +331,39 @@ func (e *Engine) packed(component string, o recipe.Output) []archive.Entry {
 func exists(file string) bool {
 	_, err := os.Stat(file)
 	return err == nil
+}
+
+// checked are the statements that go into a package: those whose components and evidence are the stack's.
+func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
+	if len(book.Statements) == 0 {
+		return nil, nil
+	}
+	has, err := e.Evidence()
+	if err != nil {
+		return nil, err
+	}
+	if ps := book.Check(e.Stack.Rows.Names(), has, nil, nil); len(ps) > 0 {
+		return nil, ps
+	}
+	return book.Statements, nil
+}
+
+// Features lists what is built into them.
+func (e *Engine) Features(ctx context.Context) ([]string, error) {
+	var tells []verify.Tells
+	for _, n := range e.Stack.Parts() {
+		tells = append(tells, recipe.Row(n).Features)
+	}
+	return verify.Features(ctx, e.OutputDir("bin"), host.Emulator(e.Stack.Arch()), recipe.Programs(e.Stack), tells)
+}
+
+// Kept are the stack's packages.
+func (e *Engine) Kept() release.Kept { return release.Kept{Root: e.Root, Dir: e.Rel(e.OutputDir())} }
+
+// Restoring says how damage to outputs is mended.
+func (e *Engine) Restoring(rec *graph.Record, target string) string {
+	if e.Records().Damage(rec, false) == "" {
+		return fmt.Sprintf("its size and time are as recorded, so no run notices: remove it and run \"mage %s\"", target)
+	}
+	return fmt.Sprintf("run \"mage %s\" to restore it", target)
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"drydock/targets/internal/archive"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/trace"
 	"drydock/targets/internal/ui"
@@ -38,26 +36,26 @@ func (e *Engine) summary(results []graph.Result) {
 	}
 	if worked+fetched+failed > 0 {
 		e.UI.Text("\n" + ui.Table(rows))
-		if _, err := os.Stat(e.output("bin")); err == nil {
-			e.UI.Text("files    " + e.output("bin"))
+		if _, err := os.Stat(e.OutputDir("bin")); err == nil {
+			e.UI.Text("files    " + e.OutputDir("bin"))
 		}
-		if _, err := os.Stat(e.packageFile()); err == nil {
-			e.UI.Text("package  " + e.packageFile())
+		if _, err := os.Stat(e.PackageFile()); err == nil {
+			e.UI.Text("package  " + e.PackageFile())
 		}
-		if d := e.build("log", "latest"); worked+failed > 0 {
+		if d := e.BuildDir("log", "latest"); worked+failed > 0 {
 			e.UI.Text("logs     " + d)
 		}
 	}
-	total := ui.Duration(time.Since(e.start))
+	total := ui.Duration(time.Since(e.Started))
 	switch {
 	case failed > 0:
 		e.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
 	case fetched > 0:
-		e.UI.Line("drydock: %s: fetched %d and built %d of %d, %s%s", e.Stack.Name, fetched, worked, len(results), total, e.open)
+		e.UI.Line("drydock: %s: fetched %d and built %d of %d, %s%s", e.Stack.Name, fetched, worked, len(results), total, e.also)
 	case worked == 0:
-		e.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", e.Stack.Name, len(results), total, e.open)
+		e.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", e.Stack.Name, len(results), total, e.also)
 	default:
-		e.UI.Line("drydock: %s: built %d of %d, %s%s", e.Stack.Name, worked, len(results), total, e.open)
+		e.UI.Line("drydock: %s: built %d of %d, %s%s", e.Stack.Name, worked, len(results), total, e.also)
 	}
 }
 
@@ -79,8 +77,8 @@ func (e *Engine) remember(r *trace.Run) {
 
 // Times prints what the last runs did and how long it took, or draws the last one.
 func Times(ctx context.Context, format string) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
-		runs := trace.Load(e.build("log"))
+	return Reading(ctx, func(_ context.Context, e *Engine) error {
+		runs := trace.Load(e.BuildDir("log"))
 		if len(runs) == 0 {
 			return fmt.Errorf("no run of %s is remembered: build something first", e.Stack.Name)
 		}
@@ -88,14 +86,4 @@ func Times(ctx context.Context, format string) error {
 		fmt.Print(text)
 		return err
 	})
-}
-
-// writeDoc writes a page of docs/ that is made of results.
-func (e *Engine) writeDoc(name, text string) error {
-	file := filepath.Join(e.Root, "docs", name)
-	if err := archive.WriteBytes(file, 0o644, []byte(text)); err != nil {
-		return err
-	}
-	e.UI.Line("wrote %s", e.rel(file))
-	return nil
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -10,6 +9,9 @@ import (
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/run"
 )
+
+// Confined returns a failure.Host where what would run something that sources say or made cannot be confined: see confine.
+func (e *Engine) Confined() error { return e.confined() }
 
 // confine stops what would run something that sources say or made, where that cannot be confined; where the user
 // allows it, it says what is missing.
@@ -20,14 +22,6 @@ func (e *Engine) confine() error {
 	}
 	if len(iso.Refused) > 0 {
 		e.UI.Line("notice    ISOLATION=best-effort: build steps are not confined as they should be: %s", iso)
-	}
-	return nil
-}
-
-// native stops a command that starts the stack's files where they are of another machine.
-func (e *Engine) native(command string) error {
-	if a := e.Stack.Arch(); !a.Native() {
-		return failure.With(failure.Skipped, fmt.Errorf("%s: the files of %s are for %s, and this machine runs none of them: run it on such a machine", command, e.Stack.Name, a.Name))
 	}
 	return nil
 }

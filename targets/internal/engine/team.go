@@ -22,37 +22,16 @@ import (
 	"drydock/targets/internal/source"
 )
 
-// openShared opens the team's cache, where REMOTE_CACHE names one. Where the network is forbidden nobody asks it, but what was taken
-// from it stays what it is.
-func (e *Engine) openShared() error {
-	address := os.Getenv("REMOTE_CACHE")
-	if address == "" {
-		return nil
-	}
-	keys := cmp.Or(os.Getenv("CACHE_KEYS"), pack.EnvPublicKey())
-	if keys == "" {
-		return fmt.Errorf("REMOTE_CACHE=%s without CACHE_KEYS: name the public keys of those whose builds are believed (\"mage key\" makes a pair)", address)
-	}
-	var err error
-	if e.shared, err = remote.Open(address, keys); err == nil {
-		e.shared.Say = func(format string, a ...any) { e.UI.Line("cache     "+format, a...) }
-		if isSet("OFFLINE") {
-			e.shared.Forbid(errors.New("OFFLINE forbids it"))
-		}
-	}
-	return err
-}
-
 // take brings what of the named nodes the team's cache has: neither sources nor a compiler are needed for it. It returns the sources, as
 // the lock knows them, of the components that are up to date then; none without a cache.
 func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map[string]*source.Source, err error) {
-	if e.shared == nil {
+	if e.Shared == nil {
 		return nil, nil
 	}
-	if err := e.look(ctx); err != nil {
+	if err := e.Look(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.lock(ctx, wait); err != nil {
+	if err := e.Lock(ctx, wait); err != nil {
 		return nil, err
 	}
 	own := e.facts
@@ -64,14 +43,14 @@ func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map
 		if known, lacks, err = e.takeAs(ctx, names); err != nil || lacks == nil {
 			return known, err
 		}
-		if fresh && e.shared.Down() == nil {
-			e.UI.Line("cache     %s lacks %s as its own compilers would make it", e.shared.Address, strings.Join(lacks, ", "))
+		if fresh && e.Shared.Down() == nil {
+			e.UI.Line("cache     %s lacks %s as its own compilers would make it", e.Shared.Address, strings.Join(lacks, ", "))
 		}
 		e.facts = own // two machines' builds are not mixed
 		clear(e.done)
 	}
 	known, lacks, err := e.takeAs(ctx, names)
-	if lacks != nil && slices.Contains(names, packageNode) {
+	if lacks != nil && slices.Contains(names, PackageNode) {
 		return nil, err // packing needs all sources
 	}
 	return known, err
@@ -95,7 +74,7 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 		if !slices.ContainsFunc(plan, stale) {
 			return found, nil, nil
 		}
-		if err := e.confined(); err != nil { // what is fetched is asked for its version
+		if err := e.Confined(); err != nil { // what is fetched is asked for its version
 			return nil, nil, err
 		}
 		g.KeepGoing, g.Watch, g.Done = true, silent{}, e.done
@@ -131,7 +110,7 @@ func (e *Engine) packers() []string {
 		return []string{""}
 	}
 	last := "nobody"
-	if r := e.records().Load(packageNode); r != nil {
+	if r := e.Records().Load(PackageNode); r != nil {
 		last = ""
 		for _, in := range r.Inputs {
 			if in.Name == signedBy {
@@ -139,7 +118,7 @@ func (e *Engine) packers() []string {
 			}
 		}
 	}
-	ids := append(e.shared.Keys(), "") // built here, it is not signed
+	ids := append(e.Shared.Keys(), "") // built here, it is not signed
 	slices.SortStableFunc(ids, func(a, b string) int { return cmp.Compare(fmt.Sprint(b == last), fmt.Sprint(a == last)) })
 	return ids
 }
@@ -158,28 +137,28 @@ func (e *Engine) takeNode(ctx context.Context, n *graph.Node, key string) (made 
 		size += f.Blob.Size
 	}
 	start := time.Now()
-	e.UI.Start(n.Name, e.shared.Address, size)
+	e.UI.Start(n.Name, e.Shared.Address, size)
 	defer func() {
 		if err != nil {
-			e.shared.Refuse(key)
+			e.Shared.Refuse(key)
 			text, _, _ := strings.Cut(err.Error(), "\n")
-			e.UI.Done(n.Name, fmt.Errorf("not taken from %s: %s", e.shared.Address, text))
+			e.UI.Done(n.Name, fmt.Errorf("not taken from %s: %s", e.Shared.Address, text))
 			return
 		}
 		e.UI.Done(n.Name, nil)
 	}()
-	stage := e.build("work", n.Name+".fetched")
+	stage := e.BuildDir("work", n.Name+".fetched")
 	if err := errors.Join(source.RemoveAll(stage), os.MkdirAll(stage, 0o755)); err != nil {
 		return made, err
 	}
 	defer source.RemoveAll(stage)
-	if err := e.shared.Take(ctx, r, stage, func(b int) { e.UI.Add(n.Name, int64(b)) }); err != nil {
+	if err := e.Shared.Take(ctx, r, stage, func(b int) { e.UI.Add(n.Name, int64(b)) }); err != nil {
 		return made, err
 	}
 	if made.Outputs, err = e.adopt(ctx, n.Name, key, stage, r); err != nil {
 		return made, err
 	}
-	made.Elsewhere, made.Origin = &r.Build, e.shared.Address+", signed by "+r.By()
+	made.Elsewhere, made.Origin = &r.Build, e.Shared.Address+", signed by "+r.By()
 	made.Steps = []graph.StepTime{{Name: "fetch", Start: start.UTC(), Seconds: time.Since(start).Seconds()}}
 	return made, nil
 }
@@ -189,7 +168,7 @@ func (e *Engine) ask(ctx context.Context, n *graph.Node, key string) *remote.Rec
 	if slices.ContainsFunc(n.Inputs, func(in graph.Input) bool { return in.Value == source.Unknown }) {
 		return nil
 	}
-	r := e.shared.Ask(ctx, key)
+	r := e.Shared.Ask(ctx, key)
 	if r == nil || r.Build.Name != n.Name {
 		return nil
 	}
@@ -202,15 +181,15 @@ func (e *Engine) adopt(ctx context.Context, name, key, stage string, r *remote.R
 	for _, f := range r.Files {
 		files = append(files, f.Name)
 	}
-	if name == packageNode {
+	if name == PackageNode {
 		for _, f := range files {
-			if !slices.Contains([]string{e.packageFile(), e.packageFile() + ".sha256", e.relinkPackage()}, e.output(f)) {
+			if !slices.Contains([]string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()}, e.OutputDir(f)) {
 				return nil, fmt.Errorf("%s is no file of a package", f)
 			}
-			paths = append(paths, e.rel(e.output(f)))
-			err = errors.Join(err, os.MkdirAll(e.output(), 0o755), os.Rename(filepath.Join(stage, f), e.output(f)))
+			paths = append(paths, e.Rel(e.OutputDir(f)))
+			err = errors.Join(err, os.MkdirAll(e.OutputDir(), 0o755), os.Rename(filepath.Join(stage, f), e.OutputDir(f)))
 		}
-		return paths, errors.Join(err, archive.SyncDir(e.output()))
+		return paths, errors.Join(err, archive.SyncDir(e.OutputDir()))
 	}
 	outputs := recipe.Outputs(e.Stack, name)
 	if err := e.verifyOutputs(ctx, outputs, stage); err != nil {
@@ -222,15 +201,15 @@ func (e *Engine) adopt(ctx context.Context, name, key, stage string, r *remote.R
 			all = append(all, recipe.Output{Name: f})
 		}
 	}
-	paths = e.out.Paths(name, key, all)
+	paths = e.Store.Paths(name, key, all)
 	if !slices.EqualFunc(paths, r.Build.Outputs, func(p string, o graph.Output) bool { return p == o.Path }) {
 		return nil, errors.New("its files are not those that the recipe makes")
 	}
-	if err := e.out.Keep(name, key, stage, all); err != nil {
+	if err := e.Store.Keep(name, key, stage, all); err != nil {
 		return nil, err
 	}
-	err = e.out.Publish(name, key, outputs)
-	e.out.DropOld(name, key)
+	err = e.Store.Publish(name, key, outputs)
+	e.Store.DropOld(name, key)
 	return paths, err
 }
 
@@ -252,10 +231,10 @@ func (e *Engine) toolsOf() (inputs []graph.Input, key string) {
 // borrow takes the identity of the compilers with which the team's cache was filled, where none of this machine fits, or CACHE_TOOLS asks
 // for it: keys are those of that machine then. What was borrowed the last time stays until a run needs more: fresh asks anew.
 func (e *Engine) borrow(ctx context.Context, parts []string, fresh bool) bool {
-	if e.facts.Compiles(e.asks(parts)) && !isSet("CACHE_TOOLS") {
+	if e.facts.Compiles(e.asks(parts)) && !IsSet("CACHE_TOOLS") {
 		return false
 	}
-	kept := e.build("borrowed.json")
+	kept := e.BuildDir("borrowed.json")
 	data, err := os.ReadFile(kept)
 	if fresh || err != nil {
 		inputs, key := e.toolsOf()
@@ -283,7 +262,7 @@ const toolsNode = "compilers"
 
 // elsewhere is what a plan asks of the team's cache.
 func (e *Engine) elsewhere(ctx context.Context) func(*graph.Node, string) *graph.Record {
-	if e.shared == nil {
+	if e.Shared == nil {
 		return nil
 	}
 	return func(n *graph.Node, key string) *graph.Record {
@@ -300,7 +279,7 @@ func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 	switch {
 	case err != nil:
 		return err
-	case sign == nil || e.shared == nil:
+	case sign == nil || e.Shared == nil:
 		return errors.New("PUSH: want REMOTE_CACHE, and SIGN_KEY, the key by which the others know the builds")
 	}
 	tools, err := json.Marshal(e.facts.Lend())
@@ -308,7 +287,7 @@ func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 		return err
 	}
 	inputs, key := e.toolsOf()
-	jobs := []*remote.Record{{Build: graph.Record{Name: toolsNode, Key: key, Inputs: inputs, Built: e.start.UTC()}, Tools: tools}}
+	jobs := []*remote.Record{{Build: graph.Record{Name: toolsNode, Key: key, Inputs: inputs, Built: e.Started.UTC()}, Tools: tools}}
 	for _, r := range results {
 		if r.Record != nil && r.Record.Origin == "" {
 			jobs = append(jobs, e.shares(r.Record))
@@ -317,24 +296,24 @@ func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 	for _, r := range jobs {
 		r.Stack, r.Version = e.Stack.Tag(), e.versionOf(r.Build.Name)
 	}
-	pushed, failed, why := e.shared.PushAll(ctx, jobs, func(r *remote.Record) string { return e.keptAt(r.Build.Name, r.Build.Key) }, sign)
+	pushed, failed, why := e.Shared.PushAll(ctx, jobs, func(r *remote.Record) string { return e.keptAt(r.Build.Name, r.Build.Key) }, sign)
 	if pushed > 0 {
-		e.UI.Line("pushed    %d to %s", pushed, e.shared.Address)
+		e.UI.Line("pushed    %d to %s", pushed, e.Shared.Address)
 	}
 	if failed > 0 {
 		text, _, _ := strings.Cut(why.Error(), "\n")
 		e.UI.Line("cache     %d of %d could not be pushed: %s", failed, len(jobs), text)
-		e.open += fmt.Sprintf("; %d not pushed", failed)
+		e.AtEnd(fmt.Sprintf("%d not pushed", failed))
 	}
 	return nil
 }
 
 // keptAt is the directory that has a node's outputs.
 func (e *Engine) keptAt(name, key string) string {
-	if name == packageNode {
-		return e.output()
+	if name == PackageNode {
+		return e.OutputDir()
 	}
-	return e.out.Path(name, key)
+	return e.Store.Path(name, key)
 }
 
 // shares is what the cache is given of a record: each output once, without the times and places of this machine.
@@ -343,7 +322,7 @@ func (e *Engine) shares(r *graph.Record) *remote.Record {
 	s.Build.Outputs = nil
 	for _, o := range r.Outputs {
 		s.Build.Outputs = append(s.Build.Outputs, graph.Output{Path: o.Path, SHA256: o.SHA256})
-		if name, ok := strings.CutPrefix(o.Path, e.rel(e.keptAt(r.Name, r.Key))+"/"); ok {
+		if name, ok := strings.CutPrefix(o.Path, e.Rel(e.keptAt(r.Name, r.Key))+"/"); ok {
 			s.Files = append(s.Files, remote.File{Name: name, SHA256: o.SHA256})
 		}
 	}

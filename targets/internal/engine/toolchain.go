@@ -2,17 +2,19 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 )
 
-// goFits says whether some Go of this machine meets each component's constraint.
-func (e *Engine) goFits(components []string) bool {
+// GoFits says whether some Go of this machine meets each component's constraint.
+func (e *Engine) GoFits(components []string) bool {
 	for _, n := range components {
 		if c := e.Stack.Component[n]; c != nil && recipe.Row(n).Go {
 			if g, _ := e.facts.Pick(e.Stack.GoConstraint(c)); g == nil {
@@ -27,17 +29,17 @@ func (e *Engine) goFits(components []string) bool {
 // one, and the lock has its sum.
 func (e *Engine) bringGo(ctx context.Context, parts []string) error {
 	unknown := func(release string) bool { return e.Stack.Lock.GoFor(release) == nil }
-	if e.src.Offline() || os.Getenv("GO") != "" || e.goFits(parts) || slices.ContainsFunc(e.Stack.Toolchains(), unknown) {
+	if e.Sources.Offline() || os.Getenv("GO") != "" || e.GoFits(parts) || slices.ContainsFunc(e.Stack.Toolchains(), unknown) {
 		return nil
 	}
-	return e.toolchain(ctx, e.src, false)
+	return e.Toolchain(ctx, e.Sources, false)
 }
 
-// toolchain brings the stack's own Gos into vendor-sources/: where no Go of this machine fits some component, or
+// Toolchain brings the stack's own Gos into vendor-sources/: where no Go of this machine fits some component, or
 // always, for a machine that has none.
-func (e *Engine) toolchain(ctx context.Context, src *source.Set, always bool) error {
+func (e *Engine) Toolchain(ctx context.Context, src *source.Set, always bool) error {
 	releases := e.Stack.Toolchains()
-	if len(releases) == 0 || !always && e.goFits(e.Stack.Parts()) {
+	if len(releases) == 0 || !always && e.GoFits(e.Stack.Parts()) {
 		return nil
 	}
 	for _, r := range releases {
@@ -49,6 +51,29 @@ func (e *Engine) toolchain(ctx context.Context, src *source.Set, always bool) er
 		}
 	}
 	return e.lookAgain(ctx)
+}
+
+// GoTool is the Go that compiles drydock's own programs for a stack, and what it is confined to.
+type GoTool struct {
+	Path string
+	Env  []string
+	Box  *run.Sandbox
+}
+
+// GoTool returns the Go of the stack's command line for what is compiled in dir. Where no Go of this machine is the one, the
+// error names what would be compiled.
+func (e *Engine) GoTool(ctx context.Context, dir, what string) (*GoTool, error) {
+	if err := e.Look(ctx); err != nil {
+		return nil, err
+	}
+	c := e.Stack.Component[recipe.Client]
+	_, g := e.tools(c)
+	if g == nil {
+		return nil, fmt.Errorf("no Go meets %s, which compiles %s: \"mage check\"", e.Stack.GoConstraint(c), what)
+	}
+	cache := e.goCache(g)
+	env := []string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + dir, "GOCACHE=" + cache, "LC_ALL=C"}
+	return &GoTool{Path: g.Path, Env: append(env, e.Stack.Arch().Go()...), Box: e.toolSandbox(g, dir, cache)}, nil
 }
 
 // pick returns the Go that meets a constraint, and its release.

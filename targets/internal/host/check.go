@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/run"
 
 	version "github.com/hashicorp/go-version"
@@ -180,7 +181,7 @@ func (f *Facts) checkMake() []Finding {
 }
 
 func (f *Facts) checkKernel(least string) Finding {
-	kv, err := KernelVersion(f.Kernel)
+	kv, err := kernel.Version(f.Kernel)
 	min, err2 := version.NewVersion(least)
 	return held("kernel", ">= "+least, f.Kernel, err == nil && err2 == nil && kv.GreaterThanOrEqual(min.Core()),
 		"the outputs could not be run and proved here: build on a host with the stack's kernel or a newer one")

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/platform"
 
 	"golang.org/x/sys/unix"
@@ -118,7 +119,7 @@ func FromEnv(sources, build string) Asked {
 func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	f := &Facts{}
 	if data, err := os.ReadFile(cache); err == nil && json.Unmarshal(data, f) == nil && f.Asked == a && f.fresh() {
-		f.Kernel = Release()
+		f.Kernel = kernel.Release()
 		return f, nil
 	}
 	f = &Facts{Asked: a, Stamps: map[string]string{}}
@@ -138,7 +139,7 @@ func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	f.Kernel = Release()
+	f.Kernel = kernel.Release()
 	data, err := json.MarshalIndent(f, "", "\t")
 	if err != nil {
 		return nil, err

@@ -42,15 +42,3 @@ func CheckOwner(root string) error {
 	}
 	return nil
 }
-
-// ReadableByAll reports whether another user may get to a directory.
-func ReadableByAll(dir string) bool {
-	for ; ; dir = filepath.Dir(dir) {
-		if fi, err := os.Stat(dir); err != nil || fi.Mode()&0o005 != 0o005 {
-			return false
-		}
-		if dir == filepath.Dir(dir) {
-			return true
-		}
-	}
-}

@@ -227,3 +227,24 @@ func TestEachChoiceOfNetworkNamesTheOptionsThatItLacks(t *testing.T) {
 		}
 	}
 }
+
+func TestRealKernelReleasesAreRead(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]string{
+		"3.10.0-1160.el7.x86_64": "3.10.0", "4.14.77-70.59.amzn1.x86_64": "4.14.77", "5.4.0-42-generic": "5.4.0",
+		"2.6.9-34.EL": "2.6.9", "2.6.9-34.ELsmp": "2.6.9", "6.8.0+": "6.8.0", "6.1.0-18-amd64": "6.1.0",
+		"5.15.133.1-microsoft-standard-WSL2": "5.15.133", "4.19.0": "4.19.0", "3.10.108": "3.10.108",
+		"2.6.32-754.el6.x86_64": "2.6.32", "6.18.44-fc-v657": "6.18.44", "3.2": "3.2.0",
+		"5.10.0-0.bpo.9-amd64": "5.10.0",
+	} {
+		v, err := Version(release)
+		if err != nil || v.String() != want {
+			t.Errorf("%s: got %v %v, want %s", release, v, err, want)
+		}
+	}
+	for _, bad := range []string{"", "linux", "v5.4"} {
+		if _, err := Version(bad); err == nil {
+			t.Errorf("%q: got no error", bad)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +35,22 @@ const builtForm = "20060102T150405Z"
 type Kept struct {
 	Root string // the repository
 	Dir  string // output/<stack>, relative to it
+}
+
+// keptPackages is how many packages are kept when KEEP does not say otherwise.
+const keptPackages = 5
+
+// EnvKeep is how many packages the setting KEEP has kept; 0 for none. The error names the setting.
+func EnvKeep() (int, error) {
+	v := os.Getenv("KEEP")
+	if v == "" {
+		return keptPackages, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("KEEP: got %q, want how many packages to keep; 0 for none, and latest as it is", v)
+	}
+	return n, nil
 }
 
 // Release is one package that is kept. It is a file of its own: what happens to the one that it was made from is

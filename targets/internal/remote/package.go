@@ -15,13 +15,12 @@ import (
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/ui"
 
+	"aead.dev/minisign"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
-
-	"aead.dev/minisign"
 )
 
 // PackageType is the type of a package's manifest: its layers are the files that a user takes away.

@@ -1,4 +1,6 @@
-package engine
+// Package ship is the commands on what leaves this machine and on what others take: packages, which are examined before they
+// are the latest, bundles, mirrors, and the team's registry.
+package ship
 
 import (
 	"cmp"
@@ -6,60 +8,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
+	"drydock/targets/internal/prove"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/ui"
 )
 
-// keptPackages is how many packages are kept when KEEP does not say otherwise.
-const keptPackages = 5
-
-func (e *Engine) keepCount() (int, error) {
-	v := os.Getenv("KEEP")
-	if v == "" {
-		return keptPackages, nil
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("KEEP: got %q, want how many packages to keep; 0 for none, and latest as it is", v)
-	}
-	return n, nil
+// Build brings the package and all that is in it up to date, keeps the package when it is new, examines it, and moves latest
+// to it when it is right. What failed is a failure.Exit.
+func Build(ctx context.Context, opt engine.Options) error {
+	return engine.BuildPackage(ctx, opt, func(ctx context.Context, e *engine.Engine) error {
+		err := releasePackage(ctx, e, opt.Smoke)
+		prove.AuditLine(e)
+		return err
+	})
 }
 
-// kept are the stack's packages.
-func (e *Engine) kept() release.Kept { return release.Kept{Root: e.Root, Dir: e.rel(e.output())} }
-
 // adopted lists the stack's packages for a run that has the lock: those that an older drydock kept become as the others.
-func (e *Engine) adopted() ([]*release.Release, error) {
-	all, err := e.kept().List()
+func adopted(e *engine.Engine) ([]*release.Release, error) {
+	all, err := e.Kept().List()
 	for _, r := range all {
 		err = errors.Join(err, r.Adopt())
 	}
 	return all, err
 }
 
-// release keeps the package that was just brought up to date, examines it when it is new, and moves latest to it when
-// it is right.
-func (e *Engine) release(ctx context.Context, opt Options) error {
-	keep, err := e.keepCount()
+// releasePackage keeps the package that was just brought up to date, examines it when it is new, and moves latest to it when
+// it is right; with smoked, it must have passed the smoke test, too.
+func releasePackage(ctx context.Context, e *engine.Engine, smoked bool) error {
+	keep, err := release.EnvKeep()
 	if err != nil {
 		return err
 	}
-	rec := e.done[packageNode].Record
+	rec := e.Record(engine.PackageNode)
 	if rec == nil || keep == 0 {
 		return nil
 	}
-	kept := e.kept()
-	all, err := e.adopted()
+	kept := e.Kept()
+	all, err := adopted(e)
 	if err != nil {
 		return err
 	}
@@ -77,12 +70,12 @@ func (e *Engine) release(ctx context.Context, opt Options) error {
 	}
 	r := all[i]
 	want := "verify"
-	if opt.Smoke {
+	if smoked {
 		want = "verify, smoke"
 	}
 	switch {
 	case !strings.Contains(r.Passed, want):
-		err = e.examine(ctx, r, opt)
+		err = examine(ctx, e, r, smoked)
 	case r.Name != kept.Latest() || r.Touched():
 		err = errors.Join(r.Check(), r.Note())
 	}
@@ -108,26 +101,26 @@ func (e *Engine) release(ctx context.Context, opt Options) error {
 
 // examine verifies the files that a package was packed from and the package itself, smokes them when asked to, and notes
 // it. All of it is hashed: nothing passes by its size and time.
-func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) error {
+func examine(ctx context.Context, e *engine.Engine, r *release.Release, smoked bool) error {
 	passed := "verify"
 	stays := func(code int, err error) error {
-		return &failure.Exit{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(e.kept().Latest(), "unset"), err)}
+		return &failure.Exit{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(e.Kept().Latest(), "unset"), err)}
 	}
 	// The table of "mage verify" is not what somebody wants to read every night.
-	err := e.verify(ctx, ui.To(io.Discard), true)
+	err := prove.Files(ctx, e, ui.To(io.Discard), true)
 	err = errors.Join(err, run.UnlessStopped(ctx, func() error {
 		p, err := r.Read()
 		if err != nil {
 			return err
 		}
 		_, err = pack.CheckList(pack.SumsName, p.List, p.Signature)
-		return errors.Join(err, release.Claims(p, e.records().Load))
+		return errors.Join(err, release.Claims(p, e.Records().Load))
 	}))
 	if err != nil {
 		return stays(failure.Failed, err)
 	}
-	if opt.Smoke {
-		if _, err := e.smoke(ctx, "", "", false); err != nil {
+	if smoked {
+		if _, err := prove.SmokeTest(ctx, e, "", "", false); err != nil {
 			var x *failure.Exit
 			code := failure.Failed
 			if errors.As(err, &x) {
@@ -141,45 +134,10 @@ func (e *Engine) examine(ctx context.Context, r *release.Release, opt Options) e
 	return r.Note()
 }
 
-// restoring says how damage to outputs is mended.
-func (e *Engine) restoring(rec *graph.Record, target string) string {
-	if e.records().Damage(rec, false) == "" {
-		return fmt.Sprintf("its size and time are as recorded, so no run notices: remove it and run \"mage %s\"", target)
-	}
-	return fmt.Sprintf("run \"mage %s\" to restore it", target)
-}
-
-// verifyPackage reads the package to its end, and what goes with it.
-func (e *Engine) verifyPackage() error {
-	rec := e.records().Load(packageNode)
-	if rec == nil {
-		return nil // components can be built and verified without
-	}
-	if d := e.records().Damage(rec, true); d != "" {
-		if _, problems, err := pack.ReadPackage(e.packageFile()); err == nil && len(problems) > 0 {
-			d += "; " + strings.Join(problems, "; ")
-		}
-		return fmt.Errorf("package: not as it was made: %s: %s", d, e.restoring(rec, "package"))
-	}
-	return e.checkPackage(e.packageFile())
-}
-
-// verifyKept hashes the packages that are kept.
-func (e *Engine) verifyKept() error {
-	all, err := e.kept().List()
-	for _, r := range all {
-		err = errors.Join(err, r.Check())
-	}
-	if err == nil && len(all) > 0 {
-		e.UI.Line("packages  %d are as they were kept", len(all))
-	}
-	return err
-}
-
 // Packages lists the packages that are kept, and hashes them.
 func Packages(ctx context.Context) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
-		all, err := e.kept().List()
+	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
+		all, err := e.Kept().List()
 		if err != nil {
 			return err
 		}
@@ -187,28 +145,19 @@ func Packages(ctx context.Context) error {
 			e.UI.Text("no package is kept: \"mage all\" makes one\n")
 			return nil
 		}
-		text, err := e.kept().Table(all, e.UI)
+		text, err := e.Kept().Table(all, e.UI)
 		e.UI.Text(text)
 		return failure.With(failure.Failed, err)
 	})
 }
 
-// readPackage reads a package to its end; see release.Kept.Package.
-func (e *Engine) readPackage(name string) (*pack.Read, error) {
-	p, err := e.kept().Package(name)
-	if none := (*release.Unknown)(nil); errors.As(err, &none) {
-		return nil, err
-	}
-	return p, failure.With(failure.Failed, err)
-}
-
 // DiffPackages says what changed from one package to another.
 func DiffPackages(ctx context.Context, a, b string) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
+	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		var rs [2]*pack.Read
 		for i, name := range []string{a, b} {
 			var err error
-			if rs[i], err = e.readPackage(name); err != nil {
+			if rs[i], err = prove.ReadPackage(e, name); err != nil {
 				return err
 			}
 		}
@@ -228,20 +177,20 @@ func DiffPackages(ctx context.Context, a, b string) error {
 
 // Rollback moves latest back to the package before it, or to another one.
 func Rollback(ctx context.Context, to string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		if err := e.lock(ctx, false); err != nil {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		if err := e.Lock(ctx, false); err != nil {
 			return err
 		}
-		return e.rollback(to)
+		return rollback(e, to)
 	})
 }
 
-func (e *Engine) rollback(to string) error {
-	all, err := e.adopted()
+func rollback(e *engine.Engine, to string) error {
+	all, err := adopted(e)
 	if err != nil {
 		return err
 	}
-	kept := e.kept()
+	kept := e.Kept()
 	next := kept.Before(all)
 	if to != "" {
 		next = kept.Find(all, to)
@@ -271,4 +220,16 @@ func (e *Engine) rollback(to string) error {
 	}
 	e.UI.Line("latest    %s, was %s", next.Name, cmp.Or(from, "unset"))
 	return nil
+}
+
+// Key makes a key pair for signing packages.
+func Key(ctx context.Context, file string) error {
+	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
+		id, err := pack.NewKey(file)
+		if err != nil {
+			return err
+		}
+		e.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
+		return nil
+	})
 }

@@ -1,4 +1,4 @@
-package engine
+package ship
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/origins"
@@ -20,11 +21,11 @@ import (
 // Mirror fetches the sources of stacks, by default of all, with their extras, toolchains and the advisories, and puts them into a
 // directory that SOURCE_MIRROR can name. A stack that cannot be fetched does not keep the others back.
 func Mirror(ctx context.Context, dir, stacks string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if strings.HasPrefix(dir, "-") {
 			return fmt.Errorf("got %s for the directory, want it before the flags: mage mirror DIR -stacks=…", dir)
 		}
-		names, err := stack.List(e.src.Dir)
+		names, err := stack.List(e.Sources.Dir)
 		if err != nil {
 			return err
 		}
@@ -42,9 +43,9 @@ func Mirror(ctx context.Context, dir, stacks string) error {
 		defer unlock()
 		var errs []error
 		for _, n := range names {
-			of, err := openStack(e.Root, n, e.UI)
+			of, err := engine.OpenStack(e.Root, n, e.UI)
 			if err == nil {
-				err = of.mirror(ctx, dir)
+				err = mirrorStack(ctx, of, dir)
 			}
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -60,39 +61,39 @@ func Mirror(ctx context.Context, dir, stacks string) error {
 	})
 }
 
-// mirror is Mirror for one stack.
-func (e *Engine) mirror(ctx context.Context, dir string) error {
-	if err := e.look(ctx); err != nil {
+// mirrorStack is Mirror for one stack.
+func mirrorStack(ctx context.Context, e *engine.Engine, dir string) error {
+	if err := e.Look(ctx); err != nil {
 		return err
 	}
-	if err := e.toolchain(ctx, e.src, false); err != nil {
+	if err := e.Toolchain(ctx, e.Sources, false); err != nil {
 		return err
 	}
 	for _, r := range e.Stack.Toolchains() { // which this machine need not unpack
-		if err := e.src.Toolchain(ctx, r); err != nil {
+		if err := e.Sources.Toolchain(ctx, r); err != nil {
 			return err
 		}
 	}
 	parts := slices.Sorted(maps.Keys(e.Stack.Component))
 	parts = slices.DeleteFunc(parts, func(n string) bool { return len(e.Stack.Component[n].Origin) == 0 }) // the user's own
-	if _, err := e.src.Fetch(ctx, parts); err != nil {
+	if _, err := e.Sources.Fetch(ctx, parts); err != nil {
 		return err
 	}
-	lock, err := stack.LoadAdvisories(e.src.Dir)
+	lock, err := stack.LoadAdvisories(e.Sources.Dir)
 	if err != nil {
 		return err
 	}
-	if err := e.advisories(ctx, false); err != nil {
+	if err := e.Advisories(ctx, false); err != nil {
 		return err
 	}
-	files, err := e.src.Kept(lock)
+	files, err := e.Sources.Kept(lock)
 	if err != nil {
 		return err
 	}
-	did, err := origins.Fill(dir, files, e.src.Digests.Of)
+	did, err := origins.Fill(dir, files, e.Sources.Digests.Of)
 	if err != nil {
 		return err
 	}
 	e.UI.Line("mirror    %s: %d files, %s in %s; %d new", e.Stack.Name, did.Files, ui.Bytes(did.Size), dir, did.New)
-	return e.src.Digests.Save()
+	return e.Sources.Digests.Save()
 }

@@ -1,4 +1,4 @@
-package engine
+package prove
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/origins"
 	"drydock/targets/internal/recipe"
@@ -17,11 +18,11 @@ import (
 
 // Outdated tells what newer releases there are of the stack's components. It is a report: that there are some is no failure.
 func Outdated(ctx context.Context, asJSON bool) error {
-	return reading(ctx, func(ctx context.Context, e *Engine) error {
-		if err := e.look(ctx); err != nil {
+	return engine.Reading(ctx, func(ctx context.Context, e *engine.Engine) error {
+		if err := e.Look(ctx); err != nil {
 			return err
 		}
-		found, notes, err := e.outdated(ctx)
+		found, notes, err := outdated(ctx, e)
 		if err != nil {
 			return failure.With(failure.Sources, fmt.Errorf("outdated: %w", err))
 		}
@@ -40,8 +41,8 @@ func Outdated(ctx context.Context, asJSON bool) error {
 	})
 }
 
-func (e *Engine) outdated(ctx context.Context) (found []origins.Outdated, notes []string, err error) {
-	if e.src.Offline() {
+func outdated(ctx context.Context, e *engine.Engine) (found []origins.Outdated, notes []string, err error) {
+	if e.Sources.Offline() {
 		return nil, nil, errors.New("OFFLINE is set: run it on a connected machine")
 	}
 	var used []origins.Used
@@ -58,7 +59,7 @@ func (e *Engine) outdated(ctx context.Context) (found []origins.Outdated, notes 
 		}
 		used = append(used, u)
 	}
-	g, err := e.online(ctx)
+	g, err := e.Sources.Online(ctx)
 	if err == nil && g.Path == "" {
 		err = errors.New("no Go on this machine to ask the module proxies with: \"mage check\"")
 	}
@@ -69,14 +70,14 @@ func (e *Engine) outdated(ctx context.Context) (found []origins.Outdated, notes 
 	ask := func(ctx context.Context, argv ...string) (string, error) {
 		return run.Cmd{Argv: append([]string{g.Path, "list"}, argv...), Dir: dir, Env: append(g.Env, "GOFLAGS=-mod=mod", "GO111MODULE=on", "GOWORK=off")}.Output(ctx)
 	}
-	sources, serr := e.src.Mirrors.SecuritySources(ctx, e.src.Client)
+	sources, serr := e.Sources.Mirrors.SecuritySources(ctx, e.Sources.Client)
 	if serr != nil {
 		notes = append(notes, "a security archive of Debian does not answer: "+strings.ReplaceAll(serr.Error(), "\n", "; "))
 	}
-	if found, err = origins.Newer(ctx, used, ask, sources, e.start); err != nil {
+	if found, err = origins.Newer(ctx, used, ask, sources, e.Started); err != nil {
 		return nil, nil, err
 	}
-	report, aerr := e.audit(AuditOptions{})
+	report, aerr := AuditReport(e, AuditOptions{})
 	if aerr != nil {
 		return found, append(notes, "which advisories a newer release closes is not known: "+aerr.Error()), nil
 	}

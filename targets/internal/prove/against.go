@@ -1,4 +1,4 @@
-package engine
+package prove
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/ui"
@@ -18,20 +19,20 @@ import (
 // does that it was made with; anything else is a failure. With record, the digests of the components that both made
 // from the same inputs, and the same, are noted beside the stack file.
 func Against(ctx context.Context, dir string, record bool) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error { return e.against(dir, record) })
+	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error { return compareWith(e, dir, record) })
 }
 
-func (e *Engine) against(dir string, record bool) error {
+func compareWith(e *engine.Engine, dir string, record bool) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	other := &graph.Graph{Root: dir, Records: filepath.Join(dir, "build", e.Stack.Dir(), "record")}
+	other := e.RecordsBelow(dir)
 	rows := [][]string{{"COMPONENT", "FILE", "HERE", "THERE", "VERDICT"}}
 	same, differ, bad := 0, 0, 0
 	var twice []string
 	for _, n := range e.Stack.Parts() {
-		here, there := e.records().Load(n), other.Load(n)
+		here, there := e.Records().Load(n), other.Load(n)
 		if here == nil || there == nil {
 			where := e.Root
 			if here != nil {
@@ -42,7 +43,7 @@ func (e *Engine) against(dir string, record bool) error {
 		c := verify.Compare(here, there)
 		before := differ
 		for _, p := range c.Files {
-			text, ok := e.sameFile(other, &c, p)
+			text, ok := sameFile(e, other, &c, p)
 			if text == "" {
 				same, text = same+1, e.UI.Good("identical")
 			} else if differ++; ok {
@@ -64,7 +65,7 @@ func (e *Engine) against(dir string, record bool) error {
 		if len(twice) == 0 {
 			return errors.New("no component was made from the same inputs by both: nothing is recorded")
 		}
-		if err := e.recordDigests(e.Root, twice); err != nil {
+		if err := recordDigests(e, e.Root, twice); err != nil {
 			return err
 		}
 	}
@@ -73,12 +74,12 @@ func (e *Engine) against(dir string, record bool) error {
 }
 
 // sameFile says how a file differs from what the other build made of it, and whether it may; empty when it does not.
-func (e *Engine) sameFile(other *graph.Graph, c *verify.Comparison, p verify.Pair) (text string, may bool) {
+func sameFile(e *engine.Engine, other *graph.Graph, c *verify.Comparison, p verify.Pair) (text string, may bool) {
 	if p.B.Path == "" {
 		return "not made there", false
 	}
 	if p.Same() { // by the records; what is said is said of the files
-		d := cmp.Or(damaged(e.records(), p.A), damaged(other, p.B))
+		d := cmp.Or(damaged(e.Records(), p.A), damaged(other, p.B))
 		if d != "" {
 			d = "not as it was built: " + d
 		}

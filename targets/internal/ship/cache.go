@@ -1,4 +1,4 @@
-package engine
+package ship
 
 import (
 	"cmp"
@@ -7,40 +7,36 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/platform"
+	"drydock/targets/internal/prove"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/remote"
-	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/ui"
-	"drydock/targets/internal/verify"
 )
 
-var errNoCache = errors.New("no cache: REMOTE_CACHE names one (docs/team.md), and OFFLINE forbids it")
-
 // sharing is a command on the team's cache.
-func sharing(ctx context.Context, do func(context.Context, *Engine, *remote.Cache) error) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		if e.shared == nil || e.shared.Down() != nil {
-			return errNoCache
+func sharing(ctx context.Context, do func(context.Context, *engine.Engine, *remote.Cache) error) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		if err := e.Shared.Usable(); err != nil {
+			return err
 		}
-		return do(ctx, e, e.shared)
+		return do(ctx, e, e.Shared)
 	})
 }
 
 // CacheList prints what is in the team's cache.
 func CacheList(ctx context.Context) error {
-	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
+	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
 		all, err := c.List(ctx)
 		if err == nil {
 			e.UI.Text(remote.Table(all))
@@ -59,7 +55,7 @@ func CachePrune(ctx context.Context, keep string) error {
 	if err != nil || n < 1 {
 		return fmt.Errorf("-keep=%s: want how many of each are kept, 1 or more", keep)
 	}
-	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
+	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
 		gone, err := c.Prune(ctx, n)
 		for _, l := range gone {
 			e.UI.Line("removed   %s %s of %s, made %s", l.Name, l.Version, l.Stack, l.Made.Local().Format(time.DateTime))
@@ -78,12 +74,12 @@ var about = []remote.Note{{Name: "manifest.json", Type: "application/vnd.drydock
 
 // Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside it.
 func Push(ctx context.Context, name string) error {
-	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
-		all, err := e.kept().List()
+	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
+		all, err := e.Kept().List()
 		if err != nil {
 			return err
 		}
-		r := e.kept().Find(all, cmp.Or(name, release.Latest))
+		r := e.Kept().Find(all, cmp.Or(name, release.Latest))
 		if r == nil {
 			return fmt.Errorf("no package %q: \"mage packages\" lists them", cmp.Or(name, release.Latest))
 		}
@@ -104,7 +100,7 @@ func Push(ctx context.Context, name string) error {
 			}
 			p.About = append(p.About, n)
 		}
-		if report, err := e.audit(AuditOptions{File: r.Path()}); err == nil {
+		if report, err := prove.AuditReport(e, prove.AuditOptions{File: r.Path()}); err == nil {
 			if data, err := json.MarshalIndent(report, "", "  "); err == nil {
 				p.About = append(p.About, remote.Note{Name: "audit.json", Type: "application/vnd.drydock.audit.v1+json", Data: data})
 			}
@@ -121,66 +117,22 @@ func Push(ctx context.Context, name string) error {
 
 // Pull gets a package from the team's registry into a directory. Neither a stack nor a repository is needed for it.
 func Pull(ctx context.Context, name, dir string) error {
-	ctx, stop := signalled(ctx)
+	ctx, stop := engine.Signalled(ctx)
 	defer stop()
-	e := &Engine{UI: ui.New(os.Stdout)}
-	if err := e.openShared(); err != nil {
+	u := ui.New(os.Stdout)
+	c, err := remote.FromEnv(u, engine.IsSet("OFFLINE"))
+	if err == nil {
+		err = c.Usable()
+	}
+	if err != nil {
 		return err
 	}
-	if e.shared == nil || e.shared.Down() != nil {
-		return errNoCache
-	}
 	if name == release.Latest {
-		of := stack.Stack{Name: cmp.Or(os.Getenv("STACK"), DefaultStack), Target: stack.Target{Arch: cmp.Or(os.Getenv("ARCH"), platform.Default)}}
+		of := stack.Stack{Name: cmp.Or(os.Getenv("STACK"), engine.DefaultStack), Target: stack.Target{Arch: cmp.Or(os.Getenv("ARCH"), platform.Default)}}
 		if _, err := platform.Of(of.Target.Arch); err != nil {
 			return fmt.Errorf("ARCH: %w", err)
 		}
 		name = of.Tag()
 	}
-	return e.shared.Pull(ctx, name, cmp.Or(dir, "."), e.UI)
-}
-
-// Challenge builds a component again, or one of the stack by chance, and compares it with what the team's cache says was made of the
-// same inputs.
-func Challenge(ctx context.Context, component string) error {
-	return sharing(ctx, func(ctx context.Context, e *Engine, c *remote.Cache) error {
-		parts := e.Stack.Parts()
-		if component == "" {
-			component = parts[rand.IntN(len(parts))]
-			e.UI.Line("chosen    %s, by chance", component)
-		}
-		target, _, done, err := e.ready(ctx, component)
-		if err != nil {
-			return err
-		}
-		defer done()
-		v, base := variants()[0], e.build("reproduce")
-		root := filepath.Join(base, v.dir)
-		if err := e.buildAs(ctx, v, root, base, target); err != nil {
-			return failure.With(failure.Failed, fmt.Errorf("reproduce in %s: %w", e.rel(root), err))
-		}
-		g := &graph.Graph{Root: root, Records: filepath.Join(root, "build", e.Stack.Dir(), "record")}
-		mine := g.Load(component)
-		if mine == nil {
-			return fmt.Errorf("%s was not built in %s", component, e.rel(root))
-		}
-		theirs := c.Ask(ctx, mine.Key)
-		if theirs == nil {
-			return failure.With(failure.Sources, fmt.Errorf("%s has no build of %s from these inputs (key %s)", c.Address, component, verify.Short(mine.Key)))
-		}
-		rows, same := [][]string{{"COMPONENT", "FILE", "BUILT HERE", "IN THE CACHE", "VERDICT"}}, true
-		for _, p := range verify.Compare(mine, &theirs.Build).Files {
-			verdict := e.UI.Good("identical")
-			if !p.Same() {
-				verdict, same = e.UI.Bad("DIFFERS"), false
-			}
-			rows = append(rows, []string{component, p.Name(), verify.Short(p.A.SHA256), verify.Short(p.B.SHA256), verdict})
-		}
-		e.UI.Text("\n" + ui.Table(rows))
-		if !same {
-			return failure.With(failure.Failed, fmt.Errorf("%s in %s, signed by %s, is not what its inputs make here: what was built is kept in %s", component, c.Address, theirs.By(), e.rel(root)))
-		}
-		e.UI.Line("drydock: %s: identical: %s is what %s has, signed by %s, %s", e.Stack.Name, component, c.Address, theirs.By(), ui.Duration(time.Since(e.start)))
-		return source.RemoveAll(filepath.Join(base, v.dir[:1]))
-	})
+	return c.Pull(ctx, name, cmp.Or(dir, "."), u)
 }

@@ -1,8 +1,8 @@
-package engine
+package ship
 
 import (
-	"cmp"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/host"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
@@ -28,7 +28,7 @@ const runnerName = ".cache/drydock"
 // Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or its
 // BUNDLE.sha256: then only what changed goes in.
 func Bundle(ctx context.Context, noGo bool, since string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		var old pack.Sums
 		var err error
 		if since != "" {
@@ -36,25 +36,25 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 				return err
 			}
 		}
-		if err := e.look(ctx); err != nil {
+		if err := e.Look(ctx); err != nil {
 			return err
 		}
-		if err := e.lock(ctx, false); err != nil {
+		if err := e.Lock(ctx, false); err != nil {
 			return err
 		}
 		if !noGo && len(e.Stack.Toolchains()) > 0 {
-			if err := e.toolchain(ctx, e.src, true); err != nil {
+			if err := e.Toolchain(ctx, e.Sources, true); err != nil {
 				return failure.With(failure.Sources, err)
 			}
 		}
-		found, err := e.src.Fetch(ctx, e.Stack.Parts())
+		found, err := e.Sources.Fetch(ctx, e.Stack.Parts())
 		if err == nil {
-			err = e.advisories(ctx, false)
+			err = e.Advisories(ctx, false)
 		}
 		if err != nil {
 			return failure.With(failure.Sources, err)
 		}
-		es, err := e.bundled(found, !noGo)
+		es, err := bundled(e, found, !noGo)
 		if err != nil {
 			return err
 		}
@@ -62,12 +62,12 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		if old != nil {
 			file += "-update"
 		}
-		file = e.output(file + ".tar.gz")
-		if err := os.MkdirAll(e.output(), 0o755); err != nil {
+		file = e.OutputDir(file + ".tar.gz")
+		if err := os.MkdirAll(e.OutputDir(), 0o755); err != nil {
 			return err
 		}
 		bundle := pack.Bundle{Entries: es, Old: old, Time: time.Unix(e.Stack.Epoch, 0),
-			Text: func(sums pack.Sums) []byte { return e.bundleText(sums, !noGo) }}
+			Text: func(sums pack.Sums) []byte { return bundleText(e, sums, !noGo) }}
 		key, err := pack.EnvSigner()
 		if err != nil {
 			return err
@@ -106,8 +106,8 @@ func signSum(key *pack.Signer, file, what string) error {
 }
 
 // bundled lists what goes into a bundle.
-func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archive.Entry, error) {
-	runner, err := host.StaticSelf()
+func bundled(e *engine.Engine, found map[string]*source.Source, withGo bool) ([]archive.Entry, error) {
+	runner, err := staticSelf()
 	if err != nil {
 		return nil, err
 	}
@@ -122,13 +122,13 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 		}
 		es = append(es, slices.DeleteFunc(tree, func(entry archive.Entry) bool { return pack.IsScrap(entry.Name) })...)
 	}
-	files, err := os.ReadDir(e.src.Dir)
+	files, err := os.ReadDir(e.Sources.Dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, x := range files {
 		if pack.OfStacks(x.Name()) && x.Type().IsRegular() {
-			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.src.Dir, x.Name()), Mode: 0o644})
+			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.Sources.Dir, x.Name()), Mode: 0o644})
 		}
 	}
 	have := map[string]bool{}
@@ -140,7 +140,7 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 	}
 	for _, n := range e.Stack.Parts() {
 		in := found[n]
-		if in.Edit || in.Found == e.src.Given[n] {
+		if in.Edit || in.Found == e.Sources.Given[n] {
 			return nil, fmt.Errorf("%s: its source is an open edit or LIBSECCOMP_PREFIX, which exist on this machine only: save the edit, or unset the variable", n)
 		}
 		if in.Checkout() {
@@ -163,19 +163,19 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 		}
 		if in.Vendor != "" {
 			line := e.Stack.Lock.VendorFor(e.Stack.Component[n], in.SHA256)
-			add("vendor-sources/"+line.Name, filepath.Join(e.src.Dir, line.Name))
+			add("vendor-sources/"+line.Name, filepath.Join(e.Sources.Dir, line.Name))
 		}
 	}
 	if withGo {
 		for _, r := range e.Stack.Toolchains() {
-			p := e.src.ToolchainFile(r)
+			p := e.Sources.ToolchainFile(r)
 			add("vendor-sources/"+filepath.Base(p), p)
 		}
 	}
-	lock, err := stack.LoadAdvisories(e.src.Dir)
+	lock, err := stack.LoadAdvisories(e.Sources.Dir)
 	if lock != nil {
 		var p string
-		if p, err = e.src.AdvisoriesFile(lock); err == nil {
+		if p, err = e.Sources.AdvisoriesFile(lock); err == nil {
 			add("vendor-sources/"+filepath.Base(p), p)
 		}
 	}
@@ -183,7 +183,7 @@ func (e *Engine) bundled(found map[string]*source.Source, withGo bool) ([]archiv
 }
 
 // bundleText is BUNDLE.txt.
-func (e *Engine) bundleText(sums pack.Sums, withGo bool) []byte {
+func bundleText(e *engine.Engine, sums pack.Sums, withGo bool) []byte {
 	var b strings.Builder
 	s := e.Stack
 	fmt.Fprintf(&b, "drydock, with all that building %s (docker %s for Linux %s and later) needs\n\n", s.Name, s.Version, s.Target.Kernel)
@@ -249,24 +249,10 @@ func VerifyBundle(file string) error {
 	return nil
 }
 
-// selected is the stack of this run, and selectedArch its architecture; empty for that of the stack's file.
-func selected(root string) string {
-	name, _ := pack.BundledFor(root)
-	return cmp.Or(os.Getenv("STACK"), name, DefaultStack)
-}
-
-func selectedArch(root string) string {
-	name, arch := pack.BundledFor(root)
-	if selected(root) != name {
-		arch = ""
-	}
-	return cmp.Or(os.Getenv("ARCH"), arch)
-}
-
 // MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else.
 func MissingForBundle(ctx context.Context) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		if err := e.look(ctx); err != nil {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		if err := e.Look(ctx); err != nil {
 			return err
 		}
 		rows := [][]string{{"FILE", "SIZE", "SHA-256", "FOR"}}
@@ -285,13 +271,13 @@ func MissingForBundle(ctx context.Context) error {
 		}
 		for _, n := range e.Stack.Parts() {
 			c := e.Stack.Component[n]
-			found, err := e.src.Locate(c)
+			found, err := e.Sources.Locate(c)
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", n, err))
 				continue
 			}
 			if found == nil {
-				found = e.wanted(c, row)
+				found = wanted(e, c, row)
 			}
 			if found == nil || !source.NeedsVendor(c, found) {
 				continue
@@ -301,23 +287,25 @@ func MissingForBundle(ctx context.Context) error {
 				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
 				continue
 			}
-			if have, err := e.src.VendorFile(c, found); err != nil {
+			if have, err := e.Sources.VendorFile(c, found); err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", n, err))
 			} else if have == nil {
 				row(line.Name, 0, line.TarSHA256+" (of the tar in it)", n)
 			}
 		}
-		if !e.goFits(e.Stack.Parts()) {
+		if !e.GoFits(e.Stack.Parts()) {
 			for _, r := range e.Stack.Toolchains() {
-				if _, err := os.Stat(e.src.ToolchainFile(r)); err != nil {
-					row(filepath.Base(e.src.ToolchainFile(r)), 0, e.goSum(r), "Go "+r)
+				if _, err := os.Stat(e.Sources.ToolchainFile(r)); err != nil {
+					row(filepath.Base(e.Sources.ToolchainFile(r)), 0, goSum(e, r), "Go "+r)
 				}
 			}
 		}
-		if lock, err := stack.LoadAdvisories(e.src.Dir); err != nil {
+		if lock, err := stack.LoadAdvisories(e.Sources.Dir); err != nil {
 			problems = append(problems, err)
-		} else if lock != nil && !exists(filepath.Join(e.src.Dir, lock.Name())) {
-			row(lock.Name(), 0, lock.SHA256, "audit")
+		} else if lock != nil {
+			if _, err := os.Stat(filepath.Join(e.Sources.Dir, lock.Name())); err != nil {
+				row(lock.Name(), 0, lock.SHA256, "audit")
+			}
 		}
 		if err := errors.Join(problems...); err != nil {
 			return failure.With(failure.Sources, err)
@@ -332,14 +320,14 @@ func MissingForBundle(ctx context.Context) error {
 }
 
 // wanted lists the files of a component's first origin that the lock knows all of.
-func (e *Engine) wanted(c *stack.Component, row func(name string, size int64, sum, component string)) *source.Found {
+func wanted(e *engine.Engine, c *stack.Component, row func(name string, size int64, sum, component string)) *source.Found {
 	for _, o := range c.Origin {
 		found := source.Expected(c, o, e.Stack.Lock)
 		if found.SHA256 == source.Unknown {
 			continue
 		}
 		for _, a := range o.Files() {
-			if _, err := os.Stat(filepath.Join(e.src.Dir, a.Name())); err == nil {
+			if _, err := os.Stat(filepath.Join(e.Sources.Dir, a.Name())); err == nil {
 				continue
 			}
 			line := e.Stack.Lock.FileFor(c.Name, a.Name())
@@ -350,9 +338,28 @@ func (e *Engine) wanted(c *stack.Component, row func(name string, size int64, su
 	return nil
 }
 
-func (e *Engine) goSum(release string) string {
+func goSum(e *engine.Engine, release string) string {
 	if l := e.Stack.Lock.GoFor(release); l != nil {
 		return l.Sum
 	}
 	return ""
+}
+
+// staticSelf is this program's file, which must need nothing of the host that it is carried to.
+func staticSelf() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	e, err := elf.Open(self)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", self, err)
+	}
+	defer e.Close()
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_INTERP {
+			return "", fmt.Errorf("%s is linked dynamically, and would not start on another host: run ./mage bundle, which compiles a static one", self)
+		}
+	}
+	return self, nil
 }

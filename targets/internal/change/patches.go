@@ -1,15 +1,15 @@
-package engine
+package change
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/patch"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/source"
@@ -20,14 +20,14 @@ import (
 // Patches lists the patches that belong to the sources that are here, and those below patches/: what applies to which component
 // of the stack, and why the others do not.
 func Patches(ctx context.Context) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
+	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		dir := filepath.Join(e.Root, "patches")
 		dirs, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		rows := [][]string{{"COMPONENT", "VERSION", "PATCH", "APPLIES"}}
-		own, err := e.ownPatches()
+		own, err := ownPatches(e)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func Patches(ctx context.Context) error {
 			}
 		}
 		if len(rows) == 1 {
-			e.UI.Line("no patches in %s", e.rel(dir))
+			e.UI.Line("no patches in %s", e.Rel(dir))
 		} else {
 			e.UI.Text(ui.Table(rows))
 		}
@@ -72,10 +72,10 @@ func Patches(ctx context.Context) error {
 }
 
 // ownPatches are rows of a table of the patches that belong to sources.
-func (e *Engine) ownPatches() (rows [][]string, err error) {
+func ownPatches(e *engine.Engine) (rows [][]string, err error) {
 	for _, n := range e.Stack.Parts() {
 		c := e.Stack.Component[n]
-		names, err := e.ownNames(c)
+		names, err := e.SeriesNames(c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n, err)
 		}
@@ -83,53 +83,24 @@ func (e *Engine) ownPatches() (rows [][]string, err error) {
 			rows = append(rows, []string{n, c.Version, name, "yes, from its source"})
 		}
 	}
-	return rows, e.src.Digests.Save()
-}
-
-// ownNames are the names of the patches that belong to a component's source and are applied. Where the stack does not name
-// them, the source must be here.
-func (e *Engine) ownNames(c *stack.Component) (names []string, err error) {
-	if !slices.ContainsFunc(c.Origin, (*stack.Origin).HasSeries) {
-		return nil, nil
-	}
-	found, err := e.src.Locate(c)
-	if err != nil {
-		return nil, err
-	}
-	if found == nil {
-		found = e.src.Expected(c, e.sourceOf(c.Name))
-	}
-	if o := found.Origin; o != nil && len(o.Only) > 0 {
-		for _, name := range o.Only {
-			names = append(names, path.Join(path.Dir(o.Series), name))
-		}
-		return names, nil
-	}
-	if found.Path == "" {
-		return nil, nil
-	}
-	ps, err := e.src.SeriesOf(found)
-	for _, p := range ps {
-		names = append(names, p.Name)
-	}
-	return names, err
+	return rows, e.Sources.Digests.Save()
 }
 
 // CheckPatches tries every series that applies against the component's source, without building. It reports all
 // components whose series does not fit.
 func CheckPatches(ctx context.Context) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		var errs []error
 		for _, n := range e.Stack.Parts() {
 			c := e.Stack.Component[n]
-			if err := e.checkPatches(c); err != nil {
+			if err := checkPatches(e, c); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", n, err))
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 		}
-		if err := e.src.Digests.Save(); err != nil {
+		if err := e.Sources.Digests.Save(); err != nil {
 			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
@@ -138,12 +109,12 @@ func CheckPatches(ctx context.Context) error {
 
 // checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong to its
 // source, and ours.
-func (e *Engine) checkPatches(c *stack.Component) error {
-	ours, err := e.src.Series(c)
+func checkPatches(e *engine.Engine, c *stack.Component) error {
+	ours, err := e.Sources.Series(c)
 	if err != nil {
 		return err
 	}
-	found, err := e.src.Locate(c)
+	found, err := e.Sources.Locate(c)
 	if err != nil {
 		return err
 	}
@@ -153,12 +124,12 @@ func (e *Engine) checkPatches(c *stack.Component) error {
 	if found == nil || ours == nil && (found.Checkout() || found.Origin.Series == "") {
 		return nil
 	}
-	tree, done, err := e.src.Scratch("patches-")
+	tree, done, err := e.Sources.Scratch("patches-")
 	if err != nil {
 		return err
 	}
 	defer done()
-	told, err := e.src.Tree(c, found, ours, tree)
+	told, err := e.Sources.Tree(c, found, ours, tree)
 	if err != nil {
 		return err
 	}

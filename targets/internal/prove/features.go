@@ -1,4 +1,4 @@
-package engine
+package prove
 
 import (
 	"context"
@@ -10,15 +10,15 @@ import (
 	"strings"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/host"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/ui"
 	"drydock/targets/internal/verify"
 )
 
 // featuresFile is where the features of the stack's release are recorded.
-func (e *Engine) featuresFile() string {
+func featuresFile(e *engine.Engine) string {
 	return e.Stack.Beside(".features")
 }
 
@@ -28,21 +28,21 @@ const noQuota = "dockerd: build tag exclude_disk_quota"
 // Features lists what is built into the files and holds it against what the release had when it was recorded; record
 // writes that down.
 func Features(ctx context.Context, record bool) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		if err := e.confined(); err != nil {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		if err := e.Confined(); err != nil {
 			return err
 		}
-		if err := e.wholeOutputs(); err != nil {
+		if err := wholeOutputs(e); err != nil {
 			return err
 		}
-		have, err := e.features(ctx)
+		have, err := e.Features(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
 			return failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
 		}
 		if err != nil {
 			return failure.With(failure.Failed, err)
 		}
-		recorded, err := os.ReadFile(e.featuresFile())
+		recorded, err := os.ReadFile(featuresFile(e))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -55,10 +55,10 @@ func Features(ctx context.Context, record bool) error {
 			}
 			all := slices.Sorted(slices.Values(slices.Concat(have, p.Others)))
 			text += strings.Join(all, "\n") + "\n"
-			if err := archive.WriteBytes(e.featuresFile(), 0o644, []byte(text)); err != nil {
+			if err := archive.WriteBytes(featuresFile(e), 0o644, []byte(text)); err != nil {
 				return err
 			}
-			e.UI.Line("recorded  %d features in %s", len(all), e.rel(e.featuresFile()))
+			e.UI.Line("recorded  %d features in %s", len(all), e.Rel(featuresFile(e)))
 			return nil
 		}
 		rows := [][]string{{"FEATURE", ""}}
@@ -76,22 +76,13 @@ func Features(ctx context.Context, record bool) error {
 			rows = append(rows, []string{l, e.UI.Bad("LOST")})
 		}
 		e.UI.Text(ui.Table(rows))
-		return failure.With(failure.Failed, e.parity(ctx, e.UI))
+		return failure.With(failure.Failed, parity(ctx, e, e.UI))
 	})
 }
 
-// features lists what is built into them.
-func (e *Engine) features(ctx context.Context) ([]string, error) {
-	var tells []verify.Tells
-	for _, n := range e.Stack.Parts() {
-		tells = append(tells, recipe.Row(n).Features)
-	}
-	return verify.Features(ctx, e.output("bin"), host.Emulator(e.Stack.Arch()), recipe.Programs(e.Stack), tells)
-}
-
 // parity says which features the files have lost, and prints which they have gained.
-func (e *Engine) parity(ctx context.Context, u *ui.UI) error {
-	recorded, err := os.ReadFile(e.featuresFile())
+func parity(ctx context.Context, e *engine.Engine, u *ui.UI) error {
+	recorded, err := os.ReadFile(featuresFile(e))
 	if errors.Is(err, fs.ErrNotExist) {
 		u.Line("notice    the features of %s are not recorded: \"mage features -record\" does it", e.Stack.Name)
 		return nil
@@ -99,7 +90,7 @@ func (e *Engine) parity(ctx context.Context, u *ui.UI) error {
 	if err != nil {
 		return err
 	}
-	have, err := e.features(ctx)
+	have, err := e.Features(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package engine
+// Package change is the commands by which a person changes what a stack is made from: edits, and the series of patches that
+// they become.
+package change
 
 import (
 	"context"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/recipe"
@@ -17,9 +20,9 @@ import (
 )
 
 // component returns a component by name: one that has sources of its own to be edited.
-func (e *Engine) component(name string) (*stack.Component, error) {
+func component(e *engine.Engine, name string) (*stack.Component, error) {
 	c := e.Stack.Component[name]
-	if parts := e.ofTarget(name); c == nil && parts != nil { // "docker": the daemon
+	if parts := recipe.OfTarget(e.Stack, name); c == nil && parts != nil { // "docker": the daemon
 		c = e.Stack.Component[parts[0]]
 	}
 	if c == nil {
@@ -30,16 +33,16 @@ func (e *Engine) component(name string) (*stack.Component, error) {
 
 // EditOpen makes a writable tree of a component's sources, patched as a build would patch them.
 func EditOpen(ctx context.Context, name string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		c, err := e.component(name)
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		c, err := component(e, name)
 		if err != nil {
 			return err
 		}
-		dir := e.src.EditDir(c.Name)
+		dir := e.Sources.EditDir(c.Name)
 		if _, err := os.Stat(dir); err == nil {
-			return fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, e.rel(dir), c.Name)
+			return fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, e.Rel(dir), c.Name)
 		}
-		src, err := e.pristine(ctx, c)
+		src, err := pristine(ctx, e, c)
 		if err != nil {
 			return err
 		}
@@ -51,34 +54,34 @@ func EditOpen(ctx context.Context, name string) error {
 			return err
 		}
 		defer source.RemoveAll(tmp)
-		if err := e.src.MakeEdit(c, src, tmp); err != nil {
+		if err := e.Sources.MakeEdit(c, src, tmp); err != nil {
 			return failure.With(failure.Failed, fmt.Errorf("%s: %w", c.Name, err))
 		}
-		if err := errors.Join(e.src.NoteEdit(src, tmp), os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
+		if err := errors.Join(e.Sources.NoteEdit(src, tmp), os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
 			return err
 		}
-		e.UI.Line("opened    %s %s in %s", c.Name, c.Version, e.rel(e.src.EditTree(c.Name)))
+		e.UI.Line("opened    %s %s in %s", c.Name, c.Version, e.Rel(e.Sources.EditTree(c.Name)))
 		e.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", recipe.Row(c.Name).Target))
 		return nil
 	})
 }
 
 // pristine gets a component's source without the open edit.
-func (e *Engine) pristine(ctx context.Context, c *stack.Component) (*source.Source, error) {
-	if err := e.look(ctx); err != nil {
+func pristine(ctx context.Context, e *engine.Engine, c *stack.Component) (*source.Source, error) {
+	if err := e.Look(ctx); err != nil {
 		return nil, err
 	}
-	set := *e.src
+	set := *e.Sources
 	set.Editing = false
 	sources, err := set.Fetch(ctx, []string{c.Name})
 	return sources[c.Name], failure.With(failure.Sources, err)
 }
 
 // whichEdit is the component meant: the named one, or the only one that is open.
-func (e *Engine) whichEdit(name string) (*stack.Component, error) {
-	open := e.src.Edits()
+func whichEdit(e *engine.Engine, name string) (*stack.Component, error) {
+	open := e.Sources.Edits()
 	if name != "" {
-		c, err := e.component(name)
+		c, err := component(e, name)
 		if err == nil && !slices.Contains(open, c.Name) {
 			err = fmt.Errorf("no edit of %s is open: \"mage edit %s\" opens one", c.Name, c.Name)
 		}
@@ -95,22 +98,22 @@ func (e *Engine) whichEdit(name string) (*stack.Component, error) {
 }
 
 // diffEdit compares an open edit with its base.
-func (e *Engine) diffEdit(ctx context.Context, c *stack.Component) (*source.Change, error) {
-	src, err := e.pristine(ctx, c)
+func diffEdit(ctx context.Context, e *engine.Engine, c *stack.Component) (*source.Change, error) {
+	src, err := pristine(ctx, e, c)
 	if err != nil {
 		return nil, err
 	}
-	return e.src.DiffEdit(c, src)
+	return e.Sources.DiffEdit(c, src)
 }
 
 // EditDiff prints what an open edit changes.
 func EditDiff(ctx context.Context, component string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		c, err := e.whichEdit(component)
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		c, err := whichEdit(e, component)
 		if err != nil {
 			return err
 		}
-		change, err := e.diffEdit(ctx, c)
+		change, err := diffEdit(ctx, e, c)
 		switch {
 		case err != nil:
 		case e.UI.TTY(): // to look at; elsewhere the bytes count
@@ -125,46 +128,46 @@ func EditDiff(ctx context.Context, component string) error {
 // EditSave makes what an open edit changes the next patch of the component's series, below the directory of a version
 // constraint: by default of this very version. The edit stays open, and goes on from there.
 func EditSave(ctx context.Context, name, component, constraint string) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		c, err := e.whichEdit(component)
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		c, err := whichEdit(e, component)
 		if err != nil {
 			return err
 		}
-		at, err := e.src.PlaceFor(c, name, constraint)
+		at, err := e.Sources.PlaceFor(c, name, constraint)
 		if err != nil {
 			return err
 		}
-		unlock, err := graph.Lock(ctx, e.src.EditDir(c.Name), strings.Join(os.Args, " "), nil)
+		unlock, err := graph.Lock(ctx, e.Sources.EditDir(c.Name), strings.Join(os.Args, " "), nil)
 		if err != nil {
 			return err
 		}
 		defer unlock()
-		change, err := e.diffEdit(ctx, c)
+		change, err := diffEdit(ctx, e, c)
 		if err != nil {
 			return err
 		}
 		if len(change.Files) == 0 {
-			return fmt.Errorf("%s: nothing is changed in %s", c.Name, e.rel(e.src.EditTree(c.Name)))
+			return fmt.Errorf("%s: nothing is changed in %s", c.Name, e.Rel(e.Sources.EditTree(c.Name)))
 		}
-		if err := e.src.TrySave(change, at); err != nil {
+		if err := e.Sources.TrySave(change, at); err != nil {
 			return failure.With(failure.Failed, fmt.Errorf("%s: not saved: %w", c.Name, err))
 		}
-		if err := e.src.Save(change, at); err != nil {
+		if err := e.Sources.Save(change, at); err != nil {
 			return err
 		}
-		e.UI.Line("saved     %s: %d file(s): %s", e.rel(at.File()), len(change.Files), strings.Join(change.Files, ", "))
+		e.UI.Line("saved     %s: %d file(s): %s", e.Rel(at.File()), len(change.Files), strings.Join(change.Files, ", "))
 		return nil
 	})
 }
 
 // EditDrop throws an open edit away. What is not saved is lost, so it asks for the component's name.
 func EditDrop(ctx context.Context, name string) error {
-	return reading(ctx, func(_ context.Context, e *Engine) error {
-		c, err := e.whichEdit(name)
+	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
+		c, err := whichEdit(e, name)
 		if err != nil {
 			return err
 		}
-		if err := source.RemoveAll(e.src.EditDir(c.Name)); err != nil {
+		if err := source.RemoveAll(e.Sources.EditDir(c.Name)); err != nil {
 			return err
 		}
 		e.UI.Line("dropped   the edit of %s; patches are kept", c.Name)

@@ -1,4 +1,4 @@
-package engine
+package prove
 
 import (
 	"cmp"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"drydock/targets/internal/boot"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
@@ -39,12 +40,12 @@ type BootOptions struct {
 // Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's table.
 // It ends with failure.Skipped where this machine has no qemu.
 func Boot(ctx context.Context, o BootOptions) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])
 		if err := errors.Join(boot.KnownCgroup(o.Cgroup), smoke.Known(o.Calls, e.Stack.Target.Arch)); err != nil {
 			return err
 		}
-		report, err := e.boot(ctx, o)
+		report, err := bootMachine(ctx, e, o)
 		var refusal *smoke.Refusal
 		if errors.As(err, &refusal) {
 			report.Skipped = refusal.Why
@@ -64,7 +65,7 @@ func Boot(ctx context.Context, o BootOptions) error {
 		case err != nil:
 			return failure.With(failure.Failed, fmt.Errorf("boot: %w", err))
 		}
-		if err := report.Keep(e.build("boot", "reports")); err != nil {
+		if err := report.Keep(e.BuildDir("boot", "reports")); err != nil {
 			return err
 		}
 		if o.Write {
@@ -74,20 +75,20 @@ func Boot(ctx context.Context, o BootOptions) error {
 			}
 			made, err := target.Documents(e.Root, e.Stack.Name)
 			for _, name := range slices.Sorted(maps.Keys(made)) {
-				err = errors.Join(err, e.writeDoc(name, made[name]))
+				err = errors.Join(err, writeDoc(e, name, made[name]))
 			}
 			if err != nil {
 				return err
 			}
 		}
-		return e.bootVerdict(report, o.JSON)
+		return bootVerdict(e, report, o.JSON)
 	})
 }
 
-// boot is one machine, with as many starts as what is tried needs.
-func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) {
-	r := &boot.Report{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup, Date: e.start.UTC().Format(time.DateOnly)}
-	unlock, err := graph.Lock(ctx, e.build("boot"), strings.Join(os.Args, " "), nil)
+// bootMachine is one machine, with as many starts as what is tried needs.
+func bootMachine(ctx context.Context, e *engine.Engine, o BootOptions) (*boot.Report, error) {
+	r := &boot.Report{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup, Date: e.Started.UTC().Format(time.DateOnly)}
+	unlock, err := graph.Lock(ctx, e.BuildDir("boot"), strings.Join(os.Args, " "), nil)
 	if err != nil {
 		return r, err
 	}
@@ -97,7 +98,7 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 		return r, err
 	}
 	r.Arch = target.Below()
-	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.build("boot", "machine")}
+	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.BuildDir("boot", "machine")}
 	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
 		return r, err
 	}
@@ -111,15 +112,15 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 		return r, err
 	}
 	r.Accelerator = m.Accelerator
-	if m.Kernel, err = e.bootKernel(ctx, target, o); err != nil {
+	if m.Kernel, err = bootKernel(ctx, e, target, o); err != nil {
 		return r, err
 	}
 	r.Kernel = m.Kernel.Release
-	if m.Contents, err = e.bootContents(ctx, o, m); err != nil {
+	if m.Contents, err = bootContents(ctx, e, o, m); err != nil {
 		return r, err
 	}
-	c := e.smokeConfig(o.Calls, "")
-	c.Network = e.networkFlags()
+	c := smokeConfig(e, o.Calls, "")
+	c.Network = networkFlags(e)
 	each := func(x smoke.Result) {
 		r.Checks = append(r.Checks, x)
 		if !o.JSON {
@@ -131,31 +132,31 @@ func (e *Engine) boot(ctx context.Context, o BootOptions) (*boot.Report, error) 
 	}
 	t := boot.Trial{Machine: m, Smoke: c, Cuts: o.Cuts, Upgrade: o.To != "", Run: o.Run, Quick: o.Quick}
 	r.What, err = t.Do(ctx, each)
-	r.Seconds = time.Since(e.start).Seconds()
+	r.Seconds = time.Since(e.Started).Seconds()
 	return r, err
 }
 
 // bootKernel is the user's kernel, or one of Debian's.
-func (e *Engine) bootKernel(ctx context.Context, t *boot.Target, o BootOptions) (boot.Kernel, error) {
+func bootKernel(ctx context.Context, e *engine.Engine, t *boot.Target, o BootOptions) (boot.Kernel, error) {
 	if o.Image != "" {
 		return t.Own(o.Image, o.Modules, o.Config)
 	}
-	return e.bootSources().Kernel(ctx, t, o.Kernel)
+	return bootSources(e).Kernel(ctx, t, o.Kernel)
 }
 
-func (e *Engine) bootSources() boot.Sources {
-	return boot.Sources{Store: e.src.Store, Online: e.online, Dir: e.build("boot")}
+func bootSources(e *engine.Engine) boot.Sources {
+	return boot.Sources{Store: e.Sources.Store, Online: e.Sources.Online, Dir: e.BuildDir("boot")}
 }
 
 // bootContents are the files that go into the machine.
-func (e *Engine) bootContents(ctx context.Context, o BootOptions, m boot.Machine) (c boot.Contents, err error) {
+func bootContents(ctx context.Context, e *engine.Engine, o BootOptions, m boot.Machine) (c boot.Contents, err error) {
 	c = boot.Contents{Package: o.Package, To: o.To, Guest: filepath.Join(m.Work, "guest")}
 	if c.Package == "" {
-		all, err := e.kept().List()
+		all, err := e.Kept().List()
 		if err != nil {
 			return c, err
 		}
-		r := e.kept().Find(all, e.kept().Latest())
+		r := e.Kept().Find(all, e.Kept().Latest())
 		if r == nil {
 			return c, fmt.Errorf("%s has no package: run \"mage all\", or name one with -pkg=FILE", e.Stack.Name)
 		}
@@ -164,14 +165,14 @@ func (e *Engine) bootContents(ctx context.Context, o BootOptions, m boot.Machine
 	if c.Runner, err = m.Target.Runner(ctx, e.Root, m.Work); err != nil {
 		return c, err
 	}
-	if c.Busybox, err = e.bootSources().Busybox(ctx, m.Target); err != nil {
+	if c.Busybox, err = bootSources(e).Busybox(ctx, m.Target); err != nil {
 		return c, err
 	}
-	return c, e.guest(ctx, m.Work)
+	return c, compileGuest(ctx, e, m.Work)
 }
 
 // bootVerdict ends a run.
-func (e *Engine) bootVerdict(r *boot.Report, asJSON bool) error {
+func bootVerdict(e *engine.Engine, r *boot.Report, asJSON bool) error {
 	n, failed := smoke.Count(r.Checks)
 	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
 	if r.Root != "" {
@@ -179,7 +180,7 @@ func (e *Engine) bootVerdict(r *boot.Report, asJSON bool) error {
 	}
 	if failed != nil {
 		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
-			strings.Join(failed, ", "), e.rel(e.build("boot", "machine"))))
+			strings.Join(failed, ", "), e.Rel(e.BuildDir("boot", "machine"))))
 	}
 	if !asJSON {
 		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Seconds(r.Seconds))

@@ -1,4 +1,4 @@
-package engine
+package prove
 
 import (
 	"context"
@@ -13,21 +13,17 @@ import (
 
 	"drydock/targets/internal/archive"
 	"drydock/targets/internal/audit"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
+	"drydock/targets/internal/graph"
 	"drydock/targets/internal/pack"
 	"drydock/targets/internal/recipe"
-	"drydock/targets/internal/run"
 	"drydock/targets/internal/source"
 	"drydock/targets/internal/stack"
 	"drydock/targets/internal/store"
 	"drydock/targets/internal/ui"
+	"drydock/targets/internal/version"
 )
-
-// cTable is the table of what is known against components that are no Go.
-const cTable = "advisories-c.toml"
-
-// maxTexts is the size, in bytes, up to which statements and tables are read.
-const maxTexts = 4 << 20
 
 // AuditOptions are what an audit is of, and how it is shown.
 type AuditOptions struct {
@@ -38,15 +34,15 @@ type AuditOptions struct {
 // Audit compares the built files with what is published of holes in what they are made of, and with what is stated of
 // each.
 func Audit(ctx context.Context, opt AuditOptions) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error {
-		r, err := e.audit(opt)
-		if err = errors.Join(err, e.src.Digests.Save()); err != nil {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
+		r, err := AuditReport(e, opt)
+		if err = errors.Join(err, e.Sources.Digests.Save()); err != nil {
 			return err
 		}
 		if opt.Write {
-			err = e.writeAudit(r)
+			err = writeAudit(e, r)
 		} else {
-			err = e.showAudit(r, opt)
+			err = showAudit(e, r, opt)
 		}
 		if err != nil {
 			return err
@@ -62,17 +58,17 @@ func Audit(ctx context.Context, opt AuditOptions) error {
 }
 
 // writeAudit makes docs/advisories.md of a report, and of what it has of other stacks.
-func (e *Engine) writeAudit(r *audit.Report) error {
+func writeAudit(e *engine.Engine, r *audit.Report) error {
 	file := filepath.Join(e.Root, "docs/advisories.md")
-	page, err := archive.ReadFile(file, maxTexts)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	page, err := audit.ReadText(file)
+	if err != nil {
 		return err
 	}
-	return e.writeDoc("advisories.md", r.Page(string(page)))
+	return writeDoc(e, "advisories.md", r.Page(string(page)))
 }
 
 // showAudit prints a report.
-func (e *Engine) showAudit(r *audit.Report, opt AuditOptions) error {
+func showAudit(e *engine.Engine, r *audit.Report, opt AuditOptions) error {
 	switch {
 	case opt.JSON:
 		data, err := json.MarshalIndent(r, "", "  ")
@@ -94,17 +90,17 @@ func (e *Engine) showAudit(r *audit.Report, opt AuditOptions) error {
 	return nil
 }
 
-// audit makes the report.
-func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
-	lock, err := stack.LoadAdvisories(e.src.Dir)
+// AuditReport makes the report.
+func AuditReport(e *engine.Engine, opt AuditOptions) (*audit.Report, error) {
+	lock, err := stack.LoadAdvisories(e.Sources.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if lock == nil {
 		return nil, failure.With(failure.Sources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
-			stack.AdvisoriesLock, e.rel(e.src.Dir))})
+			stack.AdvisoriesLock, e.Rel(e.Sources.Dir))})
 	}
-	file, err := e.src.AdvisoriesFile(lock)
+	file, err := e.Sources.AdvisoriesFile(lock)
 	if err != nil {
 		return nil, failure.With(failure.Sources, err)
 	}
@@ -114,18 +110,18 @@ func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
 	}
 	var sub *audit.Subject
 	if opt.File != "" {
-		sub, err = e.packageSubject(opt.File)
+		sub, err = packageSubject(e, opt.File)
 	} else {
-		sub, err = e.ownSubject(opt.Bin)
+		sub, err = ownSubject(e, opt.Bin)
 	}
 	if err != nil {
 		return nil, err
 	}
-	table, err := e.table()
+	table, err := audit.ReadTable(e.Sources.Dir, e.Rel(e.Sources.Dir), e.Stack.Rows.Names())
 	if err != nil {
 		return nil, err
 	}
-	book, err := e.book(sub.Stack)
+	book, err := audit.ReadBook(e.Sources.Dir, e.Rel(e.Sources.Dir), sub.Stack)
 	if err != nil {
 		return nil, err
 	}
@@ -136,60 +132,14 @@ func (e *Engine) audit(opt AuditOptions) (*audit.Report, error) {
 	return r, nil
 }
 
-// vexFile is the file with a stack's statements.
-func (e *Engine) vexFile(name string) string { return filepath.Join(e.src.Dir, name+".vex.toml") }
-
-// table reads the table of what is no Go, which may be missing.
-func (e *Engine) table() (*audit.Table, error) {
-	file := filepath.Join(e.src.Dir, cTable)
-	data, err := archive.ReadFile(file, maxTexts)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	table, ps := audit.ParseTable(data, e.rel(file), e.Stack.Rows.Names())
-	if len(ps) > 0 {
-		return nil, ps
-	}
-	return table, nil
-}
-
-// book reads a stack's statements, which may be missing.
-func (e *Engine) book(name string) (*audit.Book, error) {
-	file := e.vexFile(name)
-	data, err := archive.ReadFile(file, maxTexts)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	book, ps := audit.ParseStatements(data, e.rel(file))
-	if len(ps) > 0 {
-		return nil, ps
-	}
-	return book, nil
-}
-
-// checked are the statements that go into a package: those whose components and evidence are the stack's.
-func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
-	if len(book.Statements) == 0 {
-		return nil, nil
-	}
-	has, err := e.evidences()
-	if err != nil {
-		return nil, err
-	}
-	if ps := book.Check(e.Stack.Rows.Names(), has, nil, nil); len(ps) > 0 {
-		return nil, ps
-	}
-	return book.Statements, nil
-}
-
 // ownSubject is the stack's own files, or those of a directory under their names.
-func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
+func ownSubject(e *engine.Engine, bin string) (*audit.Subject, error) {
 	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Arch().GOARCH, Known: e.Stack.Rows.Names(), Raised: map[string][]stack.Raised{}}
 	var err error
-	if sub.Evidence, err = e.evidences(); err != nil {
+	if sub.Evidence, err = e.Evidence(); err != nil {
 		return nil, err
 	}
-	for _, n := range e.built() {
+	for _, n := range e.Built() {
 		c := e.Stack.Component[n]
 		sub.Raised[n] = e.Stack.Raised(n)
 		if !recipe.Row(n).Go {
@@ -200,13 +150,13 @@ func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
 			if !o.Bin {
 				continue
 			}
-			file := e.output("bin", o.Name)
+			file := e.OutputDir("bin", o.Name)
 			if bin != "" {
 				file = filepath.Join(bin, o.Name)
 			}
-			p, err := e.program(file, n, c.Version)
+			p, err := program(e, file, n, c.Version)
 			if errors.Is(err, fs.ErrNotExist) && bin == "" {
-				return nil, fmt.Errorf("%s: not built yet: run \"mage %s\"", e.rel(file), recipe.Row(n).Target)
+				return nil, fmt.Errorf("%s: not built yet: run \"mage %s\"", e.Rel(file), recipe.Row(n).Target)
 			} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
@@ -222,13 +172,13 @@ func (e *Engine) ownSubject(bin string) (*audit.Subject, error) {
 }
 
 // program reads a built file; where it names no modules, what a package lists of it.
-func (e *Engine) program(file, component, version string) (*audit.Program, error) {
+func program(e *engine.Engine, file, component, version string) (*audit.Program, error) {
 	p, err := audit.ReadProgramFile(file, component, version)
 	if err != nil || !p.Unknown {
 		return p, err
 	}
-	if rec := e.records().Load(component); rec != nil {
-		notices := filepath.Join(e.out.Path(component, rec.Key), store.NoticesFile)
+	if rec := e.Records().Load(component); rec != nil {
+		notices := filepath.Join(e.Store.Path(component, rec.Key), store.NoticesFile)
 		ms, err := pack.Linked(file, notices, e.Stack.PackageVersions())
 		if err != nil {
 			return nil, err
@@ -254,46 +204,8 @@ func linkedModules(ms []pack.Module) []audit.Module {
 	return all
 }
 
-// evidences are those of all components of the stack, whether or not they are built.
-func (e *Engine) evidences() (map[string]audit.Evidence, error) {
-	has := map[string]audit.Evidence{}
-	for n, c := range e.Stack.Component {
-		var err error
-		if has[n], err = e.evidence(c); err != nil {
-			return nil, err
-		}
-	}
-	return has, nil
-}
-
-// evidence is what a component has that statements may name.
-func (e *Engine) evidence(c *stack.Component) (ev audit.Evidence, err error) {
-	ps, err := e.src.Series(c)
-	if err != nil {
-		return ev, err
-	}
-	for _, p := range ps {
-		ev.Patches = append(ev.Patches, p.Name, filepath.Base(p.File))
-	}
-	own, err := e.ownNames(c)
-	if err != nil {
-		return ev, err
-	}
-	for _, name := range own {
-		ev.Patches = append(ev.Patches, name, path.Base(name))
-	}
-	ev.Raises = c.Raises()
-	for _, r := range e.Stack.Raised(c.Name) {
-		ev.Raises = append(ev.Raises, r.Module+"@"+r.To)
-	}
-	for _, s := range recipe.Of(e.Stack, c.Name, recipe.Tools{}, recipe.Symbolic(e.needs(c.Name))).Steps {
-		ev.Tags = append(ev.Tags, audit.TagsOf(run.Quote(s.Argv))...)
-	}
-	return ev, nil
-}
-
 // packageSubject is what a package has in it.
-func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
+func packageSubject(e *engine.Engine, file string) (*audit.Subject, error) {
 	r, problems, err := pack.ReadPackage(file)
 	if err != nil {
 		return nil, err
@@ -318,7 +230,7 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 			ev.Tags = append(ev.Tags, audit.TagsOf(s.Command)...)
 		}
 		if c := e.Stack.Component[p.Name]; c != nil { // the manifest does not list what comes with a source
-			own, err := e.ownNames(c)
+			own, err := e.SeriesNames(c)
 			if err != nil {
 				return nil, err
 			}
@@ -334,7 +246,7 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 			sub.Parts = append(sub.Parts, audit.Part{Name: p.Name, Version: p.Version})
 		}
 	}
-	return sub, e.unpacked(file, r, func(x *pack.File, path string) error {
+	return sub, unpacked(e, file, r, func(x *pack.File, path string) error {
 		p, err := audit.ReadProgramFile(path, x.Component, versions[x.Component])
 		if errors.Is(err, audit.ErrNotGo) {
 			return nil
@@ -350,8 +262,8 @@ func (e *Engine) packageSubject(file string) (*audit.Subject, error) {
 }
 
 // unpacked gives each file of a package to do, by where it lies on disk for that moment.
-func (e *Engine) unpacked(file string, r *pack.Read, do func(x *pack.File, path string) error) error {
-	tree, done, err := e.src.Scratch("audit-")
+func unpacked(e *engine.Engine, file string, r *pack.Read, do func(x *pack.File, path string) error) error {
+	tree, done, err := e.Sources.Scratch("audit-")
 	if err != nil {
 		return err
 	}
@@ -373,4 +285,62 @@ func (e *Engine) unpacked(file string, r *pack.Read, do func(x *pack.File, path 
 		}
 	}
 	return err
+}
+
+// audited is the result of the last audit of a run, and the key of what it was made from: a run with nothing to do
+// makes none.
+type audited struct {
+	Key  string `json:"key"`
+	Open int    `json:"open"`
+	Line string `json:"line"`
+}
+
+// auditKey is of all that the result of an audit depends on; empty where there is no database.
+func auditKey(e *engine.Engine) (string, error) {
+	inputs := []graph.Input{{Name: "format", Value: "1"}, {Name: "drydock", Value: version.Drydock}}
+	for _, name := range []string{stack.AdvisoriesLock, audit.TableFile, audit.StatementsFile(e.Stack.Name)} {
+		data, err := audit.ReadText(filepath.Join(e.Sources.Dir, name))
+		if err != nil || data == nil && name == stack.AdvisoriesLock {
+			return "", err
+		}
+		inputs = append(inputs, graph.Input{Name: name, Value: string(data)})
+	}
+	for _, n := range e.Built() {
+		rec := e.Record(n)
+		if rec == nil {
+			return "", fmt.Errorf("no record of %s", n)
+		}
+		inputs = append(inputs, graph.Input{Name: n, Value: e.Stack.Component[n].Version + " " + rec.Key})
+	}
+	return graph.Key(inputs), nil
+}
+
+// AuditLine says in one line what is known against what was built, for the end of a run: the result of the last run
+// where nothing changed since. An audit that cannot be made fails no build.
+func AuditLine(e *engine.Engine) {
+	key, err := auditKey(e)
+	if key == "" && err == nil {
+		return // nobody asked for one
+	}
+	var last audited
+	file := e.BuildDir("audit.json")
+	data, rerr := audit.ReadText(file)
+	if rerr != nil || json.Unmarshal(data, &last) != nil || last.Key != key {
+		last = audited{Key: key}
+		r, aerr := AuditReport(e, AuditOptions{})
+		if err = errors.Join(err, aerr); err == nil {
+			last.Open, last.Line = r.Open, r.Line()
+			data, _ := json.Marshal(last)
+			err = archive.WriteBytes(file, 0o644, data)
+		}
+	}
+	switch {
+	case err != nil:
+		e.UI.Line("audit: not done: %s", failure.OneLine(err.Error()))
+	case last.Open > 0:
+		e.AtEnd("audit: " + last.Line)
+		e.UI.Line("audit: %s: \"mage audit -open\" names them", e.UI.Bad(last.Line))
+	default:
+		e.UI.Line("audit: %s", last.Line)
+	}
 }

@@ -1,4 +1,4 @@
-package engine
+package prove
 
 import (
 	"context"
@@ -11,11 +11,10 @@ import (
 	"time"
 
 	"drydock/targets/internal/archive"
+	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/host"
-	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/source"
-	"drydock/targets/internal/store"
 	"drydock/targets/internal/suites"
 	"drydock/targets/internal/ui"
 )
@@ -23,11 +22,11 @@ import (
 // Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's
 // integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone.
 func Suites(ctx context.Context, component string, write bool) error {
-	return command(ctx, func(ctx context.Context, e *Engine) error { return e.suites(ctx, component, write) })
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error { return runSuites(ctx, e, component, write) })
 }
 
-func (e *Engine) suites(ctx context.Context, component string, write bool) error {
-	if err := errors.Join(e.native("suites"), e.look(ctx)); err != nil {
+func runSuites(ctx context.Context, e *engine.Engine, component string, write bool) error {
+	if err := errors.Join(native(e, "suites"), e.Look(ctx)); err != nil {
 		return err
 	}
 	var parts []string
@@ -46,14 +45,14 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 		parts = []string{component}
 	}
 	for _, n := range parts {
-		if e.records().Load(n) == nil {
+		if e.Records().Load(n) == nil {
 			return failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage %s\"", n, n))
 		}
 	}
-	if err := e.lock(ctx, false); err != nil {
+	if err := e.Lock(ctx, false); err != nil {
 		return err
 	}
-	inputs, err := e.src.Fetch(ctx, parts)
+	inputs, err := e.Sources.Fetch(ctx, parts)
 	if err != nil {
 		return failure.With(failure.Sources, err)
 	}
@@ -63,14 +62,14 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 			continue
 		}
 		all = append(all, s)
-		if s.Version = e.versionOf(s.Component); s.Why == "" {
-			if err := e.suite(ctx, s, inputs[s.Component]); err != nil {
+		if s.Version = e.Stack.Component[s.Component].Version; s.Why == "" {
+			if err := runSuite(ctx, e, s, inputs[s.Component]); err != nil {
 				return err
 			}
 		}
 	}
-	kernel, _, _ := strings.Cut(host.Release(), "-")
-	text, bad := suites.Text(fmt.Sprintf("%s, %s, Linux %s, gcc %s.", e.Stack.Name, time.Now().UTC().Format(time.DateOnly), kernel, e.cc().Version), all)
+	kernel, _, _ := strings.Cut(kernel.Release(), "-")
+	text, bad := suites.Text(fmt.Sprintf("%s, %s, Linux %s, gcc %s.", e.Stack.Name, time.Now().UTC().Format(time.DateOnly), kernel, e.CompilerRelease()), all)
 	e.UI.Text("\n" + text)
 	if write {
 		file := filepath.Join(e.Root, "docs/proof.md")
@@ -79,19 +78,19 @@ func (e *Engine) suites(ctx context.Context, component string, write bool) error
 		}
 	}
 	if bad > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%d of upstream's tests failed without a known reason: see the table; logs in %s", bad, e.rel(e.build("suites"))))
+		return failure.With(failure.Failed, fmt.Errorf("%d of upstream's tests failed without a known reason: see the table; logs in %s", bad, e.Rel(e.BuildDir("suites"))))
 	}
-	e.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", e.Stack.Name, ui.Duration(time.Since(e.start)))
+	e.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", e.Stack.Name, ui.Duration(time.Since(e.Started)))
 	return nil
 }
 
-// suite runs one suite in a tree that is made for it.
-func (e *Engine) suite(ctx context.Context, s *suites.Suite, in *source.Source) error {
-	base := e.build("suites", s.Component)
+// runSuite runs one suite in a tree that is made for it.
+func runSuite(ctx context.Context, e *engine.Engine, s *suites.Suite, in *source.Source) error {
+	base := e.BuildDir("suites", s.Component)
 	if err := source.RemoveAll(base); err != nil {
 		return err
 	}
-	t, err := e.testTree(s.Component, base, in)
+	t, err := testTree(e, s.Component, base, in)
 	if err != nil {
 		return err
 	}
@@ -107,28 +106,17 @@ func (e *Engine) suite(ctx context.Context, s *suites.Suite, in *source.Source) 
 		return failure.With(failure.Stopped, context.Cause(ctx))
 	}
 	if err != nil {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %w: see %s", s.Component, err, e.rel(log.Name())))
+		return failure.With(failure.Failed, fmt.Errorf("%s: %w: see %s", s.Component, err, e.Rel(log.Name())))
 	}
 	return source.RemoveAll(base)
 }
 
 // testTree prepares a component's source as for a build.
-func (e *Engine) testTree(name, base string, src *source.Source) (*suites.Tree, error) {
-	j := e.job(name, src)
-	p, err := e.tree(j, base)
+func testTree(e *engine.Engine, name, base string, src *source.Source) (*suites.Tree, error) {
+	w, err := e.WorkTree(name, base, src)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := e.src.Tree(j.Component, src.Found, src.Patches, p.Work); err != nil {
-		return nil, err
-	}
-	t := &suites.Tree{Paths: p, Plan: recipe.Of(e.Stack, name, j.Tools, p), Make: e.facts.Make, Jobs: jobs(), Arch: e.Stack.Target.Arch,
-		Musl: e.Stack.OwnLibc(), Built: e.out.Path(name, e.records().Load(name).Key), Box: e.sandbox(p, j.Go)}
-	if j.Go != nil {
-		t.Go = j.Go.Path
-	}
-	if err := store.WriteFiles(t.Plan.Files...); err != nil {
-		return nil, err
-	}
-	return t, t.Box.Give()
+	return &suites.Tree{Paths: w.Paths, Plan: w.Plan, Go: w.Tools.Go, Make: w.Tools.Make, Jobs: w.Tools.Jobs, Arch: e.Stack.Target.Arch,
+		Musl: e.Stack.OwnLibc(), Built: e.Store.Path(name, e.Records().Load(name).Key), Box: w.Box}, nil
 }
