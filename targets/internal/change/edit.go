@@ -1,5 +1,5 @@
-// Package change is the commands by which a person changes what a stack is made from: edits, and the series of patches that
-// they become.
+// Package change is the commands by which a person changes what a stack is made from: edits, and the series of patches
+// that they become.
 package change
 
 import (
@@ -40,7 +40,8 @@ func EditOpen(ctx context.Context, name string) error {
 		}
 		dir := e.Sources.EditDir(c.Name)
 		if _, err := os.Stat(dir); err == nil {
-			return fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with \"mage edit:drop %s\"", c.Name, e.Rel(dir), c.Name)
+			return fmt.Errorf("an edit of %s is open in %s: save it with \"mage edit:save NAME\", or drop it with "+
+				"\"mage edit:drop %s\"", c.Name, e.Rel(dir), c.Name)
 		}
 		src, err := pristine(ctx, e, c)
 		if err != nil {
@@ -61,7 +62,8 @@ func EditOpen(ctx context.Context, name string) error {
 			return err
 		}
 		e.UI.Line("opened    %s %s in %s", c.Name, c.Version, e.Rel(e.Sources.EditTree(c.Name)))
-		e.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the next patch of it", recipe.Row(c.Name).Target))
+		e.UI.Text(fmt.Sprintf("change it; build it with \"mage %s -edit\"; then \"mage edit:save NAME\" makes the "+
+			"next patch of it", recipe.Row(c.Name).Target))
 		return nil
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Patches lists the patches that belong to the sources that are here, and those below patches/: what applies to which component
-// of the stack, and why the others do not.
+// Patches lists the patches that belong to the sources that are here, and those below patches/: what applies to which
+// component of the stack, and why the others do not.
 func Patches(ctx context.Context) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		dir := filepath.Join(e.Root, "patches")
@@ -107,8 +107,8 @@ func CheckPatches(ctx context.Context) error {
 	})
 }
 
-// checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong to its
-// source, and ours.
+// checkPatches applies a component's patches to a tree that is thrown away, and says how that went: those that belong
+// to its source, and ours.
 func checkPatches(e *engine.Engine, c *stack.Component) error {
 	ours, err := e.Sources.Series(c)
 	if err != nil {

@@ -47,10 +47,12 @@ func BuildPackage(ctx context.Context, opt Options, release func(context.Context
 }
 
 // bring brings a target up to date; release is what is done then, nil for nothing.
-func (e *Engine) bring(ctx context.Context, opt Options, target string, release func(context.Context, *Engine) error) error {
+func (e *Engine) bring(ctx context.Context, opt Options, target string,
+	release func(context.Context, *Engine) error) error {
 	names := e.ofTarget(target)
 	if names == nil {
-		return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name, target, target, DefaultStack)
+		return fmt.Errorf("%s has no %s: its file would need [component.%s], as that of %s has it", e.Stack.Name,
+			target, target, DefaultStack)
 	}
 	known, err := e.take(ctx, opt.Wait, names)
 	if err != nil {
@@ -134,15 +136,16 @@ func (e *Engine) begin(ctx context.Context, wait bool, parts []string) error {
 	return e.Lock(ctx, wait)
 }
 
-// end is the error of a run: of what failed, or of a package that may not be the latest. Whatever failed besides, or was being
-// examined, a run that was stopped says that.
+// end is the error of a run: of what failed, or of a package that may not be the latest. Whatever failed besides, or
+// was being examined, a run that was stopped says that.
 func (e *Engine) end(ctx context.Context, failed, unfit error) error {
 	if ctx.Err() != nil {
 		kept := "nothing was finished in this run"
 		if k := e.progress.Kept(); len(k) > 0 {
 			kept = strings.Join(k, ", ") + " finished and kept"
 		}
-		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept, context.Canceled)
+		stopped := fmt.Errorf("stopped by a signal: %s; earlier outputs and the compile cache are in place: %w", kept,
+			context.Canceled)
 		return failure.With(failure.Stopped, errors.Join(stopped, failed))
 	}
 	if unfit != nil {
@@ -225,7 +228,8 @@ func (e *Engine) Fit(parts []string) error {
 		return nil
 	}
 	e.UI.Text(host.Table(e.UI, findings))
-	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the table; nothing was touched", strings.Join(parts, ", "), bad))
+	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the "+
+		"table; nothing was touched", strings.Join(parts, ", "), bad))
 }
 
 // node makes the graph node of a job.
@@ -272,12 +276,17 @@ func (e *Engine) sweep() {
 	for _, d := range archive.Glob(e.BuildDir("work"), trashPrefix+"*") {
 		e.sweeping.Go(func() { source.RemoveAll(d) })
 	}
-	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any more.
-	locked := slices.Concat([]string{e.BuildDir("record")}, archive.Glob(e.BuildDir("store"), "*"), archive.Glob(e.OutputDir(release.Dir), "*"))
-	for _, dir := range append(slices.Clip(locked), e.OutputDir(), e.BuildDir(), e.Sources.Dir, filepath.Join(e.Root, ".cache")) {
+	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any
+	// more.
+	locked := slices.Concat([]string{e.BuildDir("record")}, archive.Glob(e.BuildDir("store"), "*"),
+		archive.Glob(e.OutputDir(release.Dir), "*"))
+	for _, dir := range append(slices.Clip(locked), e.OutputDir(), e.BuildDir(), e.Sources.Dir,
+		filepath.Join(e.Root, ".cache")) {
 		for _, p := range archive.Glob(dir, ".tmp-*") {
-			mine := slices.Contains(locked, dir) || dir == e.OutputDir() && strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
-			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && (mine || time.Since(fi.ModTime()) > 24*time.Hour) {
+			mine := slices.Contains(locked, dir) || dir == e.OutputDir() &&
+				strings.HasPrefix(filepath.Base(p), ".tmp-docker-")
+			if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() &&
+				(mine || time.Since(fi.ModTime()) > 24*time.Hour) {
 				os.Remove(p)
 			}
 		}

@@ -61,7 +61,7 @@ type Engine struct {
 	compile  *graph.Semaphore        // steps that use every core: one at a time
 	load     *graph.Semaphore        // steps that will, and read their sources until then: one at a time
 	link     *graph.Semaphore        // steps that use memory: as many as it has room for
-	unlock   func()                  // of the stack's lock, held until this process ends; a lock nobody refers to is lost
+	unlock   func()                  // of the stack's lock, which is lost where nobody refers to it
 	done     map[string]graph.Result // what this process has brought up to date
 	progress *trace.Progress
 	outcome  string // of a run that failed, for its last line
@@ -75,8 +75,8 @@ type Engine struct {
 // linkMemory is what one link may take, in bytes: 1.0 GB was measured for dockerd.
 const linkMemory = 1200 << 20
 
-// Command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with has the
-// form of a run's last line.
+// Command opens the stack and runs one command on it. The context ends with a signal, and what the command ends with
+// has the form of a run's last line.
 func Command(ctx context.Context, do func(context.Context, *Engine) error) error {
 	ctx, stop := Signalled(ctx)
 	defer stop()
@@ -91,7 +91,8 @@ func Command(ctx context.Context, do func(context.Context, *Engine) error) error
 	case err := <-done:
 		return err
 	case <-time.After(stopGrace): // a disk that does not answer; what a killed run leaves is thrown away by the next
-		return failure.LastLine("", "", failure.With(failure.Stopped, fmt.Errorf("stopped by a signal, without waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
+		return failure.LastLine("", "", failure.With(failure.Stopped, fmt.Errorf("stopped by a signal, without "+
+			"waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
 	}
 }
 
@@ -107,8 +108,8 @@ func Reading(ctx context.Context, do func(context.Context, *Engine) error) error
 	return failure.LastLine(e.Stack.Name, e.outcome, do(ctx, e))
 }
 
-// memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What is in
-// use at a time, several archives being unpacked, is less.
+// memoryLimit is where Go's collector begins to work harder, in bytes: the machine's memory is for the compilers. What
+// is in use at a time, several archives being unpacked, is less.
 const memoryLimit = 44 << 20
 
 // opened finds the repository and reads the stack that STACK names. Every target of one command line gets the same.
@@ -178,8 +179,10 @@ func OpenStack(root, name string, u *ui.UI) (*Engine, error) {
 
 // openSources sets up what the stack is made from, and takes the versions and commits of what is the user's own.
 func (e *Engine) openSources() (err error) {
-	e.Sources = &source.Set{Stack: e.Stack, UI: e.UI, Root: e.Root, Editing: IsSet("EDIT"), Given: map[string]*source.Found{},
-		Online: e.online, Pick: e.pick, VersionIn: func(component string) *stack.VersionFile { return recipe.Row(component).VersionIn },
+	e.Sources = &source.Set{Stack: e.Stack, UI: e.UI, Root: e.Root, Editing: IsSet("EDIT"),
+		Given:     map[string]*source.Found{},
+		VersionIn: func(component string) *stack.VersionFile { return recipe.Row(component).VersionIn },
+		Online:    e.online, Pick: e.pick,
 		Store: &source.Store{Dir: filepath.Join(e.Root, "vendor-sources"), Meter: e.UI,
 			Digests: source.OpenDigests(filepath.Join(e.Root, ".cache/digests.json"))}}
 	if !IsSet("OFFLINE") {
@@ -190,7 +193,8 @@ func (e *Engine) openSources() (err error) {
 		t.ResponseHeaderTimeout = 30 * time.Second
 		e.Sources.Client = &http.Client{Transport: t}
 		if at := os.Getenv("GO_CACHE_SERVER"); at != "" {
-			if e.goServer, err = gocache.New(at, os.Getenv("GO_CACHE_TOKEN_FILE"), func(text string) { e.UI.Line("notice    %s", text) }); err != nil {
+			if e.goServer, err = gocache.New(at, os.Getenv("GO_CACHE_TOKEN_FILE"),
+				func(text string) { e.UI.Line("notice    %s", text) }); err != nil {
 				return err
 			}
 		}
@@ -240,7 +244,8 @@ func findRoot() (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("no drydock repository at or above %s: want a directory with mage, targets/ and vendor-sources/; change to it or set DRYDOCK_ROOT", strings.Join(from, " or "))
+	return "", fmt.Errorf("no drydock repository at or above %s: want a directory with mage, targets/ and "+
+		"vendor-sources/; change to it or set DRYDOCK_ROOT", strings.Join(from, " or "))
 }
 
 func isRoot(d string) bool {
@@ -253,7 +258,8 @@ func isRoot(d string) bool {
 	return err == nil
 }
 
-// Signalled gives a context that ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is ignored stays so: nohup(1).
+// Signalled gives a context that ends with SIGINT, SIGTERM and SIGHUP; mage itself knows the first only. One that is
+// ignored stays so: nohup(1).
 func Signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 	sigs := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
@@ -330,8 +336,10 @@ func (e *Engine) lookAgain(ctx context.Context) error {
 
 // asks are what the named components need of the host.
 func (e *Engine) asks(names []string) host.Asks {
-	a := host.Asks{Go: map[string]string{}, Kernel: e.Stack.Target.Kernel, Dir: filepath.Join(e.Root, "build"), Disk: buildSpace, Memory: linkMemory,
-		Epoch: e.Stack.Epoch, Fetch: e.Stack.Toolchains(), Writable: []string{filepath.Join(e.Root, "build"), filepath.Join(e.Root, "output"), filepath.Join(e.Root, ".cache")}}
+	a := host.Asks{Go: map[string]string{}, Kernel: e.Stack.Target.Kernel, Dir: filepath.Join(e.Root, "build"),
+		Disk: buildSpace, Memory: linkMemory,
+		Epoch: e.Stack.Epoch, Fetch: e.Stack.Toolchains(), Writable: []string{filepath.Join(e.Root, "build"),
+			filepath.Join(e.Root, "output"), filepath.Join(e.Root, ".cache")}}
 	if _, err := os.Stat(e.BuildDir("store")); err == nil {
 		a.Disk = buildSpace / 3 // the caches are there already
 	}
@@ -369,7 +377,8 @@ func (e *Engine) ground() string {
 func (e *Engine) tools(c *stack.Component) (recipe.Tools, *host.Go) {
 	cc := e.cc()
 	t := recipe.Tools{CC: cc.Path, AR: e.facts.AR, Make: e.facts.Make, Shell: e.facts.Shell,
-		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers, Jobs: jobs(), Memory: e.memory}
+		StaticPIE: cc.Does(host.StaticPIE), Quota: cc.Does(host.QuotaHeaders), Headers: cc.Headers,
+		Jobs: jobs(), Memory: e.memory}
 	if given := e.Sources.Given[c.Name]; given != nil {
 		t.Library = given.Library()
 	}

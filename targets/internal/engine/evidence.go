@@ -49,8 +49,8 @@ func (e *Engine) evidence(c *stack.Component) (ev audit.Evidence, err error) {
 	return ev, nil
 }
 
-// SeriesNames are the names of the patches that belong to a component's source and are applied. Where the stack does not name
-// them, the source must be here.
+// SeriesNames are the names of the patches that belong to a component's source and are applied. Where the stack does
+// not name them, the source must be here.
 func (e *Engine) SeriesNames(c *stack.Component) (names []string, err error) {
 	if !slices.ContainsFunc(c.Origin, (*stack.Origin).HasSeries) {
 		return nil, nil

@@ -33,19 +33,22 @@ func (e *Engine) named(name string) ([]string, error) {
 	case name == "":
 		return []string{PackageNode}, nil
 	case name == andBuilt:
-		return append([]string{PackageNode}, slices.DeleteFunc(e.Built(), func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
+		return append([]string{PackageNode}, slices.DeleteFunc(e.Built(),
+			func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
 	case name == "all":
 		return []string{PackageNode}, nil
 	}
 	if parts := e.ofTarget(name); parts != nil {
 		return parts, nil
 	}
-	return nil, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name, strings.Join(e.Stack.Parts(), ", "))
+	return nil, fmt.Errorf("%q is no component: want one of %s, docker, all, package", name,
+		strings.Join(e.Stack.Parts(), ", "))
 }
 
 // survey makes the graph as it would be run now, without the network. It gives, by component, what a fetch would
 // have to bring first.
-func (e *Engine) survey(ctx context.Context, names []string) (g *graph.Graph, found map[string]*source.Source, lacks map[string]string, err error) {
+func (e *Engine) survey(ctx context.Context, names []string) (g *graph.Graph, found map[string]*source.Source,
+	lacks map[string]string, err error) {
 	if err := e.Look(ctx); err != nil {
 		return nil, nil, nil, err
 	}
@@ -95,7 +98,8 @@ func Why(ctx context.Context, name string) error {
 // Status prints each component: fresh or stale and why, version, size, when it was built and how long that took.
 func Status(ctx context.Context) error {
 	return explain(ctx, andBuilt, func(e *Engine, plan []trace.Node) error {
-		e.UI.Text(trace.States(plan, e.UI) + "fresh: as recorded, by size, mode, time and inode; \"mage verify -full\" reads what is in the files\n")
+		e.UI.Text(trace.States(plan, e.UI) + "fresh: as recorded, by size, mode, time and inode; \"mage verify " +
+			"-full\" reads what is in the files\n")
 		return nil
 	})
 }
@@ -163,7 +167,8 @@ func (e *Engine) sharedAt() string {
 // sizeOf is the size of what a node publishes, in bytes.
 func (e *Engine) sizeOf(r *graph.Record) (size int64) {
 	for _, o := range r.Outputs {
-		if fi, err := os.Lstat(filepath.Join(e.Root, o.Path)); err == nil && fi.Mode().IsRegular() && strings.HasPrefix(o.Path, e.Rel(e.OutputDir())+"/") {
+		if fi, err := os.Lstat(filepath.Join(e.Root, o.Path)); err == nil && fi.Mode().IsRegular() &&
+			strings.HasPrefix(o.Path, e.Rel(e.OutputDir())+"/") {
 			size += o.Size
 		}
 	}

@@ -64,7 +64,8 @@ func (e *Engine) unshared(names []string) {
 		}
 	}
 	if e.goServer != nil && old != nil {
-		e.UI.Line("notice    GO_CACHE_SERVER is of no use to %s: Go asks for what others compiled since 1.24", strings.Join(old, ", "))
+		e.UI.Line("notice    GO_CACHE_SERVER is of no use to %s: Go asks for what others compiled since 1.24",
+			strings.Join(old, ", "))
 	}
 }
 

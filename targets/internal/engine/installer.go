@@ -31,11 +31,13 @@ func (e *Engine) installerProfile() install.Profile {
 		}
 	}
 	slices.Sort(commands)
-	return install.Profile{Commands: commands, Version: e.Stack.Version, Docker: e.Stack.Component[recipe.Daemon].Version,
+	return install.Profile{Commands: commands, Version: e.Stack.Version,
+		Docker: e.Stack.Component[recipe.Daemon].Version,
 		Kernel: t.Kernel, Init: t.Init, Cgroup: t.Cgroup, Arch: t.Arch, IPTables: t.IPTables, Storage: t.Storage}
 }
 
-// installerInputs is what the installer's entries are made from, beside the Go and the dockerd that the package has as inputs.
+// installerInputs is what the installer's entries are made from, beside the Go and the dockerd that the package has as
+// inputs.
 func (e *Engine) installerInputs() ([]graph.Input, error) {
 	es, err := install.Files(e.installerProfile())
 	if err != nil {
@@ -70,9 +72,9 @@ func (e *Engine) installer(ctx context.Context, dockerd *source.Found) ([]archiv
 	return append(es, archive.Entry{Name: install.CheckName, Data: data, Mode: 0o755}), err
 }
 
-// checker compiles the program that checks a package on a host whose own tools cannot, with the stack's Go: the package's
-// bytes do not depend on the Go that compiled drydock. Its flags are those of the components, so that what it imports is
-// compiled already.
+// checker compiles the program that checks a package on a host whose own tools cannot, with the stack's Go: the
+// package's bytes do not depend on the Go that compiled drydock. Its flags are those of the components, so that what it
+// imports is compiled already.
 func (e *Engine) checker(ctx context.Context) ([]byte, error) {
 	if err := os.MkdirAll(e.BuildDir("work"), 0o755); err != nil {
 		return nil, err
@@ -96,7 +98,8 @@ func (e *Engine) checker(ctx context.Context) ([]byte, error) {
 	}
 	argv := []string{g.Path, "build", "-trimpath", recipe.NoDWARF, "-ldflags=-s -w -buildid=", "-o", "check", "main.go"}
 	out, err := run.Cmd{Sandbox: g.Box, Argv: argv, Dir: dir,
-		Env: append(g.Env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off")}.Output(ctx)
+		Env: append(g.Env, "CGO_ENABLED=0", "GO111MODULE=off", "GOTOOLCHAIN=local", "GOFLAGS=",
+			"GOENV=off")}.Output(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w\n%s", install.CheckName, err, out)
 	}

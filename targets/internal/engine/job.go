@@ -95,8 +95,8 @@ func (j *Job) cached(r *graph.Record) bool {
 	return r != nil && reflect.DeepEqual(r.From.Tools, j.From.Tools) && reflect.DeepEqual(r.From.Steps, j.From.Steps)
 }
 
-// tree makes the directories below base in which a job is done, with what it needs of other components, which must be as it
-// was built: the key says that these bytes go in.
+// tree makes the directories below base in which a job is done, with what it needs of other components, which must be
+// as it was built: the key says that these bytes go in.
 func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
 	p := recipe.Below(base)
 	p.Cache, p.Path = e.cache(j.Component, j.Go), e.facts.PathDirs(e.cc())
@@ -107,7 +107,8 @@ func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
 		}
 	}
 	// Without this, every go command would start a child of its own to look after its telemetry.
-	if err := store.WriteFiles(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"), Data: "off"}); err != nil {
+	if err := store.WriteFiles(recipe.File{Path: filepath.Join(p.Home, ".config/go/telemetry/mode"),
+		Data: "off"}); err != nil {
 		return p, err
 	}
 	for _, d := range j.Needs {

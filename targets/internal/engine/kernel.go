@@ -58,7 +58,8 @@ func (e *Engine) kernel(config, release string) (*kernel.Judged, error) {
 	d := e.Stack.Component[recipe.Daemon]
 	found, err := e.Sources.Locate(d)
 	if err == nil && found == nil {
-		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"", e.Rel(e.Sources.Dir))
+		err = fmt.Errorf("the option list is in dockerd's source, which is not in %s: run \"mage fetch\"",
+			e.Rel(e.Sources.Dir))
 	}
 	if err != nil {
 		return nil, failure.With(failure.Sources, err)
@@ -75,8 +76,10 @@ func (e *Engine) kernel(config, release string) (*kernel.Judged, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(found.Path), err)
 	}
-	k := &kernel.Judged{Release: release, Config: file, Docker: d.Version, Options: kernel.Asked(options, needs, release, c),
-		Facts: kernel.Facts(c, have, version.Must(version.NewVersion(e.Stack.Target.Kernel))), Verdict: kernel.Judge(needs, release, e.Stack.Target.Cgroup, c)}
+	k := &kernel.Judged{Release: release, Config: file, Docker: d.Version,
+		Options: kernel.Asked(options, needs, release, c),
+		Facts:   kernel.Facts(c, have, version.Must(version.NewVersion(e.Stack.Target.Kernel))),
+		Verdict: kernel.Judge(needs, release, e.Stack.Target.Cgroup, c)}
 	if here {
 		k.Facts = append(k.Facts, kernel.Running("/")...)
 	}

@@ -37,8 +37,8 @@ type making struct {
 	made    graph.Made
 }
 
-// make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and nothing
-// would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
+// make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and
+// nothing would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
 func (e *Engine) make(ctx context.Context, j *Job, key string, whole bool) (graph.Made, error) {
 	m := &making{e: e, job: j, key: key, whole: whole}
 	logs, err := e.logDir()
@@ -70,7 +70,8 @@ func (m *making) timed(name string, do func() error) error {
 	m.e.progress.Step(m.job.Name, name)
 	start := time.Now()
 	err := do()
-	m.made.Steps = append(m.made.Steps, graph.StepTime{Name: name, Start: start.UTC(), Seconds: time.Since(start).Seconds()})
+	m.made.Steps = append(m.made.Steps, graph.StepTime{Name: name, Start: start.UTC(),
+		Seconds: time.Since(start).Seconds()})
 	return err
 }
 
@@ -115,7 +116,8 @@ func (m *making) compile(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			f := failure.Failure{Component: c.Name, Version: c.Version, Step: s, Err: err, Log: m.log.Name(), Replay: m.e.BuildDir("repro-" + c.Name + ".sh")}
+			f := failure.Failure{Component: c.Name, Version: c.Version, Step: s, Err: err, Log: m.log.Name(),
+				Replay: m.e.BuildDir("repro-" + c.Name + ".sh")}
 			if r := m.e.Records().Load(c.Name); r != nil {
 				f.Kept = r.Built
 			}
@@ -147,8 +149,8 @@ func (m *making) publish(ctx context.Context) error {
 	})
 }
 
-// step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and links,
-// which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
+// step runs one step when there is room for it: one at a time compiles, for Go and make use every core already; and
+// links, which need most memory, start only when there is room. Where a step loads first, that goes on beside another's
 // compiling, which leaves a core idle at its beginning and its end; then it stands still until it is its turn.
 func (m *making) step(ctx context.Context, s recipe.Step) (times []graph.StepTime, err error) {
 	e, name := m.e, m.job.Name
@@ -183,7 +185,8 @@ func (m *making) step(ctx context.Context, s recipe.Step) (times []graph.StepTim
 		label = step
 	}
 	end := func(cpu time.Duration) *graph.StepTime {
-		times = append(times, graph.StepTime{Name: label, Start: start.UTC(), Seconds: time.Since(start).Seconds(), CPU: max(0, cpu-before).Seconds()})
+		times = append(times, graph.StepTime{Name: label, Start: start.UTC(), Seconds: time.Since(start).Seconds(),
+			CPU: max(0, cpu-before).Seconds()})
 		before = cpu
 		return &times[len(times)-1]
 	}
@@ -231,6 +234,7 @@ func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir
 }
 
 func (e *Engine) Want(o recipe.Output) verify.Want {
-	return verify.Want{Kernel: e.Stack.Target.Kernel, Arch: e.Stack.Target.Arch, Emulator: host.Emulator(e.Stack.Arch()),
+	return verify.Want{Kernel: e.Stack.Target.Kernel, Arch: e.Stack.Target.Arch,
+		Emulator:  host.Emulator(e.Stack.Arch()),
 		Forbidden: []string{filepath.Join(e.Root, "build") + "/"}, Ask: o.Ask, Say: o.Want}
 }

@@ -39,7 +39,8 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.PackageFile())}, {Name: "stack", Value: e.Stack.Name},
+	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.PackageFile())},
+		{Name: "stack", Value: e.Stack.Name},
 		{Name: "epoch", Value: fmt.Sprint(e.Stack.Epoch)}, {Name: "drydock", Value: version.Drydock}}
 	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: pack.RelinkScript()})
 	if own := e.ownLicence(); exists(own) {
@@ -86,7 +87,8 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 			if err != nil {
 				return made, err
 			}
-			if c.Installer, err = e.installer(ctx, jobs[slices.IndexFunc(jobs, func(j *Job) bool { return j.Name == recipe.Daemon })].Source.Found); err != nil {
+			if c.Installer, err = e.installer(ctx, jobs[slices.IndexFunc(jobs,
+				func(j *Job) bool { return j.Name == recipe.Daemon })].Source.Found); err != nil {
 				return made, err
 			}
 			if c.Statements, err = e.checked(book); err != nil {
@@ -97,7 +99,10 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
 				}
 			}
-			if err := run.UnlessStopped(ctx, func() error { return pack.Write(e.PackageFile(), e.relinkPackage(), c) }); err != nil {
+			if err := run.UnlessStopped(ctx, func() error {
+				return pack.Write(e.PackageFile(), e.relinkPackage(),
+					c)
+			}); err != nil {
 				return made, err
 			}
 			for _, file := range []string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()} {
@@ -138,7 +143,8 @@ func (e *Engine) signatureInputs(j *Job) []graph.Input {
 // contents says what the package is made from, and of what.
 func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, error) {
 	s := e.Stack
-	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch, Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
+	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch,
+		Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
 	for _, j := range jobs {
 		rec := e.Records().Load(j.Name)
 		if rec == nil {
@@ -187,7 +193,8 @@ func (e *Engine) Whole(rec *graph.Record) error {
 // part is what the manifest says of a component.
 func (e *Engine) part(j *Job, rec *graph.Record) (*pack.Part, error) {
 	kept := e.Store.Path(j.Name, rec.Key)
-	p := &pack.Part{Name: j.Name, Version: j.Version, Commit: j.Commit, Links: j.Needs, Facts: factsOf(recipe.Row(j.Name)),
+	p := &pack.Part{Name: j.Name, Version: j.Version, Commit: j.Commit, Links: j.Needs,
+		Facts:   factsOf(recipe.Row(j.Name)),
 		Notices: filepath.Join(kept, store.NoticesFile), Go: j.From.Tools["go"], CC: j.From.Tools["cc"]}
 	if err := e.sourcesOf(j, p); err != nil {
 		return nil, err
@@ -205,7 +212,8 @@ func (e *Engine) part(j *Job, rec *graph.Record) (*pack.Part, error) {
 	return p, nil
 }
 
-// sourcesOf says in a part what it was made from: archives with their signatures, or a checkout; a vendor tree; patches.
+// sourcesOf says in a part what it was made from: archives with their signatures, or a checkout; a vendor tree;
+// patches.
 func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
 	if j.Source.Checkout() {
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: j.Source.SHA256}}
@@ -215,7 +223,8 @@ func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
 			if err != nil {
 				return err
 			}
-			p.Sources, p.Archives = append(p.Sources, pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
+			p.Sources, p.Archives = append(p.Sources,
+				pack.Digest{Name: filepath.Base(a.Path), SHA256: sum}), append(p.Archives, a.Path)
 			sig, err := e.Sources.CheckSignature(a)
 			if err != nil {
 				return err
@@ -224,7 +233,8 @@ func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
 				if sum, err = e.Sources.Digests.Of(sig.Path); err != nil {
 					return err
 				}
-				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path), SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
+				p.Signatures = append(p.Signatures, pack.Signature{Digest: pack.Digest{Name: filepath.Base(sig.Path),
+					SHA256: sum}, Of: filepath.Base(a.Path), Key: sig.Key, Made: sig.Made.UTC()})
 			}
 		}
 	}
@@ -256,7 +266,8 @@ func (e *Engine) files(j *Job, rec *graph.Record) ([]*pack.File, error) {
 			continue
 		}
 		es := e.packed(j.Name, o)
-		x := &pack.File{Component: j.Name, Entry: es[0], Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.Rel(es[0].Path)).SHA256}}
+		x := &pack.File{Component: j.Name, Entry: es[0],
+			Digest: pack.Digest{Name: es[0].Name, SHA256: rec.Of(e.Rel(es[0].Path)).SHA256}}
 		if o.Bin {
 			var err error
 			if x.Kernel, err = verify.OldestKernel(x.Entry.Path); err != nil {
@@ -269,7 +280,8 @@ func (e *Engine) files(j *Job, rec *graph.Record) ([]*pack.File, error) {
 		}
 		files = append(files, x)
 		for _, l := range es[1:] {
-			files = append(files, &pack.File{Component: j.Name, Entry: l, Digest: pack.Digest{Name: l.Name}, Link: l.Link})
+			files = append(files, &pack.File{Component: j.Name, Entry: l, Digest: pack.Digest{Name: l.Name},
+				Link: l.Link})
 		}
 	}
 	return files, nil
@@ -277,8 +289,9 @@ func (e *Engine) files(j *Job, rec *graph.Record) ([]*pack.File, error) {
 
 // factsOf are what the package says of a component, whatever its version.
 func factsOf(row recipe.Component) pack.Facts {
-	return pack.Facts{Upstream: row.Upstream, License: row.License, Library: row.Library, CLibrary: row.Libc, Ground: row.Ground,
-		LGPL: row.Relink, SourceGoes: row.SourceGoes}
+	return pack.Facts{Upstream: row.Upstream, License: row.License, Library: row.Library, CLibrary: row.Libc,
+		Ground: row.Ground,
+		LGPL:   row.Relink, SourceGoes: row.SourceGoes}
 }
 
 // toolchains says what compiled the parts, and which libraries of the toolchains are linked in.
@@ -305,12 +318,15 @@ func (e *Engine) toolchains(ctx context.Context, c *pack.Contents) error {
 			c.CLib = pack.CLib{Name: l.Name, Version: l.Version, Build: l.Build, GCC: e.cc().Version, Texts: l.Texts}
 		}
 	}
-	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int { return strings.Compare(a.Name+a.Version+a.ID, b.Name+b.Version+b.ID) })
+	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int {
+		return strings.Compare(a.Name+a.Version+a.ID,
+			b.Name+b.Version+b.ID)
+	})
 	return nil
 }
 
-// packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every extra
-// a directory of its own, which can be installed or left.
+// packed are the entries of an output in the package: docker/ has the files of upstream's static archive, and every
+// extra a directory of its own, which can be installed or left.
 func (e *Engine) packed(component string, o recipe.Output) []archive.Entry {
 	dir := pack.BinDir
 	if row := recipe.Row(component); row.Apart {
@@ -363,7 +379,8 @@ func (e *Engine) Kept() release.Kept { return release.Kept{Root: e.Root, Dir: e.
 // Restoring says how damage to outputs is mended.
 func (e *Engine) Restoring(rec *graph.Record, target string) string {
 	if e.Records().Damage(rec, false) == "" {
-		return fmt.Sprintf("its size and time are as recorded, so no run notices: remove it and run \"mage %s\"", target)
+		return fmt.Sprintf("its size and time are as recorded, so no run notices: remove it and run \"mage %s\"",
+			target)
 	}
 	return fmt.Sprintf("run \"mage %s\" to restore it", target)
 }

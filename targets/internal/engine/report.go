@@ -51,9 +51,11 @@ func (e *Engine) summary(results []graph.Result) {
 	case failed > 0:
 		e.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
 	case fetched > 0:
-		e.UI.Line("drydock: %s: fetched %d and built %d of %d, %s%s", e.Stack.Name, fetched, worked, len(results), total, e.also)
+		e.UI.Line("drydock: %s: fetched %d and built %d of %d, %s%s", e.Stack.Name, fetched, worked, len(results),
+			total, e.also)
 	case worked == 0:
-		e.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", e.Stack.Name, len(results), total, e.also)
+		e.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", e.Stack.Name, len(results),
+			total, e.also)
 	default:
 		e.UI.Line("drydock: %s: built %d of %d, %s%s", e.Stack.Name, worked, len(results), total, e.also)
 	}

@@ -10,7 +10,8 @@ import (
 	"drydock/targets/internal/run"
 )
 
-// Confined returns a failure.Host where what would run something that sources say or made cannot be confined: see confine.
+// Confined returns a failure.Host where what would run something that sources say or made cannot be confined: see
+// confine.
 func (e *Engine) Confined() error { return e.confined() }
 
 // confine stops what would run something that sources say or made, where that cannot be confined; where the user
@@ -46,5 +47,6 @@ func (e *Engine) sandbox(p recipe.Paths, g *host.Go) *run.Sandbox {
 // toolSandbox is for tools that write to those directories.
 func (e *Engine) toolSandbox(g *host.Go, write ...string) *run.Sandbox {
 	return &run.Sandbox{Read: e.facts.Dirs(e.cc(), g), Write: write,
-		Hide: []string{e.Root, os.Getenv("HOME"), os.Getenv("SIGN_KEY"), os.Getenv("SIGN_PASSWORD_FILE"), os.Getenv("GO_CACHE_TOKEN_FILE")}}
+		Hide: []string{e.Root, os.Getenv("HOME"), os.Getenv("SIGN_KEY"), os.Getenv("SIGN_PASSWORD_FILE"),
+			os.Getenv("GO_CACHE_TOKEN_FILE")}}
 }

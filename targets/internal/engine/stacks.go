@@ -111,9 +111,11 @@ func WriteStack(ctx context.Context, w stack.Wanted) error {
 	u.Line("wrote     vendor-sources/%[1]s.toml and %[1]s.lock, from %[2]s", w.Name, d.From)
 	if d.Unknown != nil {
 		next = "fetch -record"
-		u.Line("notice    no digest is known of %s: that of the first download is taken, so hold it against what upstream publishes",
+		u.Line("notice    no digest is known of %s: that of the first download is taken, so hold it against what "+
+			"upstream publishes",
 			strings.Join(d.Unknown, ", "))
 	}
-	u.Line("next      STACK=%s ./mage %s all: whether its patches apply and its modules have known holes, \"patches:check\" and \"audit\" say", w.Name, next)
+	u.Line("next      STACK=%s ./mage %s all: whether its patches apply and its modules have known holes, "+
+		"\"patches:check\" and \"audit\" say", w.Name, next)
 	return nil
 }

@@ -22,7 +22,8 @@ import (
 )
 
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
-// A Go comes along where none fits, or where toolchain asks for it; the advisories that their lock names, or with newest the newest.
+// A Go comes along where none fits, or where toolchain asks for it; the advisories that their lock names, or with
+// newest the newest.
 func Fetch(ctx context.Context, record, toolchain, newest bool) error {
 	return Command(ctx, func(ctx context.Context, e *Engine) error {
 		if err := e.Look(ctx); err != nil {
@@ -50,12 +51,14 @@ func Fetch(ctx context.Context, record, toolchain, newest bool) error {
 		if err != nil {
 			return failure.With(failure.Sources, err)
 		}
-		e.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", e.Stack.Name, e.Rel(e.Sources.Dir))
+		e.UI.Line("sources of %s are complete in %s; nothing needs the network from here on", e.Stack.Name,
+			e.Rel(e.Sources.Dir))
 		return nil
 	})
 }
 
-// signatures checks upstream's signatures of all that was found, which may have been carried here, and says whose they are.
+// signatures checks upstream's signatures of all that was found, which may have been carried here, and says whose they
+// are.
 func (e *Engine) signatures(found map[string]*source.Source) error {
 	var errs []error
 	for _, n := range e.Stack.Parts() {
@@ -63,7 +66,8 @@ func (e *Engine) signatures(found map[string]*source.Source) error {
 			sig, err := e.Sources.CheckSignature(a)
 			errs = append(errs, err)
 			if sig != nil {
-				e.UI.Line("signed    %s by %s, %s", filepath.Base(a.Path), sig.Key, sig.Made.UTC().Format(time.DateOnly))
+				e.UI.Line("signed    %s by %s, %s", filepath.Base(a.Path), sig.Key,
+					sig.Made.UTC().Format(time.DateOnly))
 			}
 		}
 	}
@@ -91,7 +95,8 @@ func Check(ctx context.Context, asJSON bool) error {
 			e.unshared(e.Stack.Parts())
 		}
 		if bad > 0 {
-			return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met", e.Stack.Name, bad))
+			return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met",
+				e.Stack.Name, bad))
 		}
 		return nil
 	})
@@ -104,7 +109,8 @@ func (e *Engine) Built() []string {
 	})
 }
 
-// Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages stay.
+// Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages
+// stay.
 func Clean(ctx context.Context) error {
 	return Reading(ctx, func(ctx context.Context, e *Engine) error {
 		// The compile caches belong to all stacks, so none may be building.
@@ -139,7 +145,8 @@ func Clean(ctx context.Context) error {
 		}
 		os.Remove(e.OutputDir()) // unless packages are kept there
 		os.Remove(e.BuildDir())
-		e.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay", e.Rel(e.BuildDir()), e.Rel(e.OutputDir()))
+		e.UI.Line("removed %s, what was built in %s, and the compile caches; sources and kept packages stay",
+			e.Rel(e.BuildDir()), e.Rel(e.OutputDir()))
 		return nil
 	})
 }

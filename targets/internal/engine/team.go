@@ -22,8 +22,8 @@ import (
 	"drydock/targets/internal/source"
 )
 
-// take brings what of the named nodes the team's cache has: neither sources nor a compiler are needed for it. It returns the sources, as
-// the lock knows them, of the components that are up to date then; none without a cache.
+// take brings what of the named nodes the team's cache has: neither sources nor a compiler are needed for it. It
+// returns the sources, as the lock knows them, of the components that are up to date then; none without a cache.
 func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map[string]*source.Source, err error) {
 	if e.Shared == nil {
 		return nil, nil
@@ -44,7 +44,8 @@ func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map
 			return known, err
 		}
 		if fresh && e.Shared.Down() == nil {
-			e.UI.Line("cache     %s lacks %s as its own compilers would make it", e.Shared.Address, strings.Join(lacks, ", "))
+			e.UI.Line("cache     %s lacks %s as its own compilers would make it", e.Shared.Address,
+				strings.Join(lacks, ", "))
 		}
 		e.facts = own // two machines' builds are not mixed
 		clear(e.done)
@@ -57,7 +58,8 @@ func (e *Engine) take(ctx context.Context, wait bool, names []string) (known map
 }
 
 // takeAs is take with the compilers that the facts have; lacks are the nodes that are left to be made.
-func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*source.Source, lacks []string, err error) {
+func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*source.Source, lacks []string,
+	err error) {
 	for _, e.believed = range e.packers() {
 		g, found, _, err := e.survey(ctx, names)
 		if err != nil {
@@ -80,7 +82,8 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 		g.KeepGoing, g.Watch, g.Done = true, silent{}, e.done
 		results, _ := g.Run(ctx, names) // what was not taken is built
 		if ctx.Err() != nil {
-			return nil, nil, failure.With(failure.Stopped, fmt.Errorf("stopped by a signal: what was fetched is kept: %w", context.Canceled))
+			return nil, nil, failure.With(failure.Stopped,
+				fmt.Errorf("stopped by a signal: what was fetched is kept: %w", context.Canceled))
 		}
 		known, lacks = map[string]*source.Source{}, nil
 		for _, r := range results {
@@ -103,8 +106,8 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 	return known, lacks, nil
 }
 
-// packers are the keys, as minisign writes them, by which the package may have been signed that the cache is asked for: who signs
-// packages here takes none of others; and the key that signed the last one comes first.
+// packers are the keys, as minisign writes them, by which the package may have been signed that the cache is asked for:
+// who signs packages here takes none of others; and the key that signed the last one comes first.
 func (e *Engine) packers() []string {
 	if os.Getenv("SIGN_KEY") != "" {
 		return []string{""}
@@ -119,7 +122,9 @@ func (e *Engine) packers() []string {
 		}
 	}
 	ids := append(e.Shared.Keys(), "") // built here, it is not signed
-	slices.SortStableFunc(ids, func(a, b string) int { return cmp.Compare(fmt.Sprint(b == last), fmt.Sprint(a == last)) })
+	slices.SortStableFunc(ids, func(a, b string) int {
+		return cmp.Compare(fmt.Sprint(b == last), fmt.Sprint(a == last))
+	})
 	return ids
 }
 
@@ -183,11 +188,13 @@ func (e *Engine) adopt(ctx context.Context, name, key, stage string, r *remote.R
 	}
 	if name == PackageNode {
 		for _, f := range files {
-			if !slices.Contains([]string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()}, e.OutputDir(f)) {
+			if !slices.Contains([]string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()},
+				e.OutputDir(f)) {
 				return nil, fmt.Errorf("%s is no file of a package", f)
 			}
 			paths = append(paths, e.Rel(e.OutputDir(f)))
-			err = errors.Join(err, os.MkdirAll(e.OutputDir(), 0o755), os.Rename(filepath.Join(stage, f), e.OutputDir(f)))
+			err = errors.Join(err, os.MkdirAll(e.OutputDir(), 0o755),
+				os.Rename(filepath.Join(stage, f), e.OutputDir(f)))
 		}
 		return paths, errors.Join(err, archive.SyncDir(e.OutputDir()))
 	}
@@ -228,8 +235,9 @@ func (e *Engine) toolsOf() (inputs []graph.Input, key string) {
 	return inputs, graph.Key(inputs)
 }
 
-// borrow takes the identity of the compilers with which the team's cache was filled, where none of this machine fits, or CACHE_TOOLS asks
-// for it: keys are those of that machine then. What was borrowed the last time stays until a run needs more: fresh asks anew.
+// borrow takes the identity of the compilers with which the team's cache was filled, where none of this machine fits,
+// or CACHE_TOOLS asks for it: keys are those of that machine then. What was borrowed the last time stays until a run
+// needs more: fresh asks anew.
 func (e *Engine) borrow(ctx context.Context, parts []string, fresh bool) bool {
 	if e.facts.Compiles(e.asks(parts)) && !IsSet("CACHE_TOOLS") {
 		return false
@@ -273,7 +281,8 @@ func (e *Engine) elsewhere(ctx context.Context) func(*graph.Node, string) *graph
 	}
 }
 
-// push gives the team's cache what it has not yet of results. That it cannot is no fault of the build: the last line says it.
+// push gives the team's cache what it has not yet of results. That it cannot is no fault of the build: the last line
+// says it.
 func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 	sign, err := pack.EnvSigner()
 	switch {
@@ -287,7 +296,8 @@ func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 		return err
 	}
 	inputs, key := e.toolsOf()
-	jobs := []*remote.Record{{Build: graph.Record{Name: toolsNode, Key: key, Inputs: inputs, Built: e.Started.UTC()}, Tools: tools}}
+	jobs := []*remote.Record{{Build: graph.Record{Name: toolsNode, Key: key, Inputs: inputs, Built: e.Started.UTC()},
+		Tools: tools}}
 	for _, r := range results {
 		if r.Record != nil && r.Record.Origin == "" {
 			jobs = append(jobs, e.shares(r.Record))
@@ -296,7 +306,8 @@ func (e *Engine) push(ctx context.Context, results []graph.Result) error {
 	for _, r := range jobs {
 		r.Stack, r.Version = e.Stack.Tag(), e.versionOf(r.Build.Name)
 	}
-	pushed, failed, why := e.Shared.PushAll(ctx, jobs, func(r *remote.Record) string { return e.keptAt(r.Build.Name, r.Build.Key) }, sign)
+	pushed, failed, why := e.Shared.PushAll(ctx, jobs,
+		func(r *remote.Record) string { return e.keptAt(r.Build.Name, r.Build.Key) }, sign)
 	if pushed > 0 {
 		e.UI.Line("pushed    %d to %s", pushed, e.Shared.Address)
 	}

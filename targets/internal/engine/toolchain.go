@@ -29,7 +29,8 @@ func (e *Engine) GoFits(components []string) bool {
 // one, and the lock has its sum.
 func (e *Engine) bringGo(ctx context.Context, parts []string) error {
 	unknown := func(release string) bool { return e.Stack.Lock.GoFor(release) == nil }
-	if e.Sources.Offline() || os.Getenv("GO") != "" || e.GoFits(parts) || slices.ContainsFunc(e.Stack.Toolchains(), unknown) {
+	if e.Sources.Offline() || os.Getenv("GO") != "" || e.GoFits(parts) ||
+		slices.ContainsFunc(e.Stack.Toolchains(), unknown) {
 		return nil
 	}
 	return e.Toolchain(ctx, e.Sources, false)
@@ -60,8 +61,8 @@ type GoTool struct {
 	Box  *run.Sandbox
 }
 
-// GoTool returns the Go of the stack's command line for what is compiled in dir. Where no Go of this machine is the one, the
-// error names what would be compiled.
+// GoTool returns the Go of the stack's command line for what is compiled in dir. Where no Go of this machine is the
+// one, the error names what would be compiled.
 func (e *Engine) GoTool(ctx context.Context, dir, what string) (*GoTool, error) {
 	if err := e.Look(ctx); err != nil {
 		return nil, err
@@ -92,7 +93,8 @@ func (e *Engine) online(ctx context.Context) (source.Go, error) {
 		return source.Go{}, err
 	}
 	env := []string{"PATH=" + e.facts.PathDirs(e.cc()), "HOME=" + home, "LC_ALL=C"}
-	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+		"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)
 		}

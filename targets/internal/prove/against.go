@@ -38,7 +38,8 @@ func compareWith(e *engine.Engine, dir string, record bool) error {
 			if here != nil {
 				where = dir
 			}
-			return fmt.Errorf("%s: not built in %s: want a drydock that built %s with the same C library (LIBC)", n, where, e.Stack.Name)
+			return fmt.Errorf("%s: not built in %s: want a drydock that built %s with the same C library (LIBC)", n,
+				where, e.Stack.Name)
 		}
 		c := verify.Compare(here, there)
 		before := differ
@@ -51,7 +52,8 @@ func compareWith(e *engine.Engine, dir string, record bool) error {
 			} else {
 				bad, text = bad+1, e.UI.Bad("DIFFERS")+": "+text
 			}
-			rows = append(rows, []string{n, p.Name(), verify.Short(p.A.SHA256), cmp.Or(verify.Short(p.B.SHA256), "none"), text})
+			rows = append(rows, []string{n, p.Name(), verify.Short(p.A.SHA256),
+				cmp.Or(verify.Short(p.B.SHA256), "none"), text})
 		}
 		if differ == before && c.SameInputs {
 			twice = append(twice, n)
@@ -59,7 +61,8 @@ func compareWith(e *engine.Engine, dir string, record bool) error {
 	}
 	e.UI.Text(ui.Table(rows))
 	if bad > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d files differ from those of %s for another reason than the compiler: see the table", e.Stack.Name, bad, same+differ, dir))
+		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d files differ from those of %s for another "+
+			"reason than the compiler: see the table", e.Stack.Name, bad, same+differ, dir))
 	}
 	if record {
 		if len(twice) == 0 {

@@ -97,8 +97,9 @@ func AuditReport(e *engine.Engine, opt AuditOptions) (*audit.Report, error) {
 		return nil, err
 	}
 	if lock == nil {
-		return nil, failure.With(failure.Sources, &source.MissingError{Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
-			stack.AdvisoriesLock, e.Rel(e.Sources.Dir))})
+		return nil, failure.With(failure.Sources, &source.MissingError{
+			Text: fmt.Sprintf("no %s in %s: run \"mage fetch -advisories\"",
+				stack.AdvisoriesLock, e.Rel(e.Sources.Dir))})
 	}
 	file, err := e.Sources.AdvisoriesFile(lock)
 	if err != nil {
@@ -134,7 +135,8 @@ func AuditReport(e *engine.Engine, opt AuditOptions) (*audit.Report, error) {
 
 // ownSubject is the stack's own files, or those of a directory under their names.
 func ownSubject(e *engine.Engine, bin string) (*audit.Subject, error) {
-	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Arch().GOARCH, Known: e.Stack.Rows.Names(), Raised: map[string][]stack.Raised{}}
+	sub := &audit.Subject{Stack: e.Stack.Name, Arch: e.Stack.Arch().GOARCH, Known: e.Stack.Rows.Names(),
+		Raised: map[string][]stack.Raised{}}
 	var err error
 	if sub.Evidence, err = e.Evidence(); err != nil {
 		return nil, err
@@ -214,8 +216,9 @@ func packageSubject(e *engine.Engine, file string) (*audit.Subject, error) {
 		return nil, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
 	}
 	m := &r.Manifest
-	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Known: e.Stack.Rows.Names(), Evidence: map[string]audit.Evidence{},
-		Raised: map[string][]stack.Raised{}}
+	sub := &audit.Subject{Stack: m.Stack, Arch: m.Arch, Known: e.Stack.Rows.Names(),
+		Evidence: map[string]audit.Evidence{},
+		Raised:   map[string][]stack.Raised{}}
 	if m.Stack != e.Stack.Name {
 		return nil, fmt.Errorf("%s is of the stack %s: want STACK=%s, whose statements count", file, m.Stack, m.Stack)
 	}

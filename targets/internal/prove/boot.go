@@ -37,8 +37,8 @@ type BootOptions struct {
 	JSON, Write            bool
 }
 
-// Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's table.
-// It ends with failure.Skipped where this machine has no qemu.
+// Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's
+// table. It ends with failure.Skipped where this machine has no qemu.
 func Boot(ctx context.Context, o BootOptions) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])
@@ -87,7 +87,8 @@ func Boot(ctx context.Context, o BootOptions) error {
 
 // bootMachine is one machine, with as many starts as what is tried needs.
 func bootMachine(ctx context.Context, e *engine.Engine, o BootOptions) (*boot.Report, error) {
-	r := &boot.Report{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup, Date: e.Started.UTC().Format(time.DateOnly)}
+	r := &boot.Report{Stack: e.Stack.Name, Version: e.Stack.Version, Cgroup: o.Cgroup,
+		Date: e.Started.UTC().Format(time.DateOnly)}
 	unlock, err := graph.Lock(ctx, e.BuildDir("boot"), strings.Join(os.Args, " "), nil)
 	if err != nil {
 		return r, err
@@ -98,7 +99,8 @@ func bootMachine(ctx context.Context, e *engine.Engine, o BootOptions) (*boot.Re
 		return r, err
 	}
 	r.Arch = target.Below()
-	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800, Work: e.BuildDir("boot", "machine")}
+	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800,
+		Work: e.BuildDir("boot", "machine")}
 	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
 		return r, err
 	}
@@ -179,11 +181,13 @@ func bootVerdict(e *engine.Engine, r *boot.Report, asJSON bool) error {
 		on += ", " + r.Root
 	}
 	if failed != nil {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s", on, len(failed), len(r.Checks),
+		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s",
+			on, len(failed), len(r.Checks),
 			strings.Join(failed, ", "), e.Rel(e.BuildDir("boot", "machine"))))
 	}
 	if !asJSON {
-		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Seconds(r.Seconds))
+		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped],
+			ui.Seconds(r.Seconds))
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"drydock/targets/internal/verify"
 )
 
-// Challenge builds a component again, or one of the stack by chance, and compares it with what the team's cache says was made of the
-// same inputs.
+// Challenge builds a component again, or one of the stack by chance, and compares it with what the team's cache says
+// was made of the same inputs.
 func Challenge(ctx context.Context, component string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		c := e.Shared
@@ -42,7 +42,8 @@ func Challenge(ctx context.Context, component string) error {
 		}
 		theirs := c.Ask(ctx, mine.Key)
 		if theirs == nil {
-			return failure.With(failure.Sources, fmt.Errorf("%s has no build of %s from these inputs (key %s)", c.Address, component, verify.Short(mine.Key)))
+			return failure.With(failure.Sources, fmt.Errorf("%s has no build of %s from these inputs (key %s)",
+				c.Address, component, verify.Short(mine.Key)))
 		}
 		rows, same := [][]string{{"COMPONENT", "FILE", "BUILT HERE", "IN THE CACHE", "VERDICT"}}, true
 		for _, p := range verify.Compare(mine, &theirs.Build).Files {
@@ -50,13 +51,16 @@ func Challenge(ctx context.Context, component string) error {
 			if !p.Same() {
 				verdict, same = e.UI.Bad("DIFFERS"), false
 			}
-			rows = append(rows, []string{component, p.Name(), verify.Short(p.A.SHA256), verify.Short(p.B.SHA256), verdict})
+			rows = append(rows, []string{component, p.Name(), verify.Short(p.A.SHA256), verify.Short(p.B.SHA256),
+				verdict})
 		}
 		e.UI.Text("\n" + ui.Table(rows))
 		if !same {
-			return failure.With(failure.Failed, fmt.Errorf("%s in %s, signed by %s, is not what its inputs make here: what was built is kept in %s", component, c.Address, theirs.By(), e.Rel(root)))
+			return failure.With(failure.Failed, fmt.Errorf("%s in %s, signed by %s, is not what its inputs make "+
+				"here: what was built is kept in %s", component, c.Address, theirs.By(), e.Rel(root)))
 		}
-		e.UI.Line("drydock: %s: identical: %s is what %s has, signed by %s, %s", e.Stack.Name, component, c.Address, theirs.By(), ui.Duration(time.Since(e.Started)))
+		e.UI.Line("drydock: %s: identical: %s is what %s has, signed by %s, %s", e.Stack.Name, component, c.Address,
+			theirs.By(), ui.Duration(time.Since(e.Started)))
 		return v.remove(e)
 	})
 }

@@ -48,7 +48,8 @@ func Features(ctx context.Context, record bool) error {
 		}
 		p := verify.ParityOf(string(recorded), have, recipe.Programs(e.Stack))
 		if record {
-			text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a \"-\" are written by hand:\n" +
+			text := "# What is built into this stack's files. Written by \"mage features -record\"; the lines with a " +
+				"\"-\" are written by hand:\n" +
 				"# what upstream's own build has and this one leaves out on purpose.\n"
 			for _, l := range p.Left {
 				text += "- " + l + "\n"
@@ -98,13 +99,15 @@ func parity(ctx context.Context, e *engine.Engine, u *ui.UI) error {
 	lost, gained := p.Lost, p.Gained
 	if slices.Contains(have, noQuota) {
 		lost = slices.DeleteFunc(lost, func(l string) bool { return l == "dockerd: project quota" })
-		u.Line("notice    dockerd is built without project quotas: this host has no headers for them, or the stack file says so")
+		u.Line("notice    dockerd is built without project quotas: this host has no headers for them, or the stack " +
+			"file says so")
 	}
 	if len(gained) > 0 {
 		u.Line("notice    features that are not recorded: %s", strings.Join(gained, ", "))
 	}
 	if len(lost) > 0 {
-		return fmt.Errorf("features that the record of %s has and these files have not: %s; if that is meant, \"mage features -record\"", e.Stack.Name, strings.Join(lost, ", "))
+		return fmt.Errorf("features that the record of %s has and these files have not: %s; if that is meant, \"mage "+
+			"features -record\"", e.Stack.Name, strings.Join(lost, ", "))
 	}
 	if len(recorded) > 0 {
 		u.Line("features  all %d recorded features are there (\"mage features\" lists them)", len(have)-len(gained))

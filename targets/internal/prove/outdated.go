@@ -16,7 +16,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Outdated tells what newer releases there are of the stack's components. It is a report: that there are some is no failure.
+// Outdated tells what newer releases there are of the stack's components. It is a report: that there are some is no
+// failure.
 func Outdated(ctx context.Context, asJSON bool) error {
 	return engine.Reading(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if err := e.Look(ctx); err != nil {
@@ -51,7 +52,8 @@ func outdated(ctx context.Context, e *engine.Engine) (found []origins.Outdated, 
 		if c == nil {
 			continue
 		}
-		u := origins.Used{Component: n, Version: c.Version, Module: row.Module, Together: c.Version == e.Stack.Version && row.Module != ""}
+		u := origins.Used{Component: n, Version: c.Version, Module: row.Module,
+			Together: c.Version == e.Stack.Version && row.Module != ""}
 		for _, o := range c.Origin {
 			for _, f := range append(o.With, o) {
 				u.Debian = append(u.Debian, f.Path)
@@ -68,11 +70,13 @@ func outdated(ctx context.Context, e *engine.Engine) (found []origins.Outdated, 
 	}
 	dir := filepath.Join(e.Root, "build/tmp")
 	ask := func(ctx context.Context, argv ...string) (string, error) {
-		return run.Cmd{Argv: append([]string{g.Path, "list"}, argv...), Dir: dir, Env: append(g.Env, "GOFLAGS=-mod=mod", "GO111MODULE=on", "GOWORK=off")}.Output(ctx)
+		return run.Cmd{Argv: append([]string{g.Path, "list"}, argv...), Dir: dir,
+			Env: append(g.Env, "GOFLAGS=-mod=mod", "GO111MODULE=on", "GOWORK=off")}.Output(ctx)
 	}
 	sources, serr := e.Sources.Mirrors.SecuritySources(ctx, e.Sources.Client)
 	if serr != nil {
-		notes = append(notes, "a security archive of Debian does not answer: "+strings.ReplaceAll(serr.Error(), "\n", "; "))
+		notes = append(notes, "a security archive of Debian does not answer: "+strings.ReplaceAll(serr.Error(), "\n",
+			"; "))
 	}
 	if found, err = origins.Newer(ctx, used, ask, sources, e.Started); err != nil {
 		return nil, nil, err

@@ -1,5 +1,5 @@
-// Package prove is the commands that show what a finished build is worth: whether its files are what they must be, what is known
-// against them, how they work, and whether they come out the same again. It changes nothing of the build.
+// Package prove is the commands that show what a finished build is worth: whether its files are what they must be, what
+// is known against them, how they work, and whether they come out the same again. It changes nothing of the build.
 package prove
 
 import (
@@ -14,7 +14,8 @@ import (
 // native stops a command that starts the stack's files where they are of another machine.
 func native(e *engine.Engine, command string) error {
 	if a := e.Stack.Arch(); !a.Native() {
-		return failure.With(failure.Skipped, fmt.Errorf("%s: the files of %s are for %s, and this machine runs none of them: run it on such a machine", command, e.Stack.Name, a.Name))
+		return failure.With(failure.Skipped, fmt.Errorf("%s: the files of %s are for %s, and this machine runs none "+
+			"of them: run it on such a machine", command, e.Stack.Name, a.Name))
 	}
 	return nil
 }

@@ -23,16 +23,21 @@ import (
 // Reproduce builds the stack, or one component, twice from empty caches in different surroundings and compares every
 // output byte for byte; with record, the digests of an identical pair are noted beside the stack file.
 func Reproduce(ctx context.Context, component string, record bool) error {
-	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error { return buildTwice(ctx, e, component, record) })
+	return engine.Command(ctx, func(ctx context.Context,
+		e *engine.Engine) error {
+		return buildTwice(ctx, e, component, record)
+	})
 }
 
-// ready gets all that building a component again takes, or the stack where it is empty, and the lock of the directory in which that is
-// done; done gives it back. It returns the command that builds it, and the components that this makes.
-func ready(ctx context.Context, e *engine.Engine, component string) (target string, components []string, done func(), err error) {
+// ready gets all that building a component again takes, or the stack where it is empty, and the lock of the directory
+// in which that is done; done gives it back. It returns the command that builds it, and the components that this makes.
+func ready(ctx context.Context, e *engine.Engine, component string) (target string, components []string, done func(),
+	err error) {
 	target, components = "all", e.Stack.Parts()
 	if component != "" {
 		if e.Stack.Component[component] == nil {
-			return "", nil, nil, fmt.Errorf("reproduce: got component %q, want one of %s", component, strings.Join(e.Stack.Parts(), ", "))
+			return "", nil, nil, fmt.Errorf("reproduce: got component %q, want one of %s", component,
+				strings.Join(e.Stack.Parts(), ", "))
 		}
 		target, components = recipe.Row(component).Target, recipe.Closure(e.Stack, []string{component})
 	}
@@ -76,10 +81,13 @@ func buildTwice(ctx context.Context, e *engine.Engine, component string, record 
 		what = strings.Join(parts, ", ")
 	}
 	if !same {
-		return failure.With(failure.Failed, fmt.Errorf("%s is not the same twice: see the table; both builds are kept in %s", e.Stack.Name, e.Rel(reproduced(e))))
+		return failure.With(failure.Failed, fmt.Errorf("%s is not the same twice: see the table; both builds are "+
+			"kept in %s", e.Stack.Name, e.Rel(reproduced(e))))
 	}
 	if other > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as they were built here from the same inputs: see the table; both builds are kept in %s", e.Stack.Name, what, other, e.Rel(reproduced(e))))
+		return failure.With(failure.Failed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as "+
+			"they were built here from the same inputs: see the table; both builds are kept in %s",
+			e.Stack.Name, what, other, e.Rel(reproduced(e))))
 	}
 	if record {
 		if err := recordDigests(e, roots[0], components); err != nil {
@@ -91,12 +99,13 @@ func buildTwice(ctx context.Context, e *engine.Engine, component string, record 
 			return err
 		}
 	}
-	e.UI.Line("drydock: %s: identical: %s came out the same twice, %s", e.Stack.Name, what, ui.Duration(time.Since(e.Started)))
+	e.UI.Line("drydock: %s: identical: %s came out the same twice, %s", e.Stack.Name, what,
+		ui.Duration(time.Since(e.Started)))
 	return nil
 }
 
-// compare holds every output of the parts in one repository against the other's, and against what is built in this one: other
-// counts those that the same inputs made here to be something else.
+// compare holds every output of the parts in one repository against the other's, and against what is built in this one:
+// other counts those that the same inputs made here to be something else.
 func compare(e *engine.Engine, roots []string, parts []string) (rows [][]string, same bool, other int, err error) {
 	rows, same = [][]string{{"COMPONENT", "FILE", "SHA-256", "VERDICT", "WHAT IS BUILT HERE"}}, true
 	for _, n := range parts {
@@ -115,7 +124,8 @@ func compare(e *engine.Engine, roots []string, parts []string) (rows [][]string,
 		if recs[0].Key != recs[1].Key {
 			for i, in := range recs[0].Inputs {
 				if i < len(recs[1].Inputs) && in != recs[1].Inputs[i] {
-					return nil, false, 0, fmt.Errorf("%s: the surroundings are part of its key: %s: %q, then %q", n, in.Name, in.Value, recs[1].Inputs[i].Value)
+					return nil, false, 0, fmt.Errorf("%s: the surroundings are part of its key: %s: %q, then %q", n,
+						in.Name, in.Value, recs[1].Inputs[i].Value)
 				}
 			}
 		}
@@ -138,8 +148,8 @@ func compare(e *engine.Engine, roots []string, parts []string) (rows [][]string,
 	return rows, same, other, nil
 }
 
-// asBuilt says how the i-th file of a build that came out the same twice compares with what is built in this repository;
-// wrong says that the same inputs made something else.
+// asBuilt says how the i-th file of a build that came out the same twice compares with what is built in this
+// repository; wrong says that the same inputs made something else.
 func asBuilt(e *engine.Engine, rec, mine *graph.Record, i int) (text string, wrong bool) {
 	if mine == nil {
 		return "nothing", false

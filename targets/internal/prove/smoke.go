@@ -26,7 +26,8 @@ import (
 
 // Smoke starts the built stack in namespaces of its own and holds what it does against a table of checks. A kernel
 // imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
-// With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of it.
+// With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of
+// it.
 func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if write && bin != "" {
@@ -66,11 +67,13 @@ func writeSmoke(e *engine.Engine, native, old *smoke.Report) error {
 	}
 	parts := ""
 	for _, r := range recipe.Components() {
-		if (r.Shown != "" || r.Extra != "" && !r.Library) && e.Stack.Component[r.Name] != nil && e.Records().Load(r.Name) != nil {
+		if (r.Shown != "" || r.Extra != "" && !r.Library) && e.Stack.Component[r.Name] != nil &&
+			e.Records().Load(r.Name) != nil {
 			parts += ", " + cmp.Or(r.Shown, r.Name) + " " + e.Stack.Component[r.Name].Version
 		}
 	}
-	title := fmt.Sprintf("%s (docker %s%s), %s, Linux %s.", e.Stack.Name, e.Stack.Version, parts, e.Started.UTC().Format(time.DateOnly), kernel.Release())
+	title := fmt.Sprintf("%s (docker %s%s), %s, Linux %s.", e.Stack.Name, e.Stack.Version, parts,
+		e.Started.UTC().Format(time.DateOnly), kernel.Release())
 	return writeDoc(e, "smoke.md", smoke.Page(title, native, old))
 }
 
@@ -220,13 +223,15 @@ func smokeVerdict(e *engine.Engine, r *smoke.Report, asJSON bool, work string) e
 		on = "with the system calls of Linux " + r.Kernel
 	}
 	if failed != nil {
-		return failure.With(failure.Failed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on, len(failed), len(r.Checks), strings.Join(failed, ", "), e.Rel(work)))
+		return failure.With(failure.Failed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on,
+			len(failed), len(r.Checks), strings.Join(failed, ", "), e.Rel(work)))
 	}
 	if !asJSON {
 		if r.Shows != "" {
 			e.UI.Text("This shows: " + r.Shows + ".")
 		}
-		e.UI.Line("drydock: %s: smoke %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped], ui.Duration(time.Since(e.Started)))
+		e.UI.Line("drydock: %s: smoke %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed],
+			n[smoke.Skipped], ui.Duration(time.Since(e.Started)))
 	}
 	return nil
 }

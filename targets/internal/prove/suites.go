@@ -22,7 +22,10 @@ import (
 // Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's
 // integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone.
 func Suites(ctx context.Context, component string, write bool) error {
-	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error { return runSuites(ctx, e, component, write) })
+	return engine.Command(ctx, func(ctx context.Context,
+		e *engine.Engine) error {
+		return runSuites(ctx, e, component, write)
+	})
 }
 
 func runSuites(ctx context.Context, e *engine.Engine, component string, write bool) error {
@@ -69,7 +72,8 @@ func runSuites(ctx context.Context, e *engine.Engine, component string, write bo
 		}
 	}
 	kernel, _, _ := strings.Cut(kernel.Release(), "-")
-	text, bad := suites.Text(fmt.Sprintf("%s, %s, Linux %s, gcc %s.", e.Stack.Name, time.Now().UTC().Format(time.DateOnly), kernel, e.CompilerRelease()), all)
+	text, bad := suites.Text(fmt.Sprintf("%s, %s, Linux %s, gcc %s.", e.Stack.Name,
+		time.Now().UTC().Format(time.DateOnly), kernel, e.CompilerRelease()), all)
 	e.UI.Text("\n" + text)
 	if write {
 		file := filepath.Join(e.Root, "docs/proof.md")
@@ -78,9 +82,11 @@ func runSuites(ctx context.Context, e *engine.Engine, component string, write bo
 		}
 	}
 	if bad > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%d of upstream's tests failed without a known reason: see the table; logs in %s", bad, e.Rel(e.BuildDir("suites"))))
+		return failure.With(failure.Failed, fmt.Errorf("%d of upstream's tests failed without a known reason: see "+
+			"the table; logs in %s", bad, e.Rel(e.BuildDir("suites"))))
 	}
-	e.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", e.Stack.Name, ui.Duration(time.Since(e.Started)))
+	e.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", e.Stack.Name,
+		ui.Duration(time.Since(e.Started)))
 	return nil
 }
 
@@ -117,6 +123,7 @@ func testTree(e *engine.Engine, name, base string, src *source.Source) (*suites.
 	if err != nil {
 		return nil, err
 	}
-	return &suites.Tree{Paths: w.Paths, Plan: w.Plan, Go: w.Tools.Go, Make: w.Tools.Make, Jobs: w.Tools.Jobs, Arch: e.Stack.Target.Arch,
+	return &suites.Tree{Paths: w.Paths, Plan: w.Plan, Go: w.Tools.Go, Make: w.Tools.Make, Jobs: w.Tools.Jobs,
+		Arch: e.Stack.Target.Arch,
 		Musl: e.Stack.OwnLibc(), Built: e.Store.Path(name, e.Records().Load(name).Key), Box: w.Box}, nil
 }

@@ -20,8 +20,8 @@ import (
 	"drydock/targets/internal/verify"
 )
 
-// Verify examines every published file of the stack, and its packages, which are hashed; with full, every source and output
-// is hashed, too.
+// Verify examines every published file of the stack, and its packages, which are hashed; with full, every source and
+// output is hashed, too.
 func Verify(ctx context.Context, full bool) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		err := errors.Join(Files(ctx, e, e.UI, full), verifyPackage(e), verifyKept(e))
@@ -35,8 +35,8 @@ func Verify(ctx context.Context, full bool) error {
 // unread is what can be said of files whose content was not looked at.
 const unread = "unchanged since it was built"
 
-// Files examines every published file. Only with hash are they compared with what was built, byte for byte, and with the
-// recorded build; else sizes, modes, times and inodes are. What there is to say goes to u.
+// Files examines every published file. Only with hash are they compared with what was built, byte for byte, and with
+// the recorded build; else sizes, modes, times and inodes are. What there is to say goes to u.
 func Files(ctx context.Context, e *engine.Engine, u *ui.UI, hash bool) error {
 	if err := e.Confined(); err != nil { // files are asked for their versions
 		return err
@@ -56,7 +56,8 @@ func Files(ctx context.Context, e *engine.Engine, u *ui.UI, hash bool) error {
 		}
 		d := g.Damage(rec, hash)
 		if d != "" {
-			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d, e.Restoring(rec, recipe.Row(n).Target)))
+			errs = append(errs, fmt.Errorf("%s: not as it was built: %s: %s", n, d,
+				e.Restoring(rec, recipe.Row(n).Target)))
 		}
 		again, wrong := verify.CompareRecorded(known, recorded(rec))
 		switch {
@@ -68,7 +69,8 @@ func Files(ctx context.Context, e *engine.Engine, u *ui.UI, hash bool) error {
 			again = unread + "; " + again
 		}
 		if wrong {
-			errs = append(errs, fmt.Errorf("%s: %s: it cannot be reproduced, or the record is wrong: run \"mage reproduce -component=%s\"", n, again, n))
+			errs = append(errs, fmt.Errorf("%s: %s: it cannot be reproduced, or the record is wrong: run \"mage "+
+				"reproduce -component=%s\"", n, again, n))
 		}
 		for _, o := range recipe.Outputs(e.Stack, n) {
 			if !o.Bin {
@@ -86,15 +88,18 @@ func Files(ctx context.Context, e *engine.Engine, u *ui.UI, hash bool) error {
 			}
 			for _, l := range o.Links {
 				if to, err := os.Readlink(e.OutputDir("bin", l)); err != nil || to != o.Name {
-					errs = append(errs, fmt.Errorf("%s: bin/%s: got %s, want a link to %s: run \"mage %s\"", n, l, cmp.Or(to, "none"), o.Name, recipe.Row(n).Target))
+					errs = append(errs, fmt.Errorf("%s: bin/%s: got %s, want a link to %s: run \"mage %s\"", n, l,
+						cmp.Or(to, "none"), o.Name, recipe.Row(n).Target))
 				}
 			}
-			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi, r.Says, verdict, again})
+			rows = append(rows, []string{o.Name, ui.Bytes(r.Size), strings.TrimSuffix(r.Kind+", "+r.Guards, ", "), abi,
+				r.Says, verdict, again})
 		}
 	}
 	u.Text(ui.Table(rows))
 	if !hash {
-		u.Line("notice    \"unchanged\" is by size, mode, time and inode: \"mage verify -full\" reads what is in the files")
+		u.Line("notice    \"unchanged\" is by size, mode, time and inode: \"mage verify -full\" reads what is in the " +
+			"files")
 	}
 	if !slices.ContainsFunc(e.Stack.Parts(), func(n string) bool { return g.Load(n) == nil }) {
 		errs = append(errs, parity(ctx, e, u))
@@ -168,8 +173,8 @@ func ReadPackage(e *engine.Engine, name string) (*pack.Read, error) {
 	return p, failure.With(failure.Failed, err)
 }
 
-// checkPackage reads a package, which readPackage finds by its name, to its end, compares it with its own list, and that with its
-// signature where a key is known.
+// checkPackage reads a package, which readPackage finds by its name, to its end, compares it with its own list, and
+// that with its signature where a key is known.
 func checkPackage(e *engine.Engine, name string) error {
 	r, err := ReadPackage(e, name)
 	if err != nil {

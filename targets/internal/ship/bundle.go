@@ -3,6 +3,7 @@ package ship
 import (
 	"context"
 	"debug/elf"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,8 +26,8 @@ import (
 // runnerName is where the launcher looks for the runner.
 const runnerName = ".cache/drydock"
 
-// Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or its
-// BUNDLE.sha256: then only what changed goes in.
+// Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or
+// its BUNDLE.sha256: then only what changed goes in.
 func Bundle(ctx context.Context, noGo bool, since string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		var old pack.Sums
@@ -73,7 +74,10 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 			return err
 		}
 		if key != nil {
-			bundle.Sign = func(list []byte) []byte { return key.Sign(pack.BundleSums, list, "drydock with "+e.Stack.Name) }
+			bundle.Sign = func(list []byte) []byte {
+				return key.Sign(pack.BundleSums, list,
+					"drydock with "+e.Stack.Name)
+			}
 		}
 		b, err := bundle.Write(file)
 		if err != nil {
@@ -87,13 +91,14 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		} else {
 			e.UI.Line("bundle    %d files, %s", b.Files, ui.Bytes(b.Size))
 		}
-		e.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256, filepath.Base(file)))
+		e.UI.Text(fmt.Sprintf("%s\nsha256  %s\non the other host: tar xzf %s; cd drydock; ./mage all\n", file, b.SHA256,
+			filepath.Base(file)))
 		return nil
 	})
 }
 
-// signSum signs the file beside a bundle that has its digest: all of it can be checked before it is unpacked, by what a host
-// has. Without a key, an older signature goes.
+// signSum signs the file beside a bundle that has its digest: all of it can be checked before it is unpacked, by what a
+// host has. Without a key, an older signature goes.
 func signSum(key *pack.Signer, file, what string) error {
 	if key == nil {
 		return os.RemoveAll(file + ".minisig")
@@ -111,7 +116,8 @@ func bundled(e *engine.Engine, found map[string]*source.Source, withGo bool) ([]
 	if err != nil {
 		return nil, err
 	}
-	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755}, {Name: pack.BundleStack, Data: []byte(e.Stack.Dir() + "\n"), Mode: 0o644}}
+	es := []archive.Entry{{Name: runnerName, Path: runner, Mode: 0o755},
+		{Name: pack.BundleStack, Data: []byte(e.Stack.Dir() + "\n"), Mode: 0o644}}
 	for _, n := range pack.Repository {
 		tree, err := archive.Tree(filepath.Join(e.Root, n), n)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -128,7 +134,8 @@ func bundled(e *engine.Engine, found map[string]*source.Source, withGo bool) ([]
 	}
 	for _, x := range files {
 		if pack.OfStacks(x.Name()) && x.Type().IsRegular() {
-			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(), Path: filepath.Join(e.Sources.Dir, x.Name()), Mode: 0o644})
+			es = append(es, archive.Entry{Name: "vendor-sources/" + x.Name(),
+				Path: filepath.Join(e.Sources.Dir, x.Name()), Mode: 0o644})
 		}
 	}
 	have := map[string]bool{}
@@ -141,12 +148,15 @@ func bundled(e *engine.Engine, found map[string]*source.Source, withGo bool) ([]
 	for _, n := range e.Stack.Parts() {
 		in := found[n]
 		if in.Edit || in.Found == e.Sources.Given[n] {
-			return nil, fmt.Errorf("%s: its source is an open edit or LIBSECCOMP_PREFIX, which exist on this machine only: save the edit, or unset the variable", n)
+			return nil, fmt.Errorf("%s: its source is an open edit or LIBSECCOMP_PREFIX, which exist on this machine "+
+				"only: save the edit, or unset the variable", n)
 		}
 		if in.Checkout() {
 			name, err := filepath.Rel(e.Root, in.Path)
 			if err != nil || !filepath.IsLocal(name) {
-				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: move it into vendor-sources/", n, in.Path)
+				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: "+
+					"move it into vendor-sources/",
+					n, in.Path)
 			}
 			tree, err := archive.Tree(in.Path, filepath.ToSlash(name))
 			if err != nil {
@@ -182,34 +192,32 @@ func bundled(e *engine.Engine, found map[string]*source.Source, withGo bool) ([]
 	return es, err
 }
 
+// howto is a part of BUNDLE.txt; its verbs are for the name of the list.
+//
+//go:embed howto.txt
+var howto string
+
 // bundleText is BUNDLE.txt.
 func bundleText(e *engine.Engine, sums pack.Sums, withGo bool) []byte {
 	var b strings.Builder
 	s := e.Stack
-	fmt.Fprintf(&b, "drydock, with all that building %s (docker %s for Linux %s and later) needs\n\n", s.Name, s.Version, s.Target.Kernel)
+	fmt.Fprintf(&b, "drydock, with all that building %s (docker %s for Linux %s and later) needs\n\n", s.Name,
+		s.Version, s.Target.Kernel)
 	var with []string // the settings that it was made with
 	for _, k := range []string{"LIBC", "EXTRAS"} {
 		if v := os.Getenv(k); v != "" {
 			with = append(with, k+"="+run.Quote([]string{v})+" ")
 		}
 	}
-	fmt.Fprintf(&b, "    tar xzf <this file>; cd drydock; %s./mage all\n\nThe host needs gcc 8 or newer with a static C library, make, and a shell", strings.Join(with, ""))
+	fmt.Fprintf(&b, "    tar xzf <this file>; cd drydock; %s./mage all\n\nThe host needs gcc 8 or newer with a "+
+		"static C library, make, and a shell", strings.Join(with, ""))
 	switch {
 	case withGo && len(s.Toolchains()) > 0:
 		fmt.Fprintf(&b, "; no network, git or xz. Go %s is in here.\n", strings.Join(s.Toolchains(), " and "))
 	default:
 		fmt.Fprintf(&b, ", and a Go that is %s; no network, git or xz.\n", s.Go)
 	}
-	fmt.Fprintf(&b, `
-The first command there compares every file with %s and names those that are not as they were; what is not in that list and
-would take part in a build is refused. Whoever may have changed this file may have changed the runner in it, too. What was
-signed is checked by what is not in it: "minisign -Vm <this file>.sha256 -p <public key>" and then "sha256sum -c <this file>.sha256"
-before you unpack; "minisign -Vm %s -p <public key>" in the unpacked directory and then "sha256sum -c %s"; or on a machine with drydock "VERIFY_KEY=<public key> ./mage bundle:verify <this file>". Against damage alone, before you
-unpack: "sha256sum -c <this file>.sha256", or "gzip -t <this file>".
-What is missing there for another stack: "STACK=<stack> ./mage bundle:missing". What changed since a bundle, as a small one to be
-unpacked over it: "./mage bundle -since=<older bundle, or its %s>".
-
-`, pack.BundleSums, pack.BundleSums, pack.BundleSums, pack.BundleSums)
+	fmt.Fprintf(&b, howto, pack.BundleSums, pack.BundleSums, pack.BundleSums, pack.BundleSums)
 	rows := [][]string{{"COMPONENT", "VERSION", "COMMIT"}}
 	for _, n := range s.Parts() {
 		rows = append(rows, []string{n, s.Component[n].Version, s.Component[n].Commit})
@@ -235,14 +243,16 @@ func VerifyBundle(file string) error {
 		return failure.With(failure.Other, err)
 	}
 	if len(problems) > 0 {
-		return failure.With(failure.Sources, fmt.Errorf("%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  ")))
+		return failure.With(failure.Sources, fmt.Errorf("%s is not as it was made:\n  %s", file,
+			strings.Join(problems, "\n  ")))
 	}
 	signed, err := pack.CheckList(pack.BundleSums, list, signature)
 	if err != nil {
 		return failure.With(failure.Sources, fmt.Errorf("%s: %w", file, err))
 	}
 	if len(left) > 0 {
-		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one; %s", len(left), signed)
+		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one; %s", len(left),
+			signed)
 		return nil
 	}
 	u.Line("bundle    good: every file is as it was made; %s", signed)
@@ -284,7 +294,8 @@ func MissingForBundle(ctx context.Context) error {
 			}
 			line := e.Stack.Lock.VendorFor(c, found.SHA256)
 			if line == nil {
-				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch -record\" on a connected machine", n, filepath.Base(found.Path)))
+				problems = append(problems, fmt.Errorf("%s: the lock names no vendor tree of %s: run \"mage fetch "+
+					"-record\" on a connected machine", n, filepath.Base(found.Path)))
 				continue
 			}
 			if have, err := e.Sources.VendorFile(c, found); err != nil {
@@ -314,13 +325,16 @@ func MissingForBundle(ctx context.Context) error {
 			e.UI.Text("nothing: all that " + e.Stack.Name + " is built from is here\n")
 			return nil
 		}
-		e.UI.Text(ui.Table(rows) + fmt.Sprintf("carry them to where they are named; what this bundle never had, \"STACK=%s ./mage bundle -since=%s\" on a connected machine (with this host's %s) puts into one file\n", e.Stack.Name, pack.BundleSums, pack.BundleSums))
+		e.UI.Text(ui.Table(rows) + fmt.Sprintf("carry them to where they are named; what this bundle never had, "+
+			"\"STACK=%s ./mage bundle -since=%s\" on a connected machine (with this host's %s) puts into one file\n",
+			e.Stack.Name, pack.BundleSums, pack.BundleSums))
 		return nil
 	})
 }
 
 // wanted lists the files of a component's first origin that the lock knows all of.
-func wanted(e *engine.Engine, c *stack.Component, row func(name string, size int64, sum, component string)) *source.Found {
+func wanted(e *engine.Engine, c *stack.Component, row func(name string, size int64, sum,
+	component string)) *source.Found {
 	for _, o := range c.Origin {
 		found := source.Expected(c, o, e.Stack.Lock)
 		if found.SHA256 == source.Unknown {
@@ -358,7 +372,8 @@ func staticSelf() (string, error) {
 	defer e.Close()
 	for _, p := range e.Progs {
 		if p.Type == elf.PT_INTERP {
-			return "", fmt.Errorf("%s is linked dynamically, and would not start on another host: run ./mage bundle, which compiles a static one", self)
+			return "", fmt.Errorf("%s is linked dynamically, and would not start on another host: run ./mage bundle, "+
+				"which compiles a static one", self)
 		}
 	}
 	return self, nil

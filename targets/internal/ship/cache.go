@@ -58,7 +58,8 @@ func CachePrune(ctx context.Context, keep string) error {
 	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
 		gone, err := c.Prune(ctx, n)
 		for _, l := range gone {
-			e.UI.Line("removed   %s %s of %s, made %s", l.Name, l.Version, l.Stack, l.Made.Local().Format(time.DateTime))
+			e.UI.Line("removed   %s %s of %s, made %s", l.Name, l.Version, l.Stack,
+				l.Made.Local().Format(time.DateTime))
 		}
 		if err == nil {
 			e.UI.Line("%s: %d removed; a registry frees their space when it collects its garbage", c.Address, len(gone))
@@ -68,11 +69,14 @@ func CachePrune(ctx context.Context, keep string) error {
 }
 
 // about are the members of a package that are put beside it, with their types.
-var about = []remote.Note{{Name: "manifest.json", Type: "application/vnd.drydock.manifest.v1+json"}, {Name: "sbom.cdx.json", Type: "application/vnd.cyclonedx+json"},
-	{Name: "openvex.json", Type: "application/vnd.openvex+json"}, {Name: pack.SumsName, Type: "application/vnd.drydock.sha256sums.v1"},
+var about = []remote.Note{{Name: "manifest.json", Type: "application/vnd.drydock.manifest.v1+json"},
+	{Name: "sbom.cdx.json", Type: "application/vnd.cyclonedx+json"},
+	{Name: "openvex.json", Type: "application/vnd.openvex+json"}, {Name: pack.SumsName,
+		Type: "application/vnd.drydock.sha256sums.v1"},
 	{Name: pack.SumsName + ".minisig", Type: "application/vnd.drydock.minisig.v1"}}
 
-// Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside it.
+// Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside
+// it.
 func Push(ctx context.Context, name string) error {
 	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
 		all, err := e.Kept().List()
@@ -86,7 +90,8 @@ func Push(ctx context.Context, name string) error {
 		if err := r.Check(); err != nil {
 			return failure.With(failure.Failed, err)
 		}
-		p := remote.Package{Name: r.Name, Version: r.Version, Stack: e.Stack.Tag(), Made: r.Built, Files: []string{r.Path()}}
+		p := remote.Package{Name: r.Name, Version: r.Version, Stack: e.Stack.Tag(), Made: r.Built,
+			Files: []string{r.Path()}}
 		for _, w := range r.With {
 			p.Files = append(p.Files, filepath.Join(filepath.Dir(r.Path()), w.File))
 		}
@@ -102,7 +107,8 @@ func Push(ctx context.Context, name string) error {
 		}
 		if report, err := prove.AuditReport(e, prove.AuditOptions{File: r.Path()}); err == nil {
 			if data, err := json.MarshalIndent(report, "", "  "); err == nil {
-				p.About = append(p.About, remote.Note{Name: "audit.json", Type: "application/vnd.drydock.audit.v1+json", Data: data})
+				p.About = append(p.About, remote.Note{Name: "audit.json", Type: "application/vnd.drydock.audit.v1+json",
+					Data: data})
 			}
 		} else {
 			e.UI.Line("notice    without an audit: %v", err)
@@ -110,7 +116,8 @@ func Push(ctx context.Context, name string) error {
 		if err := c.PushPackage(ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", c.Address, err)
 		}
-		e.UI.Line("pushed    %s, with %d documents, to %s:%s, and as %s", r.Name, len(p.About), c.Address, r.Name, p.Stack)
+		e.UI.Line("pushed    %s, with %d documents, to %s:%s, and as %s", r.Name, len(p.About), c.Address, r.Name,
+			p.Stack)
 		return nil
 	})
 }
@@ -128,7 +135,8 @@ func Pull(ctx context.Context, name, dir string) error {
 		return err
 	}
 	if name == release.Latest {
-		of := stack.Stack{Name: cmp.Or(os.Getenv("STACK"), engine.DefaultStack), Target: stack.Target{Arch: cmp.Or(os.Getenv("ARCH"), platform.Default)}}
+		of := stack.Stack{Name: cmp.Or(os.Getenv("STACK"), engine.DefaultStack),
+			Target: stack.Target{Arch: cmp.Or(os.Getenv("ARCH"), platform.Default)}}
 		if _, err := platform.Of(of.Target.Arch); err != nil {
 			return fmt.Errorf("ARCH: %w", err)
 		}

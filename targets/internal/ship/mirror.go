@@ -18,8 +18,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Mirror fetches the sources of stacks, by default of all, with their extras, toolchains and the advisories, and puts them into a
-// directory that SOURCE_MIRROR can name. A stack that cannot be fetched does not keep the others back.
+// Mirror fetches the sources of stacks, by default of all, with their extras, toolchains and the advisories, and puts
+// them into a directory that SOURCE_MIRROR can name. A stack that cannot be fetched does not keep the others back.
 func Mirror(ctx context.Context, dir, stacks string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if strings.HasPrefix(dir, "-") {
@@ -55,7 +55,8 @@ func Mirror(ctx context.Context, dir, stacks string) error {
 			}
 		}
 		if len(errs) == 0 {
-			e.UI.Line("on another machine, SOURCE_MIRROR=%s, or the address of a web server that has it, is all that fetch needs", dir)
+			e.UI.Line("on another machine, SOURCE_MIRROR=%s, or the address of a web server that has it, is all that "+
+				"fetch needs", dir)
 		}
 		return failure.With(failure.Sources, errors.Join(errs...))
 	})
@@ -75,7 +76,8 @@ func mirrorStack(ctx context.Context, e *engine.Engine, dir string) error {
 		}
 	}
 	parts := slices.Sorted(maps.Keys(e.Stack.Component))
-	parts = slices.DeleteFunc(parts, func(n string) bool { return len(e.Stack.Component[n].Origin) == 0 }) // the user's own
+	// the user's own
+	parts = slices.DeleteFunc(parts, func(n string) bool { return len(e.Stack.Component[n].Origin) == 0 })
 	if _, err := e.Sources.Fetch(ctx, parts); err != nil {
 		return err
 	}

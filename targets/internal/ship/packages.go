@@ -1,5 +1,5 @@
-// Package ship is the commands on what leaves this machine and on what others take: packages, which are examined before they
-// are the latest, bundles, mirrors, and the team's registry.
+// Package ship is the commands on what leaves this machine and on what others take: packages, which are examined before
+// they are the latest, bundles, mirrors, and the team's registry.
 package ship
 
 import (
@@ -21,8 +21,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Build brings the package and all that is in it up to date, keeps the package when it is new, examines it, and moves latest
-// to it when it is right. What failed is a failure.Exit.
+// Build brings the package and all that is in it up to date, keeps the package when it is new, examines it, and moves
+// latest to it when it is right. What failed is a failure.Exit.
 func Build(ctx context.Context, opt engine.Options) error {
 	return engine.BuildPackage(ctx, opt, func(ctx context.Context, e *engine.Engine) error {
 		err := releasePackage(ctx, e, opt.Smoke)
@@ -31,7 +31,8 @@ func Build(ctx context.Context, opt engine.Options) error {
 	})
 }
 
-// adopted lists the stack's packages for a run that has the lock: those that an older drydock kept become as the others.
+// adopted lists the stack's packages for a run that has the lock: those that an older drydock kept become as the
+// others.
 func adopted(e *engine.Engine) ([]*release.Release, error) {
 	all, err := e.Kept().List()
 	for _, r := range all {
@@ -40,8 +41,8 @@ func adopted(e *engine.Engine) ([]*release.Release, error) {
 	return all, err
 }
 
-// releasePackage keeps the package that was just brought up to date, examines it when it is new, and moves latest to it when
-// it is right; with smoked, it must have passed the smoke test, too.
+// releasePackage keeps the package that was just brought up to date, examines it when it is new, and moves latest to it
+// when it is right; with smoked, it must have passed the smoke test, too.
 func releasePackage(ctx context.Context, e *engine.Engine, smoked bool) error {
 	keep, err := release.EnvKeep()
 	if err != nil {
@@ -84,7 +85,8 @@ func releasePackage(ctx context.Context, e *engine.Engine, smoked bool) error {
 		return failure.With(failure.Failed, err)
 	case r.Name == kept.Latest():
 	case r.Withdrawn:
-		e.UI.Line("notice    %s was rolled back: latest stays at %s; \"mage rollback -to=%s\" takes it again", r.Name, kept.Latest(), r.Name)
+		e.UI.Line("notice    %s was rolled back: latest stays at %s; \"mage rollback -to=%s\" takes it again", r.Name,
+			kept.Latest(), r.Name)
 		if l := kept.Find(all, release.Latest); l != nil && l.Touched() {
 			err = l.Check()
 		}
@@ -99,12 +101,13 @@ func releasePackage(ctx context.Context, e *engine.Engine, smoked bool) error {
 	return kept.Prune(all, keep)
 }
 
-// examine verifies the files that a package was packed from and the package itself, smokes them when asked to, and notes
-// it. All of it is hashed: nothing passes by its size and time.
+// examine verifies the files that a package was packed from and the package itself, smokes them when asked to, and
+// notes it. All of it is hashed: nothing passes by its size and time.
 func examine(ctx context.Context, e *engine.Engine, r *release.Release, smoked bool) error {
 	passed := "verify"
 	stays := func(code int, err error) error {
-		return &failure.Exit{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name, cmp.Or(e.Kept().Latest(), "unset"), err)}
+		return &failure.Exit{Code: code, Err: fmt.Errorf("%s is kept, but latest stays %s: %w", r.Name,
+			cmp.Or(e.Kept().Latest(), "unset"), err)}
 	}
 	// The table of "mage verify" is not what somebody wants to read every night.
 	err := prove.Files(ctx, e, ui.To(io.Discard), true)
@@ -229,7 +232,8 @@ func Key(ctx context.Context, file string) error {
 		if err != nil {
 			return err
 		}
-		e.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
+		e.UI.Text(fmt.Sprintf("key %s: %s is secret, %s.pub is for those who check\nSIGN_KEY=%s ./mage all signs; "+
+			"VERIFY_KEY=%s.pub ./mage verify checks\n", id, file, file, file, file))
 		return nil
 	})
 }
