@@ -56,7 +56,7 @@ func EditOpen(ctx context.Context, name string) error {
 		}
 		defer source.RemoveAll(tmp)
 		if err := e.Sources.MakeEdit(c, src, tmp); err != nil {
-			return failure.With(failure.Failed, fmt.Errorf("%s: %w", c.Name, err))
+			return failure.Errorf(failure.Failed, "%s: %w", c.Name, err)
 		}
 		if err := errors.Join(e.Sources.NoteEdit(src, tmp), os.Chmod(tmp, 0o755), os.Rename(tmp, dir)); err != nil {
 			return err
@@ -152,7 +152,7 @@ func EditSave(ctx context.Context, name, component, constraint string) error {
 			return fmt.Errorf("%s: nothing is changed in %s", c.Name, e.Rel(e.Sources.EditTree(c.Name)))
 		}
 		if err := e.Sources.TrySave(change, at); err != nil {
-			return failure.With(failure.Failed, fmt.Errorf("%s: not saved: %w", c.Name, err))
+			return failure.Errorf(failure.Failed, "%s: not saved: %w", c.Name, err)
 		}
 		if err := e.Sources.Save(change, at); err != nil {
 			return err

@@ -228,8 +228,8 @@ func (e *Engine) Fit(parts []string) error {
 		return nil
 	}
 	e.UI.Text(host.Table(e.UI, findings))
-	return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met, see the "+
-		"table; nothing was touched", strings.Join(parts, ", "), bad))
+	return failure.Errorf(failure.Host, "this host cannot build %s: %d requirement(s) not met, see the table; "+
+		"nothing was touched", strings.Join(parts, ", "), bad)
 }
 
 // node makes the graph node of a job.

@@ -91,8 +91,8 @@ func Command(ctx context.Context, do func(context.Context, *Engine) error) error
 	case err := <-done:
 		return err
 	case <-time.After(stopGrace): // a disk that does not answer; what a killed run leaves is thrown away by the next
-		return failure.LastLine("", "", failure.With(failure.Stopped, fmt.Errorf("stopped by a signal, without "+
-			"waiting for what did not end within %v: %w", stopGrace, context.Canceled)))
+		return failure.LastLine("", "", failure.Errorf(failure.Stopped,
+			"stopped by a signal, without waiting for what did not end within %v: %w", stopGrace, context.Canceled))
 	}
 }
 

@@ -3,14 +3,13 @@ package engine
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/recipe"
+	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
 )
@@ -25,11 +24,9 @@ func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 			return err
 		}
 		if asJSON {
-			data, err := json.MarshalIndent(k, "", "  ")
-			if err != nil {
+			if err := ui.JSON(k); err != nil {
 				return err
 			}
-			fmt.Fprintln(os.Stdout, string(data))
 		} else {
 			k.Print(e.UI)
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,7 +104,7 @@ func WriteStack(ctx context.Context, w stack.Wanted) error {
 	}
 	d, err := w.Write(dir, recipe.Rows())
 	if err != nil {
-		return failure.With(failure.Other, fmt.Errorf("stack:new: %w", err))
+		return failure.Errorf(failure.Other, "stack:new: %w", err)
 	}
 	u, next := ui.New(os.Stdout), "fetch"
 	u.Line("wrote     vendor-sources/%[1]s.toml and %[1]s.lock, from %[2]s", w.Name, d.From)

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 	"drydock/targets/internal/platform"
 	"drydock/targets/internal/release"
 	"drydock/targets/internal/source"
+	"drydock/targets/internal/ui"
 )
 
 // Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
@@ -85,18 +84,16 @@ func Check(ctx context.Context, asJSON bool) error {
 		findings := e.facts.Check(asks)
 		bad := host.Unmet(findings)
 		if asJSON {
-			data, err := json.MarshalIndent(findings, "", "  ")
-			if err != nil {
+			if err := ui.JSON(findings); err != nil {
 				return failure.With(failure.Other, err)
 			}
-			fmt.Println(string(data))
 		} else {
 			e.UI.Text(host.Table(e.UI, findings))
 			e.unshared(e.Stack.Parts())
 		}
 		if bad > 0 {
-			return failure.With(failure.Host, fmt.Errorf("this host cannot build %s: %d requirement(s) not met",
-				e.Stack.Name, bad))
+			return failure.Errorf(failure.Host, "this host cannot build %s: %d requirement(s) not met", e.Stack.Name,
+				bad)
 		}
 		return nil
 	})

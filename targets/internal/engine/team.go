@@ -82,8 +82,8 @@ func (e *Engine) takeAs(ctx context.Context, names []string) (known map[string]*
 		g.KeepGoing, g.Watch, g.Done = true, silent{}, e.done
 		results, _ := g.Run(ctx, names) // what was not taken is built
 		if ctx.Err() != nil {
-			return nil, nil, failure.With(failure.Stopped,
-				fmt.Errorf("stopped by a signal: what was fetched is kept: %w", context.Canceled))
+			return nil, nil, failure.Errorf(failure.Stopped, "stopped by a signal: what was fetched is kept: %w",
+				context.Canceled)
 		}
 		known, lacks = map[string]*source.Source{}, nil
 		for _, r := range results {

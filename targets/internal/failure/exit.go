@@ -67,6 +67,9 @@ func With(code int, err error) error {
 	return &Exit{Code: code, Err: err}
 }
 
+// Errorf is With of an error that is made of a format.
+func Errorf(code int, format string, a ...any) error { return With(code, fmt.Errorf(format, a...)) }
+
 // maxOneLine is how long the cause in a run's last line gets, in characters.
 const maxOneLine = 300
 

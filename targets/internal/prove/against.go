@@ -61,8 +61,8 @@ func compareWith(e *engine.Engine, dir string, record bool) error {
 	}
 	e.UI.Text(ui.Table(rows))
 	if bad > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d files differ from those of %s for another "+
-			"reason than the compiler: see the table", e.Stack.Name, bad, same+differ, dir))
+		return failure.Errorf(failure.Failed, "%s: %d of %d files differ from those of %s for another reason than "+
+			"the compiler: see the table", e.Stack.Name, bad, same+differ, dir)
 	}
 	if record {
 		if len(twice) == 0 {

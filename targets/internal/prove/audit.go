@@ -48,7 +48,7 @@ func Audit(ctx context.Context, opt AuditOptions) error {
 			return err
 		}
 		if r.Open > 0 {
-			return failure.With(failure.Open, fmt.Errorf("audit: %s", r.Line()))
+			return failure.Errorf(failure.Open, "audit: %s", r.Line())
 		}
 		if !opt.JSON && !opt.Draft { // which are for programs to read
 			e.UI.Line("drydock: %s: audit: %s", r.Stack, r.Line())
@@ -71,9 +71,7 @@ func writeAudit(e *engine.Engine, r *audit.Report) error {
 func showAudit(e *engine.Engine, r *audit.Report, opt AuditOptions) error {
 	switch {
 	case opt.JSON:
-		data, err := json.MarshalIndent(r, "", "  ")
-		fmt.Printf("%s\n", data)
-		return err
+		return ui.JSON(r)
 	case opt.Draft:
 		fmt.Print(r.Draft())
 		return nil

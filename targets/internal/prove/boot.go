@@ -3,7 +3,6 @@ package prove
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +14,6 @@ import (
 
 	"drydock/targets/internal/boot"
 	"drydock/targets/internal/engine"
-	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
 	"drydock/targets/internal/source"
@@ -46,24 +44,14 @@ func Boot(ctx context.Context, o BootOptions) error {
 			return err
 		}
 		report, err := bootMachine(ctx, e, o)
-		var refusal *smoke.Refusal
-		if errors.As(err, &refusal) {
-			report.Skipped = refusal.Why
-		}
+		report.Skipped = refused(err)
 		if o.JSON {
-			data, jerr := json.MarshalIndent(report, "", "  ")
-			if jerr != nil {
-				return jerr
+			if err := ui.JSON(report); err != nil {
+				return err
 			}
-			fmt.Println(string(data))
 		}
-		switch {
-		case refusal != nil:
-			return failure.With(failure.Skipped, refusal)
-		case ctx.Err() != nil:
-			return failure.With(failure.Stopped, fmt.Errorf("boot: stopped by a signal: %w", context.Canceled))
-		case err != nil:
-			return failure.With(failure.Failed, fmt.Errorf("boot: %w", err))
+		if err := ended(ctx, "boot", err); err != nil {
+			return err
 		}
 		if err := report.Keep(e.BuildDir("boot", "reports")); err != nil {
 			return err
@@ -175,19 +163,13 @@ func bootContents(ctx context.Context, e *engine.Engine, o BootOptions, m boot.M
 
 // bootVerdict ends a run.
 func bootVerdict(e *engine.Engine, r *boot.Report, asJSON bool) error {
-	n, failed := smoke.Count(r.Checks)
 	on := fmt.Sprintf("boot Linux %s, control groups %s", r.Kernel, r.Cgroup)
 	if r.Root != "" {
 		on += ", " + r.Root
 	}
-	if failed != nil {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %d of %d checks failed: %s: the machine's console is in %s",
-			on, len(failed), len(r.Checks),
-			strings.Join(failed, ", "), e.Rel(e.BuildDir("boot", "machine"))))
+	line, err := counted(on, "the machine's console is in "+e.Rel(e.BuildDir("boot", "machine")), r.Checks)
+	if err == nil && !asJSON {
+		e.UI.Line("drydock: %s: %s, %s", e.Stack.Name, line, ui.Seconds(r.Seconds))
 	}
-	if !asJSON {
-		e.UI.Line("drydock: %s: %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed], n[smoke.Skipped],
-			ui.Seconds(r.Seconds))
-	}
-	return nil
+	return err
 }

@@ -42,8 +42,8 @@ func Challenge(ctx context.Context, component string) error {
 		}
 		theirs := c.Ask(ctx, mine.Key)
 		if theirs == nil {
-			return failure.With(failure.Sources, fmt.Errorf("%s has no build of %s from these inputs (key %s)",
-				c.Address, component, verify.Short(mine.Key)))
+			return failure.Errorf(failure.Sources, "%s has no build of %s from these inputs (key %s)", c.Address,
+				component, verify.Short(mine.Key))
 		}
 		rows, same := [][]string{{"COMPONENT", "FILE", "BUILT HERE", "IN THE CACHE", "VERDICT"}}, true
 		for _, p := range verify.Compare(mine, &theirs.Build).Files {
@@ -56,8 +56,8 @@ func Challenge(ctx context.Context, component string) error {
 		}
 		e.UI.Text("\n" + ui.Table(rows))
 		if !same {
-			return failure.With(failure.Failed, fmt.Errorf("%s in %s, signed by %s, is not what its inputs make "+
-				"here: what was built is kept in %s", component, c.Address, theirs.By(), e.Rel(root)))
+			return failure.Errorf(failure.Failed, "%s in %s, signed by %s, is not what its inputs make here: what "+
+				"was built is kept in %s", component, c.Address, theirs.By(), e.Rel(root))
 		}
 		e.UI.Line("drydock: %s: identical: %s is what %s has, signed by %s, %s", e.Stack.Name, component, c.Address,
 			theirs.By(), ui.Duration(time.Since(e.Started)))

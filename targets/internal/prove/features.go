@@ -37,7 +37,7 @@ func Features(ctx context.Context, record bool) error {
 		}
 		have, err := e.Features(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
-			return failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
+			return failure.Errorf(failure.Failed, "%s is not built: run \"mage all\"", e.Stack.Name)
 		}
 		if err != nil {
 			return failure.With(failure.Failed, err)

@@ -2,9 +2,7 @@ package prove
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -25,14 +23,10 @@ func Outdated(ctx context.Context, asJSON bool) error {
 		}
 		found, notes, err := outdated(ctx, e)
 		if err != nil {
-			return failure.With(failure.Sources, fmt.Errorf("outdated: %w", err))
+			return failure.Errorf(failure.Sources, "outdated: %w", err)
 		}
 		if asJSON {
-			data, err := json.MarshalIndent(found, "", "  ")
-			if err == nil {
-				fmt.Println(string(data))
-			}
-			return err
+			return ui.JSON(found)
 		}
 		e.UI.Text(ui.Table(origins.Table(found)))
 		for _, n := range notes {

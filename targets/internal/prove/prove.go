@@ -3,7 +3,6 @@
 package prove
 
 import (
-	"fmt"
 	"path/filepath"
 
 	"drydock/targets/internal/archive"
@@ -14,8 +13,8 @@ import (
 // native stops a command that starts the stack's files where they are of another machine.
 func native(e *engine.Engine, command string) error {
 	if a := e.Stack.Arch(); !a.Native() {
-		return failure.With(failure.Skipped, fmt.Errorf("%s: the files of %s are for %s, and this machine runs none "+
-			"of them: run it on such a machine", command, e.Stack.Name, a.Name))
+		return failure.Errorf(failure.Skipped, "%s: the files of %s are for %s, and this machine runs none of them: "+
+			"run it on such a machine", command, e.Stack.Name, a.Name)
 	}
 	return nil
 }

@@ -81,13 +81,13 @@ func buildTwice(ctx context.Context, e *engine.Engine, component string, record 
 		what = strings.Join(parts, ", ")
 	}
 	if !same {
-		return failure.With(failure.Failed, fmt.Errorf("%s is not the same twice: see the table; both builds are "+
-			"kept in %s", e.Stack.Name, e.Rel(reproduced(e))))
+		return failure.Errorf(failure.Failed, "%s is not the same twice: see the table; both builds are kept in %s",
+			e.Stack.Name, e.Rel(reproduced(e)))
 	}
 	if other > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %s came out the same twice, but %d of its files not as "+
-			"they were built here from the same inputs: see the table; both builds are kept in %s",
-			e.Stack.Name, what, other, e.Rel(reproduced(e))))
+		return failure.Errorf(failure.Failed, "%s: %s came out the same twice, but %d of its files not as they were "+
+			"built here from the same inputs: see the table; both builds are kept in %s",
+			e.Stack.Name, what, other, e.Rel(reproduced(e)))
 	}
 	if record {
 		if err := recordDigests(e, roots[0], components); err != nil {

@@ -3,7 +3,6 @@ package prove
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -92,7 +91,7 @@ func SmokeTest(ctx context.Context, e *engine.Engine, kernel, bin string, asJSON
 	if bin == "" {
 		c.Bin = e.OutputDir("bin")
 		if _, err := os.Stat(c.Bin); err != nil {
-			return nil, failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage all\"", e.Stack.Name))
+			return nil, failure.Errorf(failure.Failed, "%s is not built: run \"mage all\"", e.Stack.Name)
 		}
 		if err := wholeOutputs(e); err != nil {
 			return nil, err
@@ -110,25 +109,14 @@ func SmokeTest(ctx context.Context, e *engine.Engine, kernel, bin string, asJSON
 			e.UI.Line("%s", r.Line(e.UI))
 		}
 	})
-	var refusal *smoke.Refusal
-	if errors.As(err, &refusal) {
-		report.Skipped = refusal.Why
-	}
+	report.Skipped = refused(err)
 	if asJSON {
-		data, jerr := json.MarshalIndent(report, "", "  ")
-		if jerr != nil {
-			return nil, jerr
+		if err := ui.JSON(report); err != nil {
+			return nil, err
 		}
-		fmt.Println(string(data))
 	}
-	if refusal != nil {
-		return nil, failure.With(failure.Skipped, refusal)
-	}
-	if ctx.Err() != nil {
-		return nil, failure.With(failure.Stopped, fmt.Errorf("smoke: stopped by a signal: %w", context.Canceled))
-	}
-	if err != nil {
-		return nil, failure.With(failure.Failed, fmt.Errorf("smoke: %w", err))
+	if err := ended(ctx, "smoke", err); err != nil {
+		return nil, err
 	}
 	return &report, smokeVerdict(e, &report, asJSON, c.Work)
 }
@@ -217,21 +205,51 @@ func compileGuest(ctx context.Context, e *engine.Engine, dir string) error {
 
 // smokeVerdict ends a run: how many checks passed, and what a run under another kernel's system calls shows.
 func smokeVerdict(e *engine.Engine, r *smoke.Report, asJSON bool, work string) error {
-	n, failed := smoke.Count(r.Checks)
-	on := "on this kernel"
+	on := "smoke on this kernel"
 	if r.Kernel != "" {
-		on = "with the system calls of Linux " + r.Kernel
+		on = "smoke with the system calls of Linux " + r.Kernel
 	}
+	line, err := counted(on, "logs in "+e.Rel(work), r.Checks)
+	if err != nil || asJSON {
+		return err
+	}
+	if r.Shows != "" {
+		e.UI.Text("This shows: " + r.Shows + ".")
+	}
+	e.UI.Line("drydock: %s: %s, %s", e.Stack.Name, line, ui.Duration(time.Since(e.Started)))
+	return nil
+}
+
+// counted says how many checks passed on something; where checks failed, the error says where to look.
+func counted(on, look string, checks []smoke.Result) (string, error) {
+	n, failed := smoke.Count(checks)
 	if failed != nil {
-		return failure.With(failure.Failed, fmt.Errorf("smoke %s: %d of %d checks failed: %s: logs in %s", on,
-			len(failed), len(r.Checks), strings.Join(failed, ", "), e.Rel(work)))
+		return "", failure.Errorf(failure.Failed, "%s: %d of %d checks failed: %s: %s", on, len(failed), len(checks),
+			strings.Join(failed, ", "), look)
 	}
-	if !asJSON {
-		if r.Shows != "" {
-			e.UI.Text("This shows: " + r.Shows + ".")
-		}
-		e.UI.Line("drydock: %s: smoke %s: %d passed, %d skipped, %s", e.Stack.Name, on, n[smoke.Passed],
-			n[smoke.Skipped], ui.Duration(time.Since(e.Started)))
+	return fmt.Sprintf("%s: %d passed, %d skipped", on, n[smoke.Passed], n[smoke.Skipped]), nil
+}
+
+// refused says why nothing could be tried here; empty where it could.
+func refused(err error) string {
+	var refusal *smoke.Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Why
+	}
+	return ""
+}
+
+// ended is the error of a trial: of one that could not be tried here failure.Skipped, of one that was stopped
+// failure.Stopped, else failure.Failed.
+func ended(ctx context.Context, what string, err error) error {
+	var refusal *smoke.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return failure.With(failure.Skipped, refusal)
+	case ctx.Err() != nil:
+		return failure.Errorf(failure.Stopped, "%s: stopped by a signal: %w", what, context.Canceled)
+	case err != nil:
+		return failure.Errorf(failure.Failed, "%s: %w", what, err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func runSuites(ctx context.Context, e *engine.Engine, component string, write bo
 	}
 	for _, n := range parts {
 		if e.Records().Load(n) == nil {
-			return failure.With(failure.Failed, fmt.Errorf("%s is not built: run \"mage %s\"", n, n))
+			return failure.Errorf(failure.Failed, "%s is not built: run \"mage %s\"", n, n)
 		}
 	}
 	if err := e.Lock(ctx, false); err != nil {
@@ -82,8 +82,8 @@ func runSuites(ctx context.Context, e *engine.Engine, component string, write bo
 		}
 	}
 	if bad > 0 {
-		return failure.With(failure.Failed, fmt.Errorf("%d of upstream's tests failed without a known reason: see "+
-			"the table; logs in %s", bad, e.Rel(e.BuildDir("suites"))))
+		return failure.Errorf(failure.Failed, "%d of upstream's tests failed without a known reason: see the table; "+
+			"logs in %s", bad, e.Rel(e.BuildDir("suites")))
 	}
 	e.UI.Line("drydock: %s: no test of upstream's failed without a known reason, %s", e.Stack.Name,
 		ui.Duration(time.Since(e.Started)))
@@ -112,7 +112,7 @@ func runSuite(ctx context.Context, e *engine.Engine, s *suites.Suite, in *source
 		return failure.With(failure.Stopped, context.Cause(ctx))
 	}
 	if err != nil {
-		return failure.With(failure.Failed, fmt.Errorf("%s: %w: see %s", s.Component, err, e.Rel(log.Name())))
+		return failure.Errorf(failure.Failed, "%s: %w: see %s", s.Component, err, e.Rel(log.Name()))
 	}
 	return source.RemoveAll(base)
 }

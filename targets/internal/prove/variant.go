@@ -59,7 +59,7 @@ func (v variant) build(ctx context.Context, e *engine.Engine, target string) err
 		err = v.run(ctx, e, target)
 	}
 	if err != nil {
-		return failure.With(failure.Failed, fmt.Errorf("reproduce in %s: %w", e.Rel(v.root(e)), err))
+		return failure.Errorf(failure.Failed, "reproduce in %s: %w", e.Rel(v.root(e)), err)
 	}
 	return nil
 }

@@ -243,12 +243,11 @@ func VerifyBundle(file string) error {
 		return failure.With(failure.Other, err)
 	}
 	if len(problems) > 0 {
-		return failure.With(failure.Sources, fmt.Errorf("%s is not as it was made:\n  %s", file,
-			strings.Join(problems, "\n  ")))
+		return failure.Errorf(failure.Sources, "%s is not as it was made:\n  %s", file, strings.Join(problems, "\n  "))
 	}
 	signed, err := pack.CheckList(pack.BundleSums, list, signature)
 	if err != nil {
-		return failure.With(failure.Sources, fmt.Errorf("%s: %w", file, err))
+		return failure.Errorf(failure.Sources, "%s: %w", file, err)
 	}
 	if len(left) > 0 {
 		u.Line("bundle    good; a difference: %d files that it lists must be there from an older one; %s", len(left),

@@ -213,7 +213,7 @@ func rollback(e *engine.Engine, to string) error {
 	}
 	switch {
 	case err != nil:
-		return failure.With(failure.Failed, fmt.Errorf("latest stays %s: %w", cmp.Or(from, "unset"), err))
+		return failure.Errorf(failure.Failed, "latest stays %s: %w", cmp.Or(from, "unset"), err)
 	case next.Name == from:
 		e.UI.Line("latest    %s already", next.Name)
 		return nil

@@ -3,6 +3,7 @@ package ui
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -64,6 +65,15 @@ func (u *UI) Text(text string) {
 	u.clear()
 	fmt.Fprintln(u.w, u.shown(strings.TrimRight(text, "\n")))
 	u.draw()
+}
+
+// JSON prints a value for programs to read, whatever else is printed.
+func JSON(v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		_, err = fmt.Printf("%s\n", data)
+	}
+	return err
 }
 
 // Live sets the lines that stand below everything on a terminal; none takes them away.
