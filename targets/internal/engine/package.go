@@ -32,88 +32,99 @@ func (e *Engine) relinkPackage() string {
 	return strings.TrimSuffix(e.PackageFile(), ".tar.gz") + "-relink.tar.gz"
 }
 
-// packNode makes the node of the package from the components' jobs. Whatever the manifest says of a component is an
-// input, even where it leaves no trace in its files.
+// packNode makes the node of the package from the components' jobs.
 func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
+	sign, err := pack.EnvSigner()
+	if err != nil {
+		return nil, err
+	}
+	by := e.believed
+	if sign != nil {
+		by = sign.ID()
+	}
+	book, err := audit.ReadBook(e.Sources.Dir, e.Rel(e.Sources.Dir), e.Stack.Name)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := e.packInputs(jobs, by, book)
+	if err != nil {
+		return nil, err
+	}
+	do := func(ctx context.Context, _ string) (made graph.Made, err error) {
+		start := time.Now()
+		c, err := e.contents(ctx, jobs)
+		if err != nil {
+			return made, err
+		}
+		daemon := slices.IndexFunc(jobs, func(j *Job) bool { return j.Name == recipe.Daemon })
+		if c.Installer, err = e.installer(ctx, jobs[daemon].Source.Found); err != nil {
+			return made, err
+		}
+		if c.Statements, err = e.checked(book); err != nil {
+			return made, err
+		}
+		if sign != nil {
+			c.Sign = func(list []byte) []byte {
+				return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
+			}
+		}
+		write := func() error { return pack.Write(e.PackageFile(), e.relinkPackage(), c) }
+		if err := run.UnlessStopped(ctx, write); err != nil {
+			return made, err
+		}
+		for _, file := range []string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()} {
+			if exists(file) {
+				made.Outputs = append(made.Outputs, e.Rel(file))
+			}
+		}
+		made.Steps = []graph.StepTime{{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}}
+		return made, nil
+	}
+	return &graph.Node{Name: PackageNode, Needs: e.needs(PackageNode), Inputs: inputs, Do: do}, nil
+}
+
+// packInputs are what the package's key is made of, in an order that stays; by is whose signature it gets, empty for
+// nobody's. Whatever the manifest says of a component is an input, even where it leaves no trace in its files.
+func (e *Engine) packInputs(jobs []*Job, by string, book *audit.Book) ([]graph.Input, error) {
 	installer, err := e.installerInputs()
 	if err != nil {
 		return nil, err
 	}
-	inputs := []graph.Input{{Name: "format", Value: "5"}, {Name: "name", Value: filepath.Base(e.PackageFile())},
-		{Name: "stack", Value: e.Stack.Name},
-		{Name: "epoch", Value: fmt.Sprint(e.Stack.Epoch)}, {Name: "drydock", Value: version.Drydock}}
-	inputs = append(inputs, graph.Input{Name: "relink.sh", Value: pack.RelinkScript()})
+	var inputs []graph.Input
+	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
+	add("format", "5")
+	add("name", filepath.Base(e.PackageFile()))
+	add("stack", e.Stack.Name)
+	add("epoch", fmt.Sprint(e.Stack.Epoch))
+	add("drydock", version.Drydock)
+	add("relink.sh", pack.RelinkScript())
 	if own := e.ownLicence(); exists(own) {
 		sum, err := archive.SHA256File(own)
 		if err != nil {
 			return nil, err
 		}
-		inputs = append(inputs, graph.Input{Name: "licence of drydock", Value: sum})
+		add("licence of drydock", sum)
 	}
-	sign, err := pack.EnvSigner()
-	if err != nil {
-		return nil, err
-	}
-	if sign != nil {
-		inputs = append(inputs, graph.Input{Name: signedBy, Value: sign.ID()})
-	} else if e.believed != "" {
-		inputs = append(inputs, graph.Input{Name: signedBy, Value: e.believed})
+	if by != "" {
+		add(signedBy, by)
 	}
 	for _, j := range jobs {
 		inputs = append(inputs, e.signatureInputs(j)...)
-		inputs = append(inputs, graph.Input{Name: "inputs of " + j.Name, Value: graph.Key(j.inputs())},
-			graph.Input{Name: "release of " + j.Name, Value: j.Version + " " + j.Commit})
+		add("inputs of "+j.Name, graph.Key(j.inputs()))
+		add("release of "+j.Name, j.Version+" "+j.Commit)
 		if raised := e.Stack.Raised(j.Name); raised != nil { // which the manifest lists
 			sum, err := archive.SHA256(strings.NewReader(fmt.Sprint(raised)))
 			if err != nil {
 				return nil, err
 			}
-			inputs = append(inputs, graph.Input{Name: "raised in " + j.Name, Value: sum})
+			add("raised in "+j.Name, sum)
 		}
 	}
 	inputs = append(inputs, installer...)
-	book, err := audit.ReadBook(e.Sources.Dir, e.Rel(e.Sources.Dir), e.Stack.Name)
-	if err != nil {
-		return nil, err
-	}
 	if len(book.Statements) > 0 {
-		inputs = append(inputs, graph.Input{Name: "statements of advisories", Value: book.SHA256})
+		add("statements of advisories", book.SHA256)
 	}
-	return &graph.Node{
-		Name: PackageNode, Needs: e.needs(PackageNode), Inputs: inputs,
-		Do: func(ctx context.Context, key string) (made graph.Made, err error) {
-			start := time.Now()
-			c, err := e.contents(ctx, jobs)
-			if err != nil {
-				return made, err
-			}
-			if c.Installer, err = e.installer(ctx, jobs[slices.IndexFunc(jobs,
-				func(j *Job) bool { return j.Name == recipe.Daemon })].Source.Found); err != nil {
-				return made, err
-			}
-			if c.Statements, err = e.checked(book); err != nil {
-				return made, err
-			}
-			if sign != nil {
-				c.Sign = func(list []byte) []byte {
-					return sign.Sign(pack.SumsName, list, "docker "+c.Version+", stack "+c.Stack)
-				}
-			}
-			if err := run.UnlessStopped(ctx, func() error {
-				return pack.Write(e.PackageFile(), e.relinkPackage(),
-					c)
-			}); err != nil {
-				return made, err
-			}
-			for _, file := range []string{e.PackageFile(), e.PackageFile() + ".sha256", e.relinkPackage()} {
-				if _, err := os.Stat(file); err == nil {
-					made.Outputs = append(made.Outputs, e.Rel(file))
-				}
-			}
-			made.Steps = []graph.StepTime{{Name: "pack", Start: start.UTC(), Seconds: time.Since(start).Seconds()}}
-			return made, nil
-		},
-	}, nil
+	return inputs, nil
 }
 
 // signedBy is the input of a package that says whose signature it has.
