@@ -31,7 +31,8 @@ func component(e *engine.Engine, name string) (*stack.Component, error) {
 	return c, nil
 }
 
-// EditOpen makes a writable tree of a component's sources, patched as a build would patch them.
+// EditOpen makes a writable tree of a component's sources, patched as a build would patch them. An edit that is open is
+// an error, a source that cannot be had failure.Sources, a series that does not fit failure.Failed.
 func EditOpen(ctx context.Context, name string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		c, err := component(e, name)
@@ -108,7 +109,7 @@ func diffEdit(ctx context.Context, e *engine.Engine, c *stack.Component) (*sourc
 	return e.Sources.DiffEdit(c, src)
 }
 
-// EditDiff prints what an open edit changes.
+// EditDiff prints what an open edit changes. It fails where no edit is open.
 func EditDiff(ctx context.Context, component string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		c, err := whichEdit(e, component)
@@ -128,7 +129,8 @@ func EditDiff(ctx context.Context, component string) error {
 }
 
 // EditSave makes what an open edit changes the next patch of the component's series, below the directory of a version
-// constraint: by default of this very version. The edit stays open, and goes on from there.
+// constraint: by default of this very version. The edit stays open, and goes on from there. A patch with which the
+// series does not make the edit's tree is failure.Failed, and not saved.
 func EditSave(ctx context.Context, name, component, constraint string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		c, err := whichEdit(e, component)
@@ -162,7 +164,8 @@ func EditSave(ctx context.Context, name, component, constraint string) error {
 	})
 }
 
-// EditDrop throws an open edit away. What is not saved is lost, so it asks for the component's name.
+// EditDrop throws an open edit away. What is not saved is lost, so it asks for the component's name. It fails where
+// none is open.
 func EditDrop(ctx context.Context, name string) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		c, err := whichEdit(e, name)

@@ -18,7 +18,7 @@ import (
 )
 
 // Patches lists the patches that belong to the sources that are here, and those below patches/: what applies to which
-// component of the stack, and why the others do not.
+// component of the stack, and why the others do not. It fails on a series that cannot be read.
 func Patches(ctx context.Context) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		dir := filepath.Join(e.Root, "patches")

@@ -25,7 +25,7 @@ func (e *Engine) bringAdvisories(ctx context.Context) {
 }
 
 // Advisories brings the database of advisories that the lock names into vendor-sources/; with newest, the newest one,
-// which the lock names from then on.
+// which the lock names from then on. It fails where they cannot be had, or are not those of the lock.
 func (e *Engine) Advisories(ctx context.Context, newest bool) error {
 	lock, err := stack.LoadAdvisories(e.Sources.Dir)
 	if err != nil {

@@ -41,7 +41,7 @@ func Build(ctx context.Context, opt Options, target string) error {
 	return Command(ctx, func(ctx context.Context, e *Engine) error { return e.bring(ctx, opt, target, nil) })
 }
 
-// BuildPackage is Build of the package, and then release of it.
+// BuildPackage is Build of the package, and then release of it. An error of that is the run's, too.
 func BuildPackage(ctx context.Context, opt Options, release func(context.Context, *Engine) error) error {
 	return Command(ctx, func(ctx context.Context, e *Engine) error { return e.bring(ctx, opt, PackageNode, release) })
 }
@@ -206,7 +206,8 @@ func (e *Engine) width() int { return 4 }
 
 func (e *Engine) cores() int { return runtime.NumCPU() }
 
-// Lock takes the stack's lock for the rest of this process: "mage docker package" is one run.
+// Lock takes the stack's lock for the rest of this process: "mage docker package" is one run. A run that holds it is a
+// graph.LockedError.
 func (e *Engine) Lock(ctx context.Context, wait bool) error {
 	if e.unlock != nil {
 		return nil
@@ -220,7 +221,7 @@ func (e *Engine) Lock(ctx context.Context, wait bool) error {
 	return err
 }
 
-// Fit stops before anything is touched when this host cannot build the components.
+// Fit stops before anything is touched when this host cannot build the components. That is failure.Host.
 func (e *Engine) Fit(parts []string) error {
 	findings := e.facts.Check(e.asks(parts))
 	bad := host.Unmet(findings)

@@ -99,7 +99,7 @@ func Command(ctx context.Context, do func(context.Context, *Engine) error) error
 // stopGrace is what a command has after a signal to end by itself: twice what it gives its children.
 const stopGrace = 3 * time.Second
 
-// Reading is command for what a signal may end at any moment.
+// Reading is Command for what a signal may end at any moment. It fails as that does.
 func Reading(ctx context.Context, do func(context.Context, *Engine) error) error {
 	e, err := opened()
 	if err != nil {
@@ -154,7 +154,8 @@ func acceptBundle(root string, u *ui.UI) error {
 	return err
 }
 
-// OpenStack reads one stack of the repository, and the settings that are about it.
+// OpenStack reads one stack of the repository, and the settings that are about it. The error of a wrong file is
+// stack.Problems.
 func OpenStack(root, name string, u *ui.UI) (*Engine, error) {
 	s, err := stack.Load(filepath.Join(root, "vendor-sources"), name, recipe.Rows())
 	if err != nil {
@@ -312,7 +313,7 @@ func (e *Engine) newLogDir() (string, error) {
 // AtEnd adds to the last line of a run that did what was asked.
 func (e *Engine) AtEnd(text string) { e.also += "; " + text }
 
-// Look gets the host's facts, once.
+// Look gets the host's facts, once. A carried Go that cannot be unpacked is failure.Sources, all else failure.Other.
 func (e *Engine) Look(ctx context.Context) error {
 	if e.facts != nil {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"drydock/targets/internal/stack"
 )
 
-// Evidence are those of all components of the stack, whether or not they are built.
+// Evidence returns, by component of the stack, what statements of advisories may name. It fails on a series that cannot
+// be read.
 func (e *Engine) Evidence() (map[string]audit.Evidence, error) {
 	has := map[string]audit.Evidence{}
 	for n, c := range e.Stack.Component {

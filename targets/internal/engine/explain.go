@@ -74,7 +74,8 @@ func (e *Engine) sourceOf(component string) string {
 	return ""
 }
 
-// Plan prints what a run would do, why, and how long it took the last time.
+// Plan prints what a run would do, why, and how long it took the last time. It fails on a name that is no component's,
+// as all that explain do.
 func Plan(ctx context.Context, name string) error {
 	return explain(ctx, name, func(e *Engine, plan []trace.Node) error {
 		e.UI.Text(trace.Would(plan, e.width(), e.cores(), e.sharedAt()))
@@ -104,7 +105,7 @@ func Status(ctx context.Context) error {
 	})
 }
 
-// Graph prints what needs what: as a tree, or as a drawing in dot or SVG.
+// Graph prints what needs what: as a tree, or as a drawing in dot or SVG. An unknown format is an error.
 func Graph(ctx context.Context, format string) error {
 	return explain(ctx, "", func(e *Engine, plan []trace.Node) error {
 		switch format {

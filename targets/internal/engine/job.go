@@ -132,7 +132,8 @@ type WorkTree struct {
 	Box   *run.Sandbox
 }
 
-// WorkTree makes one below base, for what is no build.
+// WorkTree makes one below base, for what is no build. It fails where a need is not as it was built, or a patch does
+// not apply.
 func (e *Engine) WorkTree(name, base string, src *source.Source) (*WorkTree, error) {
 	j := e.job(name, src)
 	p, err := e.tree(j, base)

@@ -16,7 +16,7 @@ import (
 
 // Kernel tells whether the stack can run on a kernel: the running one, or the one whose configuration is in the file
 // config, of that release (by default the one that the file's head names). What is asked comes from the stack's own
-// dockerd archive.
+// dockerd archive. One on which it cannot is failure.Host, a source that is not here failure.Sources.
 func Kernel(ctx context.Context, config, release string, asJSON bool) error {
 	return Reading(ctx, func(_ context.Context, e *Engine) error {
 		k, err := e.kernel(config, release)

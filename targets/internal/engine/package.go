@@ -191,7 +191,8 @@ func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, err
 	return c, err
 }
 
-// Whole compares what is taken away of a component, and what is packed of it, with its record, byte for byte.
+// Whole compares what is taken away of a component, and what is packed of it, with its record, byte for byte. The error
+// says how damage is mended.
 func (e *Engine) Whole(rec *graph.Record) error {
 	taken := *rec
 	taken.Outputs = verify.Files(rec)
@@ -375,7 +376,7 @@ func (e *Engine) checked(book *audit.Book) ([]*audit.Statement, error) {
 	return book.Statements, nil
 }
 
-// Features lists what is built into them.
+// Features runs the stack's files and lists what is built into them. A file that is not there is fs.ErrNotExist.
 func (e *Engine) Features(ctx context.Context) ([]string, error) {
 	var tells []verify.Tells
 	for _, n := range e.Stack.Parts() {

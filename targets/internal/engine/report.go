@@ -77,7 +77,8 @@ func (e *Engine) remember(r *trace.Run) {
 	}
 }
 
-// Times prints what the last runs did and how long it took, or draws the last one.
+// Times prints what the last runs did and how long it took, or draws the last one. It fails where none is remembered,
+// and on an unknown format.
 func Times(ctx context.Context, format string) error {
 	return Reading(ctx, func(_ context.Context, e *Engine) error {
 		runs := trace.Load(e.BuildDir("log"))

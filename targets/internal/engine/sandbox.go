@@ -10,7 +10,7 @@ import (
 	"drydock/targets/internal/run"
 )
 
-// Confined returns a failure.Host where what would run something that sources say or made cannot be confined: see
+// Confined returns failure.Host where what would run something that sources say or made cannot be confined: see
 // confine.
 func (e *Engine) Confined() error { return e.confined() }
 

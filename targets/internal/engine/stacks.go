@@ -17,7 +17,7 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Stacks lists what can be built.
+// Stacks lists what can be built. Files that are wrong are failure.Other.
 func Stacks(ctx context.Context) error {
 	root, err := findRoot()
 	if err != nil {
@@ -91,7 +91,7 @@ func provenEach(s *stack.Stack) string {
 	return strings.Join(said, "; ")
 }
 
-// WriteStack writes a stack file and its lock. Nothing that is there is written to.
+// WriteStack writes a stack file and its lock. Nothing that is there is written to. What is wrong is failure.Other.
 func WriteStack(ctx context.Context, w stack.Wanted) error {
 	root, err := findRoot()
 	if err != nil {

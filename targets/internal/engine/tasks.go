@@ -20,9 +20,9 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock.
-// A Go comes along where none fits, or where toolchain asks for it; the advisories that their lock names, or with
-// newest the newest.
+// Fetch gets every source of the stack; with record it writes digests that nobody knew into the lock. A Go comes along
+// where none fits, or where toolchain asks for it; the advisories that their lock names, or with newest the newest.
+// What fails is failure.Sources.
 func Fetch(ctx context.Context, record, toolchain, newest bool) error {
 	return Command(ctx, func(ctx context.Context, e *Engine) error {
 		if err := e.Look(ctx); err != nil {
@@ -73,7 +73,7 @@ func (e *Engine) signatures(found map[string]*source.Source) error {
 	return errors.Join(errs...)
 }
 
-// Check prints what the stack needs of this host and what was found.
+// Check prints what the stack needs of this host and what was found. What is not met is failure.Host.
 func Check(ctx context.Context, asJSON bool) error {
 	return Command(ctx, func(ctx context.Context, e *Engine) error {
 		if err := e.Look(ctx); err != nil {
@@ -107,7 +107,7 @@ func (e *Engine) Built() []string {
 }
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the caches. Sources and kept packages
-// stay.
+// stay. A stack that is being built is a graph.LockedError.
 func Clean(ctx context.Context) error {
 	return Reading(ctx, func(ctx context.Context, e *Engine) error {
 		// The compile caches belong to all stacks, so none may be building.

@@ -37,7 +37,7 @@ func (e *Engine) bringGo(ctx context.Context, parts []string) error {
 }
 
 // Toolchain brings the stack's own Gos into vendor-sources/: where no Go of this machine fits some component, or
-// always, for a machine that has none.
+// always, for a machine that has none. It fails where one cannot be had.
 func (e *Engine) Toolchain(ctx context.Context, src *source.Set, always bool) error {
 	releases := e.Stack.Toolchains()
 	if len(releases) == 0 || !always && e.GoFits(e.Stack.Parts()) {
@@ -61,7 +61,7 @@ type GoTool struct {
 	Box  *run.Sandbox
 }
 
-// GoTool returns the Go of the stack's command line for what is compiled in dir. Where no Go of this machine is the
+// GoTool returns the Go that compiles the stack's docker command, for what is compiled in dir. Where no Go of this machine is the
 // one, the error names what would be compiled.
 func (e *Engine) GoTool(ctx context.Context, dir, what string) (*GoTool, error) {
 	if err := e.Look(ctx); err != nil {

@@ -32,7 +32,7 @@ type AuditOptions struct {
 }
 
 // Audit compares the built files with what is published of holes in what they are made of, and with what is stated of
-// each.
+// each. An advisory of which nothing is stated is failure.Open, a database that is not here failure.Sources.
 func Audit(ctx context.Context, opt AuditOptions) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		r, err := AuditReport(e, opt)
@@ -88,7 +88,7 @@ func showAudit(e *engine.Engine, r *audit.Report, opt AuditOptions) error {
 	return nil
 }
 
-// AuditReport makes the report.
+// AuditReport makes the report. A database that is not here is failure.Sources.
 func AuditReport(e *engine.Engine, opt AuditOptions) (*audit.Report, error) {
 	lock, err := stack.LoadAdvisories(e.Sources.Dir)
 	if err != nil {

@@ -36,7 +36,7 @@ type BootOptions struct {
 }
 
 // Boot boots a kernel in a virtual machine, installs the package there, and holds what it does against the smoke test's
-// table. It ends with failure.Skipped where this machine has no qemu.
+// table. It ends with failure.Skipped where this machine has no qemu. A failed check is failure.Failed.
 func Boot(ctx context.Context, o BootOptions) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		o.Cgroup = cmp.Or(o.Cgroup, boot.Cgroups[0])

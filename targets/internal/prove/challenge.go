@@ -13,7 +13,7 @@ import (
 )
 
 // Challenge builds a component again, or one of the stack by chance, and compares it with what the team's cache says
-// was made of the same inputs.
+// was made of the same inputs. Another build in the cache is failure.Failed, none there failure.Sources.
 func Challenge(ctx context.Context, component string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		c := e.Shared

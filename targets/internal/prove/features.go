@@ -26,7 +26,7 @@ func featuresFile(e *engine.Engine) string {
 const noQuota = "dockerd: build tag exclude_disk_quota"
 
 // Features lists what is built into the files and holds it against what the release had when it was recorded; record
-// writes that down.
+// writes that down. Features that are lost are failure.Failed.
 func Features(ctx context.Context, record bool) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if err := e.Confined(); err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // Outdated tells what newer releases there are of the stack's components. It is a report: that there are some is no
-// failure.
+// failure. Where nobody can be asked, that is failure.Sources.
 func Outdated(ctx context.Context, asJSON bool) error {
 	return engine.Reading(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if err := e.Look(ctx); err != nil {

@@ -21,7 +21,8 @@ import (
 )
 
 // Reproduce builds the stack, or one component, twice from empty caches in different surroundings and compares every
-// output byte for byte; with record, the digests of an identical pair are noted beside the stack file.
+// output byte for byte; with record, the digests of an identical pair are noted beside the stack file. One that differs
+// is failure.Failed.
 func Reproduce(ctx context.Context, component string, record bool) error {
 	return engine.Command(ctx, func(ctx context.Context,
 		e *engine.Engine) error {

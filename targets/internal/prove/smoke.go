@@ -24,9 +24,9 @@ import (
 )
 
 // Smoke starts the built stack in namespaces of its own and holds what it does against a table of checks. A kernel
-// imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own.
-// With write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of
-// it.
+// imitates that kernel's system calls ("target": the stack's oldest); bin names other files than the stack's own. With
+// write it is tried twice, on this kernel and with the imitated one's system calls, and docs/smoke.md is made of it. A
+// failed check is failure.Failed, a host on which it cannot be tried failure.Skipped.
 func Smoke(ctx context.Context, kernel, bin string, asJSON, write bool) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if write && bin != "" {
@@ -76,7 +76,7 @@ func writeSmoke(e *engine.Engine, native, old *smoke.Report) error {
 	return writeDoc(e, "smoke.md", smoke.Page(title, native, old))
 }
 
-// SmokeTest is one run.
+// SmokeTest is one run. It fails as Smoke does.
 func SmokeTest(ctx context.Context, e *engine.Engine, kernel, bin string, asJSON bool) (*smoke.Report, error) {
 	if kernel == "target" {
 		kernel = e.Stack.Target.Kernel

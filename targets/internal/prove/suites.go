@@ -20,7 +20,8 @@ import (
 )
 
 // Suites runs upstream's own tests against what was built: libseccomp's regression tests on our archive, runc's
-// integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone.
+// integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone. A
+// test that fails without a known reason is failure.Failed.
 func Suites(ctx context.Context, component string, write bool) error {
 	return engine.Command(ctx, func(ctx context.Context,
 		e *engine.Engine) error {

@@ -21,7 +21,7 @@ import (
 )
 
 // Verify examines every published file of the stack, and its packages, which are hashed; with full, every source and
-// output is hashed, too.
+// output is hashed, too. What is not as it must be is failure.Failed.
 func Verify(ctx context.Context, full bool) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		err := errors.Join(Files(ctx, e, e.UI, full), verifyPackage(e), verifyKept(e))
@@ -36,7 +36,8 @@ func Verify(ctx context.Context, full bool) error {
 const unread = "unchanged since it was built"
 
 // Files examines every published file. Only with hash are they compared with what was built, byte for byte, and with
-// the recorded build; else sizes, modes, times and inodes are. What there is to say goes to u.
+// the recorded build; else sizes, modes, times and inodes are. What there is to say goes to u. The error names all that
+// is not as it must be.
 func Files(ctx context.Context, e *engine.Engine, u *ui.UI, hash bool) error {
 	if err := e.Confined(); err != nil { // files are asked for their versions
 		return err
@@ -164,7 +165,7 @@ func verifyKept(e *engine.Engine) error {
 	return err
 }
 
-// ReadPackage reads a package to its end; see release.Kept.Package.
+// ReadPackage reads a package to its end; see release.Kept.Package. One that is not as it was made is failure.Failed.
 func ReadPackage(e *engine.Engine, name string) (*pack.Read, error) {
 	p, err := e.Kept().Package(name)
 	if none := (*release.Unknown)(nil); errors.As(err, &none) {
@@ -188,7 +189,7 @@ func checkPackage(e *engine.Engine, name string) error {
 	return nil
 }
 
-// VerifyFile examines a package that lies anywhere.
+// VerifyFile examines a package that lies anywhere. One that is not as it was made is failure.Failed.
 func VerifyFile(ctx context.Context, file string) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		return failure.With(failure.Failed, checkPackage(e, file))

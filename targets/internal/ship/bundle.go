@@ -27,7 +27,7 @@ import (
 const runnerName = ".cache/drydock"
 
 // Bundle makes one file of all that a host without a network needs to build the stack; since names an older bundle, or
-// its BUNDLE.sha256: then only what changed goes in.
+// its BUNDLE.sha256: then only what changed goes in. What cannot be fetched is failure.Sources.
 func Bundle(ctx context.Context, noGo bool, since string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		var old pack.Sums
@@ -235,7 +235,7 @@ func bundleText(e *engine.Engine, sums pack.Sums, withGo bool) []byte {
 	return []byte(b.String())
 }
 
-// VerifyBundle reads a bundle, and says what is wrong with it.
+// VerifyBundle reads a bundle, and says what is wrong with it. One that is not as it was made is failure.Sources.
 func VerifyBundle(file string) error {
 	u := ui.New(os.Stdout)
 	list, signature, problems, left, err := pack.ReadBundle(file)
@@ -258,7 +258,8 @@ func VerifyBundle(file string) error {
 	return nil
 }
 
-// MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else.
+// MissingForBundle prints what must be carried to this host before the stack can be built, and nothing else. What
+// nobody knows the digest of is failure.Sources.
 func MissingForBundle(ctx context.Context) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if err := e.Look(ctx); err != nil {

@@ -34,7 +34,7 @@ func sharing(ctx context.Context, do func(context.Context, *engine.Engine, *remo
 	})
 }
 
-// CacheList prints what is in the team's cache.
+// CacheList prints what is in the team's cache. It fails where there is no cache, as the others do.
 func CacheList(ctx context.Context) error {
 	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
 		all, err := c.List(ctx)
@@ -49,7 +49,7 @@ func CacheList(ctx context.Context) error {
 // keptBuilds is how many of each component cache:prune keeps when it is not told.
 const keptBuilds = 5
 
-// CachePrune removes the older builds of each component from the team's cache.
+// CachePrune removes the older builds of each component from the team's cache. A number that is none is an error.
 func CachePrune(ctx context.Context, keep string) error {
 	n, err := strconv.Atoi(cmp.Or(keep, strconv.Itoa(keptBuilds)))
 	if err != nil || n < 1 {
@@ -76,7 +76,7 @@ var about = []remote.Note{{Name: "manifest.json", Type: "application/vnd.drydock
 	{Name: pack.SumsName + ".minisig", Type: "application/vnd.drydock.minisig.v1"}}
 
 // Push puts a kept package into the team's registry, with its manifest, bill of materials, signature and audit beside
-// it.
+// it. One that is not what was kept is failure.Failed.
 func Push(ctx context.Context, name string) error {
 	return sharing(ctx, func(ctx context.Context, e *engine.Engine, c *remote.Cache) error {
 		all, err := e.Kept().List()

@@ -19,7 +19,8 @@ import (
 )
 
 // Mirror fetches the sources of stacks, by default of all, with their extras, toolchains and the advisories, and puts
-// them into a directory that SOURCE_MIRROR can name. A stack that cannot be fetched does not keep the others back.
+// them into a directory that SOURCE_MIRROR can name. A stack that cannot be fetched does not keep the others back. What
+// cannot be fetched is failure.Sources.
 func Mirror(ctx context.Context, dir, stacks string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if strings.HasPrefix(dir, "-") {

@@ -137,7 +137,7 @@ func examine(ctx context.Context, e *engine.Engine, r *release.Release, smoked b
 	return r.Note()
 }
 
-// Packages lists the packages that are kept, and hashes them.
+// Packages lists the packages that are kept, and hashes them. One that is not what was kept is failure.Failed.
 func Packages(ctx context.Context) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		all, err := e.Kept().List()
@@ -154,7 +154,7 @@ func Packages(ctx context.Context) error {
 	})
 }
 
-// DiffPackages says what changed from one package to another.
+// DiffPackages says what changed from one package to another. It fails where one of them cannot be read.
 func DiffPackages(ctx context.Context, a, b string) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		var rs [2]*pack.Read
@@ -178,7 +178,8 @@ func DiffPackages(ctx context.Context, a, b string) error {
 	})
 }
 
-// Rollback moves latest back to the package before it, or to another one.
+// Rollback moves latest back to the package before it, or to another one. One that is not what was kept is
+// failure.Failed, none that passed an error.
 func Rollback(ctx context.Context, to string) error {
 	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		if err := e.Lock(ctx, false); err != nil {
@@ -225,7 +226,7 @@ func rollback(e *engine.Engine, to string) error {
 	return nil
 }
 
-// Key makes a key pair for signing packages.
+// Key makes a key pair for signing packages. A file that is there is an error.
 func Key(ctx context.Context, file string) error {
 	return engine.Reading(ctx, func(_ context.Context, e *engine.Engine) error {
 		id, err := pack.NewKey(file)
