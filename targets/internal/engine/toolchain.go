@@ -61,8 +61,8 @@ type GoTool struct {
 	Box  *run.Sandbox
 }
 
-// GoTool returns the Go that compiles the stack's docker command, for what is compiled in dir. Where no Go of this machine is the
-// one, the error names what would be compiled.
+// GoTool returns the Go that compiles the stack's docker command, for what is compiled in dir. Where no Go of this
+// machine is the one, the error names what would be compiled.
 func (e *Engine) GoTool(ctx context.Context, dir, what string) (*GoTool, error) {
 	if err := e.Look(ctx); err != nil {
 		return nil, err
