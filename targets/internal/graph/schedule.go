@@ -1,5 +1,7 @@
 package graph
 
+import "slices"
+
 // Job is a node with the times of its steps, for Simulate.
 type Job struct {
 	Name  string
@@ -12,98 +14,104 @@ type Job struct {
 // serial part and a part that all cores share, which its wall and CPU time tell apart; steps that run side by side
 // share the cores evenly. It knows nothing of caches, memory or disks.
 func Simulate(jobs []Job, width, cores, measured int) float64 {
-	type state struct {
-		step int     // the step that runs or waits
-		left float64 // share of it, 1 when it has not begun
-		on   bool
-		done bool
+	s := &simulation{jobs: jobs, at: make([]position, len(jobs)), width: width, cores: cores, measured: measured}
+	for i := range s.at {
+		s.at[i].left = 1
 	}
-	st := make([]state, len(jobs))
-	index := map[string]int{}
-	for i, j := range jobs {
-		index[j.Name] = i
-		st[i] = state{left: 1}
-	}
-	ready := func(j Job) bool {
-		for _, n := range j.Needs {
-			if k, ok := index[n]; ok && !st[k].done {
-				return false
-			}
-		}
-		return true
-	}
-	now, started := 0.0, make([]bool, len(jobs))
-	for {
-		// Start what can start, in the order of the list.
-		active, exclusive, changed := 0, false, false
-		for i := range jobs {
-			if started[i] && !st[i].done {
-				active++
-			}
-			if st[i].on && jobs[i].Steps[st[i].step].Exclusive {
-				exclusive = true
-			}
-		}
-		for i, j := range jobs {
-			s := &st[i]
-			if s.done || s.on {
-				continue
-			}
-			if !started[i] {
-				if active >= width || !ready(j) {
-					continue
-				}
-				started[i] = true
-				active++
-			}
-			if s.step == len(j.Steps) {
-				s.done, changed = true, true
-				active--
-				continue
-			}
-			if j.Steps[s.step].Exclusive {
-				if exclusive {
-					continue
-				}
-				exclusive = true
-			}
-			s.on = true
-		}
-		// How fast each running step goes when they share the cores, and when the first of them ends.
-		total, all := 0.0, true
-		for i := range jobs {
-			all = all && st[i].done
-			if st[i].on {
-				wall, cpu := onCores(jobs[i].Steps[st[i].step], cores, measured)
-				total += cpu / wall
-			}
-		}
-		if all {
+	for now := 0.0; ; {
+		ended := s.start()
+		next, slow := s.soonest()
+		switch {
+		case next >= 0:
+			now += next
+			s.pass(next, slow)
+		case !ended: // all did, or needs that never end
 			return now
 		}
-		slow := max(1, total/float64(cores))
-		next := -1.0
-		for i := range jobs {
-			if st[i].on {
-				wall, _ := onCores(jobs[i].Steps[st[i].step], cores, measured)
-				if t := st[i].left * wall * slow; next < 0 || t < next {
-					next = t
-				}
+	}
+}
+
+// simulation is jobs on their way, in the order of their list.
+type simulation struct {
+	jobs                   []Job
+	at                     []position
+	width, cores, measured int
+}
+
+// position is how far a job is.
+type position struct {
+	step        int     // the step that runs or waits
+	left        float64 // share of it, 1 when it has not begun
+	on          bool    // it runs
+	begun, done bool    // the job
+}
+
+// ready reports whether all that a job needs is done.
+func (s *simulation) ready(j Job) bool {
+	for i, other := range s.jobs {
+		if slices.Contains(j.Needs, other.Name) && !s.at[i].done {
+			return false
+		}
+	}
+	return true
+}
+
+// start starts what can start, and reports whether a job ended without another step.
+func (s *simulation) start() (ended bool) {
+	active, exclusive := 0, false
+	for i, p := range s.at {
+		if p.begun && !p.done {
+			active++
+		}
+		exclusive = exclusive || p.on && s.jobs[i].Steps[p.step].Exclusive
+	}
+	for i, j := range s.jobs {
+		p := &s.at[i]
+		if p.done || p.on || !p.begun && (active >= s.width || !s.ready(j)) {
+			continue
+		}
+		if !p.begun {
+			p.begun = true
+			active++
+		}
+		switch {
+		case p.step == len(j.Steps):
+			p.done, ended = true, true
+			active--
+		case !j.Steps[p.step].Exclusive:
+			p.on = true
+		case !exclusive:
+			p.on, exclusive = true, true
+		}
+	}
+	return ended
+}
+
+// soonest returns in how many seconds the first of the running steps ends, negative where none runs, and by what factor
+// all are slower for they share the cores.
+func (s *simulation) soonest() (next, slow float64) {
+	next = -1
+	total := 0.0
+	for i, p := range s.at {
+		if p.on {
+			wall, cpu := onCores(s.jobs[i].Steps[p.step], s.cores, s.measured)
+			total += cpu / wall
+			if t := p.left * wall; next < 0 || t < next {
+				next = t
 			}
 		}
-		if next < 0 && !changed {
-			return now // needs that never end
-		}
-		if next < 0 {
-			continue // something ended without a step: look again at what can start
-		}
-		now += next
-		for i := range jobs {
-			if s := &st[i]; s.on {
-				wall, _ := onCores(jobs[i].Steps[s.step], cores, measured)
-				if s.left -= next / (wall * slow); s.left < 1e-9 {
-					*s = state{step: s.step + 1, left: 1}
-				}
+	}
+	slow = max(1, total/float64(s.cores))
+	return next * slow, slow
+}
+
+// pass lets time pass.
+func (s *simulation) pass(seconds, slow float64) {
+	for i := range s.at {
+		if p := &s.at[i]; p.on {
+			wall, _ := onCores(s.jobs[i].Steps[p.step], s.cores, s.measured)
+			if p.left -= seconds / (wall * slow); p.left < 1e-9 {
+				*p = position{step: p.step + 1, left: 1, begun: true}
 			}
 		}
 	}
