@@ -116,19 +116,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	out.begin()
 	done := make(chan struct{})
 	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			syscall.Kill(-pgid, syscall.SIGTERM)
-			syscall.Kill(-pgid, syscall.SIGCONT) // where it stands still
-			select {
-			case <-done:
-			case <-time.After(grace):
-			}
-			syscall.Kill(-pgid, syscall.SIGKILL)
-		}
-	})
+	watch.Go(func() { endWith(ctx, pgid, done) })
 	err = st.or(cmd.Wait())
 	close(done)
 	gone()
@@ -136,12 +124,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	syscall.Kill(-pgid, syscall.SIGKILL) // what the child left behind
 	beside.close()
 	err = errors.Join(err, out.wait(ctx))
-	if st := cmd.ProcessState; st != nil && c.Usage != nil {
-		c.Usage.CPU = st.UserTime() + st.SystemTime()
-		if r, ok := st.SysUsage().(*syscall.Rusage); ok {
-			c.Usage.Peak = int64(r.Maxrss) << 10
-		}
-	}
+	c.Usage.take(cmd.ProcessState)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -154,6 +137,34 @@ func (c Cmd) Run(ctx context.Context) error {
 		return &Error{c, code, err}
 	}
 	return nil
+}
+
+// endWith ends a process group with a context: it gets the time to end by itself, and then none. It returns when the
+// group has, or done is closed.
+func endWith(ctx context.Context, pgid int, done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	syscall.Kill(-pgid, syscall.SIGTERM)
+	syscall.Kill(-pgid, syscall.SIGCONT) // where it stands still
+	select {
+	case <-done:
+	case <-time.After(grace):
+	}
+	syscall.Kill(-pgid, syscall.SIGKILL)
+}
+
+// take notes what an ended process used; u may be nil, and there may have been none.
+func (u *Usage) take(st *os.ProcessState) {
+	if st == nil || u == nil {
+		return
+	}
+	u.CPU = st.UserTime() + st.SystemTime()
+	if r, ok := st.SysUsage().(*syscall.Rusage); ok {
+		u.Peak = int64(r.Maxrss) << 10
+	}
 }
 
 // command is what is started, and the way by which a confined child says why it did not become what it should.
