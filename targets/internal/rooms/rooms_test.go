@@ -148,31 +148,6 @@ func TestOnlyTheEngineKnowsBothGraphAndHost(t *testing.T) {
 	}
 }
 
-// exceptions is what exceeds a limit today, and by how much it may: see exceptions.txt.
-func exceptions(t *testing.T) map[string]int {
-	t.Helper()
-	data, err := os.ReadFile("exceptions.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := map[string]int{}
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] == "#" {
-			continue
-		}
-		n := 0
-		if len(fields) == 3 {
-			n, err = strconv.Atoi(fields[2])
-		}
-		if len(fields) != 3 || err != nil {
-			t.Fatalf("exceptions.txt: got %q, want a kind, a name and a number", line)
-		}
-		list[fields[0]+" "+fields[1]] = n
-	}
-	return list
-}
-
 // sizes is how large everything is that has a limit, by kind and name, and the limits by kind.
 func sizes(all []source) (got, limits map[string]int) {
 	got = map[string]int{}
@@ -198,24 +173,11 @@ func sizes(all []source) (got, limits map[string]int) {
 
 func TestNothingIsTooLarge(t *testing.T) {
 	t.Parallel()
-	allowed := exceptions(t)
 	got, limits := sizes(sources(t))
 	for what, n := range got {
 		kind, _, _ := strings.Cut(what, " ")
-		limit := limits[kind]
-		if more, ok := allowed[what]; ok {
-			if n <= limit {
-				t.Logf("exceptions.txt: %s: is %d now, and the limit is %d: remove the line", what, n, limit)
-			}
-			limit = max(limit, more)
-		}
-		if n > limit {
+		if limit := limits[kind]; n > limit {
 			t.Errorf("%s: got %d, want at most %d: take it apart", what, n, limit)
-		}
-	}
-	for what := range allowed {
-		if _, ok := got[what]; !ok {
-			t.Logf("exceptions.txt: %s: is gone: remove the line", what)
 		}
 	}
 	if t.Failed() {
