@@ -67,7 +67,7 @@ func (from Sources) Get(ctx context.Context, s Source) (string, error) {
 	}
 	defer r.Close()
 	tmp := dir + ".tmp"
-	if err := errors.Join(source.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
+	if err := archive.EmptyDir(tmp); err != nil {
 		return "", err
 	}
 	if err := archive.ExtractOnly(r, tmp, 0, nil); err != nil {

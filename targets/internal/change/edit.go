@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
 	"drydock/targets/internal/graph"
@@ -55,7 +56,7 @@ func EditOpen(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		defer source.RemoveAll(tmp)
+		defer archive.RemoveAll(tmp)
 		if err := e.Sources.MakeEdit(c, src, tmp); err != nil {
 			return failure.Errorf(failure.Failed, "%s: %w", c.Name, err)
 		}
@@ -172,7 +173,7 @@ func EditDrop(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := source.RemoveAll(e.Sources.EditDir(c.Name)); err != nil {
+		if err := archive.RemoveAll(e.Sources.EditDir(c.Name)); err != nil {
 			return err
 		}
 		e.UI.Line("dropped   the edit of %s; patches are kept", c.Name)

@@ -255,12 +255,12 @@ func (e *Engine) discard(dir string) error {
 	trash, err := os.MkdirTemp(filepath.Dir(dir), trashPrefix)
 	if err == nil {
 		err = os.Rename(dir, filepath.Join(trash, "x"))
-		e.sweeping.Go(func() { source.RemoveAll(trash) })
+		e.sweeping.Go(func() { archive.RemoveAll(trash) })
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return source.RemoveAll(dir)
+	return archive.RemoveAll(dir)
 }
 
 const trashPrefix = ".trash-"
@@ -275,7 +275,7 @@ func (e *Engine) reap() {
 // sweep removes what a killed run left behind.
 func (e *Engine) sweep() {
 	for _, d := range archive.Glob(e.BuildDir("work"), trashPrefix+"*") {
-		e.sweeping.Go(func() { source.RemoveAll(d) })
+		e.sweeping.Go(func() { archive.RemoveAll(d) })
 	}
 	// Of files that were being written. Where no lock says that nobody writes, those that nobody can be writing any
 	// more.

@@ -136,7 +136,7 @@ func Clean(ctx context.Context) error {
 			}
 		}
 		for _, d := range dirs {
-			if err := source.RemoveAll(d); err != nil {
+			if err := archive.RemoveAll(d); err != nil {
 				return failure.With(failure.Other, err)
 			}
 		}

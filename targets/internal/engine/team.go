@@ -153,10 +153,10 @@ func (e *Engine) takeNode(ctx context.Context, n *graph.Node, key string) (made 
 		e.UI.Done(n.Name, nil)
 	}()
 	stage := e.BuildDir("work", n.Name+".fetched")
-	if err := errors.Join(source.RemoveAll(stage), os.MkdirAll(stage, 0o755)); err != nil {
+	if err := archive.EmptyDir(stage); err != nil {
 		return made, err
 	}
-	defer source.RemoveAll(stage)
+	defer archive.RemoveAll(stage)
 	if err := e.Shared.Take(ctx, r, stage, func(b int) { e.UI.Add(n.Name, int64(b)) }); err != nil {
 		return made, err
 	}

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/boot"
 	"drydock/targets/internal/engine"
 	"drydock/targets/internal/graph"
 	"drydock/targets/internal/smoke"
-	"drydock/targets/internal/source"
 	"drydock/targets/internal/ui"
 )
 
@@ -89,7 +89,7 @@ func bootMachine(ctx context.Context, e *engine.Engine, o BootOptions) (*boot.Re
 	r.Arch = target.Below()
 	m := boot.Machine{Target: target, Cgroup: o.Cgroup, Initramfs: o.Initramfs, Memory: 1800,
 		Work: e.BuildDir("boot", "machine")}
-	if err := errors.Join(source.RemoveAll(m.Work), os.MkdirAll(m.Work, 0o755)); err != nil {
+	if err := archive.EmptyDir(m.Work); err != nil {
 		return r, err
 	}
 	if o.Root != "" {

@@ -17,7 +17,6 @@ import (
 	"drydock/targets/internal/kernel"
 	"drydock/targets/internal/recipe"
 	"drydock/targets/internal/smoke"
-	"drydock/targets/internal/source"
 	"drydock/targets/internal/ui"
 
 	version "github.com/hashicorp/go-version"
@@ -148,7 +147,7 @@ func trySmoke(ctx context.Context, e *engine.Engine, c smoke.Config, each func(s
 		return nil, err
 	}
 	defer unlock()
-	if err := errors.Join(source.RemoveAll(c.Work), os.MkdirAll(c.Work, 0o755)); err != nil {
+	if err := archive.EmptyDir(c.Work); err != nil {
 		return nil, err
 	}
 	if err := compileGuest(ctx, e, c.Work); err != nil {

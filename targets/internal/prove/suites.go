@@ -94,7 +94,7 @@ func runSuites(ctx context.Context, e *engine.Engine, component string, write bo
 // runSuite runs one suite in a tree that is made for it.
 func runSuite(ctx context.Context, e *engine.Engine, s *suites.Suite, in *source.Source) error {
 	base := e.BuildDir("suites", s.Component)
-	if err := source.RemoveAll(base); err != nil {
+	if err := archive.RemoveAll(base); err != nil {
 		return err
 	}
 	t, err := testTree(e, s.Component, base, in)
@@ -115,7 +115,7 @@ func runSuite(ctx context.Context, e *engine.Engine, s *suites.Suite, in *source
 	if err != nil {
 		return failure.Errorf(failure.Failed, "%s: %w: see %s", s.Component, err, e.Rel(log.Name()))
 	}
-	return source.RemoveAll(base)
+	return archive.RemoveAll(base)
 }
 
 // testTree prepares a component's source as for a build.

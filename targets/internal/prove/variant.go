@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"drydock/targets/internal/archive"
 	"drydock/targets/internal/engine"
 	"drydock/targets/internal/failure"
-	"drydock/targets/internal/source"
 	"drydock/targets/internal/ui"
 )
 
@@ -48,7 +48,7 @@ func (v variant) root(e *engine.Engine) string { return filepath.Join(reproduced
 
 // remove removes it, and the directories above.
 func (v variant) remove(e *engine.Engine) error {
-	return source.RemoveAll(filepath.Join(reproduced(e), v.dir[:1]))
+	return archive.RemoveAll(filepath.Join(reproduced(e), v.dir[:1]))
 }
 
 // build builds a target in a repository made of links to this one, in the variant's surroundings. The error is a
@@ -67,7 +67,7 @@ func (v variant) build(ctx context.Context, e *engine.Engine, target string) err
 // lay makes the repository.
 func (v variant) lay(e *engine.Engine) error {
 	root := v.root(e)
-	if err := errors.Join(source.RemoveAll(root), os.MkdirAll(filepath.Join(root, "home"), 0o755)); err != nil {
+	if err := errors.Join(archive.RemoveAll(root), os.MkdirAll(filepath.Join(root, "home"), 0o755)); err != nil {
 		return err
 	}
 	for _, n := range []string{"vendor-sources", "patches", "mage", "LICENSE"} { // the last one is packed

@@ -181,7 +181,7 @@ func (k Kept) Keep(version string, built time.Time, files []File) (*Release, err
 	r.File, r.SHA256, r.With = r.With[0].File, r.With[0].SHA256, r.With[1:]
 	r.dir = filepath.Join(k.Dir, Dir, "."+r.Name)
 	tmp := filepath.Join(r.root, r.dir)
-	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
+	if err := archive.EmptyDir(tmp); err != nil {
 		return nil, err
 	}
 	for _, f := range files {

@@ -220,7 +220,7 @@ func (s *Set) Scratch(prefix string) (dir string, done func(), err error) {
 	if dir, err = os.MkdirTemp(base, prefix); err != nil {
 		return "", nil, err
 	}
-	return dir, func() { RemoveAll(dir) }, nil
+	return dir, func() { archive.RemoveAll(dir) }, nil
 }
 
 // restore makes a vendor tree that the origin strips.

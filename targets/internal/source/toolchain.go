@@ -85,7 +85,7 @@ func (s *Set) unpackToolchain(release string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, RemoveAll(tmp)) }()
+	defer func() { err = errors.Join(err, archive.RemoveAll(tmp)) }()
 	tree := filepath.Join(tmp, "go")
 	if err := zip.Unzip(tree, toolchainOf(release), file); err != nil {
 		return fmt.Errorf("unpack %s: %w", file, err)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -302,21 +301,6 @@ func (s *Store) keep(file, name string) error {
 		err = archive.CopyFile(file, to, 0o644)
 	}
 	return errors.Join(err, archive.SyncDir(s.Dir))
-}
-
-// RemoveAll removes a tree that may have read-only directories (a module cache has). Its errors are os.RemoveAll's.
-func RemoveAll(dir string) error {
-	err := os.RemoveAll(dir)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			os.Chmod(p, 0o755)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
 }
 
 func tail(s string, n int) string {

@@ -57,7 +57,7 @@ func (s *Store) publication(component, key string, outputs []recipe.Output) []fu
 			}
 			return nil
 		},
-		func() error { return errors.Join(os.RemoveAll(next), os.MkdirAll(next, 0o755)) },
+		func() error { return archive.EmptyDir(next) },
 		func() error { return linkOthers(bin, next, outputs) },
 		func() error { return fill(next, kept, outputs) },
 		func() error { return syncDirs(next) },
