@@ -40,7 +40,7 @@ type CC struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Does says whether the probe of that name compiled, linked and, where it is a program to run, ran.
+// Does reports whether the probe of that name compiled, linked and, where it is a program to run, ran.
 func (c CC) Does(probe string) bool {
 	_, failed := c.Fails[probe]
 	return c.Problem == "" && c.ID != "" && !failed
@@ -130,7 +130,8 @@ func (f *Facts) findC(ctx context.Context) {
 		}
 		for _, c := range ccs {
 			if c.Path != cc.Path {
-				cc.Passed = append(cc.Passed, fmt.Sprintf("%s %s: %s", c.Path, c.Version, cmp.Or(c.unfit(libc), "an older one")))
+				why := cmp.Or(c.unfit(libc), "an older one")
+				cc.Passed = append(cc.Passed, c.Path+" "+c.Version+": "+why)
 			}
 		}
 	}
@@ -182,13 +183,12 @@ func (f *Facts) ask(ctx context.Context, argv ...string) (string, error) {
 
 func (f *Facts) askVersion(ctx context.Context, path string) CC {
 	c := CC{Path: path}
-	f.stamp(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		f.stamp(real)
-	}
-	if machine, _, _ := strings.Cut(f.Asked.arch().Triplet, "-"); f.Asked.Arch != "" {
+	f.stamp(path, resolved(path))
+	if want := f.Asked.arch().Triplet; f.Asked.Arch != "" {
+		machine, _, _ := strings.Cut(want, "-")
 		if m, err := f.ask(ctx, path, "-dumpmachine"); err != nil || !strings.HasPrefix(m, machine) {
-			c.Problem = fmt.Sprintf("compiles for %s, want one for %s", cmp.Or(m, "a machine that it does not name"), f.Asked.arch().Triplet)
+			m = cmp.Or(m, "a machine that it does not name")
+			c.Problem = fmt.Sprintf("compiles for %s, want one for %s", m, want)
 			return c
 		}
 	}
@@ -240,9 +240,12 @@ func (f *Facts) probeAll(ctx context.Context, c *CC) {
 
 // What of a compiler can show in what it makes, as it names these itself: with the host's C library, and without.
 var (
-	withLibc = parts{files: []string{"libc.a", "libpthread.a", "rcrt1.o", "crt1.o", "libgcc.a"}, tools: []string{"as", "ld"},
+	withLibc = parts{
+		files:   []string{"libc.a", "libpthread.a", "rcrt1.o", "crt1.o", "libgcc.a"},
+		tools:   []string{"as", "ld"},
 		headers: []string{"linux/quota.h", "linux/dqblk_xfs.h", "linux/version.h", "asm/unistd_64.h", "linux/prctl.h"}}
-	withoutLibc = parts{files: []string{"libgcc.a", "libgcc_eh.a", "crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o"}, tools: []string{"as", "ld", "cc1"}}
+	withoutLibc = parts{tools: []string{"as", "ld", "cc1"}, files: []string{"libgcc.a", "libgcc_eh.a", "crtbegin.o",
+		"crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o"}}
 )
 
 type parts struct{ files, tools, headers []string }
@@ -283,14 +286,14 @@ func (f *Facts) identity(ctx context.Context, c *CC, of parts) (string, error) {
 		})
 	}
 	wg.Wait()
-	ids = append([]string{c.Version}, slices.DeleteFunc(ids, func(s string) bool { return s == "" })...)
+	all := append([]string{c.Version}, slices.DeleteFunc(ids, func(s string) bool { return s == "" })...)
 	if c.Headers != "" {
 		for _, h := range of.headers {
 			sum, _ := archive.SHA256File(filepath.Join(c.Headers, h))
-			ids = append(ids, h+" "+sum)
+			all = append(all, h+" "+sum)
 		}
 	}
-	return digest(ids...), errors.Join(errs...)
+	return digest(all...), errors.Join(errs...)
 }
 
 // searched are the directories that a compiler names as those in which it looks, and that are there.
@@ -318,7 +321,8 @@ func isDir(p string) bool {
 }
 
 // shellAsks is the part of the shell language that upstream's configure leans on.
-const shellAsks = "f() { echo \"$1\"; }\nx=`f 1`\ncase $x in 1) ;; *) exit 1 ;; esac\ny=${x:-2}\ntest \"$y\" = 1 && (exit 0) && cat >/dev/null <<e\n$x\ne\n"
+const shellAsks = "f() { echo \"$1\"; }\nx=`f 1`\ncase $x in 1) ;; *) exit 1 ;; esac\ny=${x:-2}\n" +
+	"test \"$y\" = 1 && (exit 0) && cat >/dev/null <<e\n$x\ne\n"
 
 // findAr looks for ar: that of PATH or, for another machine, the one beside its compiler, or that the compiler names.
 func (f *Facts) findAr(ctx context.Context) {
@@ -341,8 +345,7 @@ func (f *Facts) findAr(ctx context.Context) {
 
 // findTools looks for make and a shell.
 func (f *Facts) findTools(ctx context.Context) {
-	f.Make = f.lookPath("make")
-	if f.Make != "" {
+	if f.Make = f.lookPath("make"); f.Make != "" {
 		out, _ := f.ask(ctx, f.Make, "--version")
 		f.MakeV = versionRE.FindString(out)
 	}

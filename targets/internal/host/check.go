@@ -7,11 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -67,10 +64,7 @@ const (
 
 // Check holds the facts against what is asked. Everything is checked, not just up to the first failure.
 func (f *Facts) Check(a Asks) []Finding {
-	fs := f.checkGo(a)
-	if a.C {
-		fs = append(fs, f.checkC(a)...)
-	}
+	fs := append(f.checkGo(a), f.checkC(a)...)
 	if a.Make {
 		fs = append(fs, f.checkMake()...)
 	}
@@ -100,10 +94,12 @@ func (f *Facts) checkGo(a Asks) []Finding {
 			fd.Found, fd.OK = g.Version+" "+g.Path, true
 		} else {
 			fd.Found = cmp.Or(strings.Join(passed, "; "), "none")
-			fd.Fix = "install a Go " + k + ", or name one with GO=<path of the go command>"
+			fix := "install a Go " + k + ", or name one"
 			if i := slices.IndexFunc(a.Fetch, func(r string) bool { return meets(r, k) }); i >= 0 {
-				fd.Fix = "\"mage fetch\" on a connected machine brings Go " + a.Fetch[i] + " into vendor-sources/; or name a Go " + k + " with GO=<path of the go command>"
+				fix = "\"mage fetch\" on a connected machine brings Go " + a.Fetch[i] +
+					" into vendor-sources/; or name a Go " + k
 			}
+			fd.Fix = fix + " with GO=<path of the go command>"
 		}
 		fs = append(fs, fd)
 	}
@@ -111,16 +107,20 @@ func (f *Facts) checkGo(a Asks) []Finding {
 }
 
 func (f *Facts) checkC(a Asks) []Finding {
+	if !a.C {
+		return nil
+	}
 	cc := f.Compiler(a.Libc)
 	found := strings.TrimSpace(cc.Version + " " + cc.Path)
 	if cc.Problem != "" {
 		found = strings.TrimSpace(found + " " + cc.Problem)
 	}
 	setting, gcc := f.Asked.cc()
-	fix := "install gcc " + minGCC + " or newer, or name one with " + setting + "=<path>"
+	of := ""
 	if f.Asked.Arch != "" {
-		fix = "install " + gcc + " " + minGCC + " or newer (Debian: " + f.Asked.arch().GCC + "), or name one with " + setting + "=<path>"
+		of = " (Debian: " + f.Asked.arch().GCC + ")"
 	}
+	fix := "install " + gcc + " " + minGCC + " or newer" + of + ", or name one with " + setting + "=<path>"
 	if len(cc.Passed) > 0 {
 		fix += "; passed over: " + strings.Join(cc.Passed, "; ")
 	}
@@ -133,7 +133,8 @@ func (f *Facts) checkC(a Asks) []Finding {
 			why, failed := cc.Fails[p.name]
 			remedy := p.fix
 			if f.Asked.Arch != "" {
-				remedy = "install a " + gcc + " with its own libgcc.a and binutils (Debian: " + f.Asked.arch().GCC + "), or fix what the compiler says"
+				remedy = "install a " + gcc + " with its own libgcc.a and binutils" + of +
+					", or fix what the compiler says"
 			}
 			fd := held(p.name, p.need, "yes", !failed, remedy)
 			if failed {
@@ -149,7 +150,8 @@ func (f *Facts) checkC(a Asks) []Finding {
 		}
 	}
 	if !a.Libc {
-		own := Finding{Name: "C library, kernel headers", Need: "the stack's own: " + a.Brings, Found: "this host's are not used", OK: true}
+		own := Finding{Name: "C library, kernel headers", Need: "the stack's own: " + a.Brings,
+			Found: "this host's are not used", OK: true}
 		if f.Asked.KernelHeaders != "" {
 			own.Fix = "KERNEL_HEADERS is not used either: this stack brings its headers"
 		}
@@ -169,37 +171,41 @@ func (f *Facts) checkCross(a Asks) []Finding {
 	if f.Emulator == "" {
 		run.Fix = "the files are not asked for their versions: install it (Debian: qemu-user-static)"
 	}
-	return []Finding{run, held("C library for "+f.Asked.Arch, "the stack's own", map[bool]string{true: "this host's", false: "yes"}[a.Libc], !a.Libc,
+	found := map[bool]string{true: "this host's", false: "yes"}[a.Libc]
+	return []Finding{run, held("C library for "+f.Asked.Arch, "the stack's own", found, !a.Libc,
 		"this host's C library is of its own machine: want a stack that brings one, or LIBC=musl")}
 }
 
 func (f *Facts) checkMake() []Finding {
 	return []Finding{
-		held("make", ">= "+minMake, strings.TrimSpace(f.MakeV+" "+f.Make), f.MakeV != "" && !tooOld(f.MakeV, minMake), "install GNU make "+minMake+" or newer, first in PATH"),
+		held("make", ">= "+minMake, strings.TrimSpace(f.MakeV+" "+f.Make), f.MakeV != "" && !tooOld(f.MakeV, minMake),
+			"install GNU make "+minMake+" or newer, first in PATH"),
 		held("shell", "can run configure", f.Shell, f.Shell != "", "install a POSIX shell: /bin/sh, bash, dash or ksh"),
 	}
 }
 
 func (f *Facts) checkKernel(least string) Finding {
 	kv, err := kernel.Version(f.Kernel)
-	min, err2 := version.NewVersion(least)
-	return held("kernel", ">= "+least, f.Kernel, err == nil && err2 == nil && kv.GreaterThanOrEqual(min.Core()),
+	want, err2 := version.NewVersion(least)
+	return held("kernel", ">= "+least, f.Kernel, err == nil && err2 == nil && kv.GreaterThanOrEqual(want.Core()),
 		"the outputs could not be run and proved here: build on a host with the stack's kernel or a newer one")
 }
 
 // checkMachine asks what changes from run to run, so nothing of it is cached.
 func checkMachine(a Asks) []Finding {
 	free := freeBytes(a.Dir)
-	fs := []Finding{held("disk", gib(a.Disk), gib(free)+" free", free >= a.Disk, "make room in "+a.Dir+" (\"mage clean\" removes what can be made again)")}
+	fs := []Finding{held("disk", gib(a.Disk), gib(free)+" free", free >= a.Disk,
+		"make room in "+a.Dir+" (\"mage clean\" removes what can be made again)")}
 	if a.Memory > 0 {
 		m := FreeMemory()
 		fs = append(fs, held("memory", gib(a.Memory)+" (optional)", gib(m)+" free", true, ""))
 		if m < a.Memory {
-			fs[len(fs)-1].Fix = "a link needs that much: it will swap, or the kernel will end it; stop what else runs here"
+			fs[1].Fix = "a link needs that much: it will swap, or the kernel will end it; stop what else runs here"
 		}
 	}
 	now := time.Now()
-	fs = append(fs, held("clock", "after "+time.Unix(a.Epoch, 0).UTC().Format(time.DateOnly), now.UTC().Format(time.DateTime), now.Unix() >= a.Epoch,
+	after := "after " + time.Unix(a.Epoch, 0).UTC().Format(time.DateOnly)
+	fs = append(fs, held("clock", after, now.UTC().Format(time.DateTime), now.Unix() >= a.Epoch,
 		"set the clock: make and the compile cache believe file times"))
 	for _, d := range a.Writable {
 		near := nearest(d)
@@ -208,7 +214,8 @@ func checkMachine(a Asks) []Finding {
 		if err != nil {
 			found = near + ": " + err.Error()
 		}
-		fs = append(fs, held("writable "+filepath.Base(d), "files can be made", found, err == nil, "give this user "+near+", or copy drydock to a directory that is yours"))
+		fs = append(fs, held("writable "+filepath.Base(d), "files can be made", found, err == nil,
+			"give this user "+near+", or copy drydock to a directory that is yours"))
 	}
 	fs = append(fs, checkFiles(a.Writable)...)
 	fs = append(fs, checkNoexec(a.Writable), checkPath(a.Dir, a.C || a.Make))
@@ -219,15 +226,22 @@ func checkMachine(a Asks) []Finding {
 }
 
 // isolated are the parts of what confines build steps, as a person reads them.
-var isolated = map[string]string{run.Network: "no network", run.Processes: "no process in sight but a step's own", run.Files: "no files but a step's own and, to read, its tools",
-	run.User: "another user, where root builds", run.Privileges: "no capabilities, a filter of system calls"}
+var isolated = map[string]string{
+	run.Network:    "no network",
+	run.Processes:  "no process in sight but a step's own",
+	run.Files:      "no files but a step's own and, to read, its tools",
+	run.User:       "another user, where root builds",
+	run.Privileges: "no capabilities, a filter of system calls",
+}
 
 func checkIsolation() []Finding {
 	iso := run.Isolated()
 	var fs []Finding
 	for _, p := range run.Parts {
 		why, refused := iso.Refused[p]
-		fd := held("isolation: "+p, isolated[p], cmp.Or(why, "yes"), !refused, "build as root, or allow user namespaces; ISOLATION=best-effort builds without, and trusts the sources with the rest")
+		fd := held("isolation: "+p, isolated[p], cmp.Or(why, "yes"), !refused,
+			"build as root, or allow user namespaces; "+
+				"ISOLATION=best-effort builds without, and trusts the sources with the rest")
 		if p == run.User && !refused && os.Geteuid() != 0 {
 			fd.Found = "yes: you are not root"
 		}
@@ -259,8 +273,10 @@ func checkFiles(dirs []string) []Finding {
 		}
 	}
 	return []Finding{
-		held("file modes", "0755 stays (umask, mount options)", mode, mode == "0755", "work on a file system that keeps modes (not vfat or a share that forces them)"),
-		held("case-sensitive files", "a is not A", mcase, mcase == "yes", "work on a case-sensitive file system: upstream trees have names that differ in case only"),
+		held("file modes", "0755 stays (umask, mount options)", mode, mode == "0755",
+			"work on a file system that keeps modes (not vfat or a share that forces them)"),
+		held("case-sensitive files", "a is not A", mcase, mcase == "yes",
+			"work on a case-sensitive file system: upstream trees have names that differ in case only"),
 	}
 }
 
@@ -276,15 +292,15 @@ func checkNoexec(dirs []string) Finding {
 		"mount that file system without noexec (mount -o remount,exec), or copy drydock to another one")
 }
 
-// special are the characters, besides blanks, that configure, make, a shell or gcc's specs take for something else in a
-// path.
+// special are the characters, besides blanks, in a path that configure, make, a shell or gcc's specs misunderstand.
 const special = "\"#$%&'();<>\\`|"
 
 // checkPath asks whether the path of a directory, and the one that it is a link to, can stand in lists of directories;
 // Go takes no line's end either. With c it must serve in makefiles, whose words are words of a shell, too: there [, *
 // and ? are taken for the path itself, unless another one fits as well.
 func checkPath(dir string, c bool) Finding {
-	need, bad := "no colon, no control character", func(r rune) bool { return r == ':' || r != '\t' && unicode.IsControl(r) }
+	need := "no colon, no control character"
+	bad := func(r rune) bool { return r == ':' || r != '\t' && unicode.IsControl(r) }
 	if c {
 		need, bad = need+", no blank, none of "+special, func(r rune) bool {
 			return r == ':' || unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune(special, r)
@@ -292,11 +308,7 @@ func checkPath(dir string, c bool) Finding {
 	}
 	found := ""
 	near := nearest(dir)
-	real, err := filepath.EvalSymlinks(near)
-	if err != nil {
-		real = near
-	}
-	for _, p := range []string{dir, real + strings.TrimPrefix(dir, near)} {
+	for _, p := range []string{dir, resolved(near) + strings.TrimPrefix(dir, near)} {
 		if i := strings.IndexFunc(p, bad); i >= 0 {
 			r, _ := utf8.DecodeRuneInString(p[i:])
 			found = fmt.Sprintf("%q in %q", r, p)
@@ -307,7 +319,8 @@ func checkPath(dir string, c bool) Finding {
 			break
 		}
 	}
-	return held("path", need, cmp.Or(found, "yes"), found == "", "move drydock to a directory with a plain name: compilers, configure and make cannot work below this one")
+	return held("path", need, cmp.Or(found, "yes"), found == "",
+		"move drydock to a directory with a plain name: compilers, configure and make cannot work below this one")
 }
 
 // fits returns a path that exists, is another one, and fits a path that is taken for a shell's pattern.
@@ -336,16 +349,13 @@ func noexec(file string) bool {
 // mountOf returns the directory that a file's file system is mounted at; the file itself where nothing says so.
 func mountOf(file string) string {
 	at := file
-	if real, err := filepath.EvalSymlinks(file); err == nil {
-		file = real
-	}
+	file = resolved(file)
 	data, _ := os.ReadFile("/proc/self/mountinfo")
 	best := ""
 	for line := range strings.Lines(string(data)) {
-		// 36 35 98:0 /root /mounted/at rw,noexec …; a blank in a name is \040. Of mounts over each other the last is
-		// seen.
+		// 36 35 98:0 /root /mounted/at rw,noexec …; of mounts over each other the last is seen.
 		if f := strings.Fields(line); len(f) > 4 {
-			d := octal.ReplaceAllStringFunc(f[4], func(o string) string { n, _ := strconv.ParseUint(o[1:], 8, 8); return string([]byte{byte(n)}) })
+			d := run.Unescape(f[4])
 			if len(d) >= len(best) && (file == d || strings.HasPrefix(file, strings.TrimSuffix(d, "/")+"/")) {
 				best = d
 			}
@@ -353,8 +363,6 @@ func mountOf(file string) string {
 	}
 	return cmp.Or(best, at)
 }
-
-var octal = regexp.MustCompile(`\\[0-7]{3}`)
 
 // nearest is the directory itself, or the first above it that is there.
 func nearest(dir string) string {
@@ -369,18 +377,11 @@ func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
 
 // freeBytes asks the nearest directory that exists.
 func freeBytes(dir string) int64 {
-	for {
-		var st syscall.Statfs_t
-		err := syscall.Statfs(dir, &st)
-		if err == nil {
-			return int64(st.Bavail) * st.Bsize
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return 0
-		}
-		dir = up
+	var st unix.Statfs_t
+	if unix.Statfs(nearest(dir), &st) != nil {
+		return 0
 	}
+	return int64(st.Bavail) * st.Bsize
 }
 
 // FreeMemory is what the kernel says is available, in bytes; before Linux 3.14, which does not say, what is free or

@@ -25,15 +25,10 @@ func (f *Facts) Dirs(cc *CC, g *Go) []string {
 		dirs = append(dirs, g.Root)
 	}
 	for _, p := range programs {
-		dirs = append(dirs, f.around(p))
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			dirs = append(dirs, f.around(real))
-		}
+		dirs = append(dirs, f.around(p), f.around(resolved(p)))
 	}
 	for _, d := range slices.Clone(dirs) {
-		if real, err := filepath.EvalSymlinks(d); err == nil {
-			dirs = append(dirs, real)
-		}
+		dirs = append(dirs, resolved(d))
 	}
 	slices.Sort(dirs)
 	dirs = slices.DeleteFunc(slices.Compact(dirs), func(d string) bool {
@@ -58,7 +53,16 @@ func (f *Facts) around(program string) string {
 // wide reports whether a directory is more than a program's: one at the top, a hidden one, or one with this user's
 // home or drydock in it.
 func (f *Facts) wide(dir string) bool {
-	return strings.Count(dir, "/") < 2 || strings.HasPrefix(filepath.Base(dir), ".") || below(f.Asked.Home, dir) || below(filepath.Dir(f.Asked.Sources), dir)
+	return strings.Count(dir, "/") < 2 || strings.HasPrefix(filepath.Base(dir), ".") ||
+		below(f.Asked.Home, dir) || below(filepath.Dir(f.Asked.Sources), dir)
+}
+
+// resolved is a path without links; the path itself where it leads nowhere.
+func resolved(path string) string {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	return path
 }
 
 // below reports whether a path is a directory, or lies in it.

@@ -41,23 +41,16 @@ func (f *Facts) findGo(ctx context.Context) {
 		if f.Asked.Goroot != "" {
 			paths = append(paths, filepath.Join(f.Asked.Goroot, "bin/go"))
 		}
-		for _, in := range []struct{ dir, name string }{{"/usr/local", "go*"}, {"/usr/lib", "go-*"}, {filepath.Join(f.Asked.Home, "sdk"), "go*"}, {f.Asked.Sources, "go*"}} {
-			if in.dir == f.Asked.Sources { // where files come and go
-				f.stamp(in.dir + unpacked)
-			} else {
-				f.stamp(in.dir)
-			}
-			paths = append(paths, archive.Glob(in.dir, in.name+"/bin/go")...)
-		}
+		sdk := filepath.Join(f.Asked.Home, "sdk")
+		f.stamp("/usr/local", "/usr/lib", sdk, f.Asked.Sources+unpacked)
+		paths = slices.Concat(paths, archive.Glob("/usr/local", "go*/bin/go"), archive.Glob("/usr/lib", "go-*/bin/go"),
+			archive.Glob(sdk, "go*/bin/go"), archive.Glob(f.Asked.Sources, "go*/bin/go"))
 	}
 	seen := map[string]bool{}
 	paths = slices.DeleteFunc(paths, func(p string) bool {
-		real, err := filepath.EvalSymlinks(p)
-		if err != nil {
-			real = p
-		}
-		drop := seen[real]
-		seen[real] = true
+		to := resolved(p)
+		drop := seen[to]
+		seen[to] = true
 		return drop
 	})
 	f.Gos = make([]Go, len(paths))
@@ -135,14 +128,14 @@ func (f *Facts) Pick(constraint string) (*Go, []string) {
 	return best, passed
 }
 
-// meets says whether a release fits a constraint.
+// meets reports whether a release fits a constraint.
 func meets(release, constraint string) bool {
 	v, err := version.NewVersion(release)
 	c, err2 := version.NewConstraint(constraint)
 	return err == nil && err2 == nil && c.Check(v)
 }
 
-// GoEnv asks a go command for the settings that this machine uses to reach modules.
+// GoEnv asks a go command for the settings that this machine uses to reach modules; an error where it does not answer.
 func GoEnv(ctx context.Context, goTool string) ([]string, error) {
 	asked := []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
 	cmd := exec.CommandContext(ctx, goTool, append([]string{"env"}, asked...)...)
@@ -154,7 +147,8 @@ func GoEnv(ctx context.Context, goTool string) ([]string, error) {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(cmd.Env, "GOTOOLCHAIN=local", "GOFLAGS=-v", "GOWORK=off", "GO111MODULE=on", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	cmd.Env = append(cmd.Env, "GOTOOLCHAIN=local", "GOFLAGS=-v", "GOWORK=off", "GO111MODULE=on",
+		"GOOS=linux", "GOARCH="+runtime.GOARCH)
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s env: %w", goTool, err)

@@ -65,8 +65,7 @@ func (a Asked) For(arch platform.Arch) Asked {
 	return a
 }
 
-// Emulator is the program of PATH that runs the files of another architecture than this machine's; empty where there is
-// none.
+// Emulator is the program of PATH that runs the files of another architecture than this machine's; empty without one.
 func Emulator(arch platform.Arch) string {
 	f := &Facts{Asked: FromEnv("", "").For(arch), Stamps: map[string]string{}}
 	return f.emulator()
@@ -104,8 +103,9 @@ func (a Asked) cc() (setting, gcc string) {
 
 // FromEnv takes the settings from the environment; sources is vendor-sources/ and build is build/.
 func FromEnv(sources, build string) Asked {
-	a := Asked{Path: os.Getenv("PATH"), Go: os.Getenv("GO"), CC: os.Getenv("CC"), Goroot: os.Getenv("GOROOT"), Home: os.Getenv("HOME"), Sources: sources, Build: build,
-		KernelHeaders: os.Getenv("KERNEL_HEADERS"), Tools: os.Getenv("TOOLS")}
+	a := Asked{Path: os.Getenv("PATH"), Go: os.Getenv("GO"), CC: os.Getenv("CC"), Goroot: os.Getenv("GOROOT"),
+		Home: os.Getenv("HOME"), KernelHeaders: os.Getenv("KERNEL_HEADERS"), Tools: os.Getenv("TOOLS"),
+		Sources: sources, Build: build}
 	// A cron job's PATH is short; the usual places count as well.
 	for _, d := range []string{"/usr/local/bin", "/usr/bin", "/bin"} {
 		if !slices.Contains(strings.Split(a.Path, ":"), d) {
@@ -115,7 +115,8 @@ func FromEnv(sources, build string) Asked {
 	return a
 }
 
-// Look gives the facts, from the file cache when nothing that they were taken from has changed.
+// Look returns the facts, from the file cache when nothing that they were taken from has changed. It fails where no
+// file can be made, and with ctx.
 func Look(ctx context.Context, a Asked, cache string) (*Facts, error) {
 	f := &Facts{}
 	if data, err := os.ReadFile(cache); err == nil && json.Unmarshal(data, f) == nil && f.Asked == a && f.fresh() {
@@ -195,8 +196,8 @@ func (f *Facts) stamp(paths ...string) {
 
 func (f *Facts) env() []string {
 	// No HOME: with one, the go command would leave its telemetry counters there.
-	return []string{"PATH=" + f.Asked.Path, "LC_ALL=C", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=", "GOPATH=/nonexistent", "GO111MODULE=off", "GOCACHE=off",
-		"TMPDIR=" + cmp.Or(f.scratch, "/tmp")}
+	return []string{"PATH=" + f.Asked.Path, "LC_ALL=C", "GOTOOLCHAIN=local", "GOENV=off", "GOFLAGS=",
+		"GOPATH=/nonexistent", "GO111MODULE=off", "GOCACHE=off", "TMPDIR=" + cmp.Or(f.scratch, "/tmp")}
 }
 
 func (f *Facts) lookPath(name string) string {
@@ -217,14 +218,9 @@ func isProgram(file string) bool {
 
 // PathDirs is the PATH of compile steps: the compiler's own directory, then the system's.
 func (f *Facts) PathDirs(cc *CC) string {
-	dirs := []string{}
-	for _, p := range []string{cc.Path, f.AR, f.Make} {
-		if d := filepath.Dir(p); p != "" && filepath.IsAbs(p) && !slices.Contains(dirs, d) {
-			dirs = append(dirs, d)
-		}
-	}
-	for _, d := range []string{"/usr/bin", "/bin"} {
-		if !slices.Contains(dirs, d) {
+	var dirs []string
+	for _, d := range []string{filepath.Dir(cc.Path), filepath.Dir(f.AR), filepath.Dir(f.Make), "/usr/bin", "/bin"} {
+		if filepath.IsAbs(d) && !slices.Contains(dirs, d) {
 			dirs = append(dirs, d)
 		}
 	}
@@ -264,14 +260,11 @@ func (c CC) lent() CC {
 
 // Borrow returns the facts with the compilers of another machine in place of ours. Nothing can be compiled with them.
 func (f *Facts) Borrow(l Lent) *Facts {
-	return &Facts{Gos: l.Gos, CC: l.CC, Bare: l.Bare, AR: "ar", Emulator: f.Emulator, Make: f.Make, MakeV: f.MakeV, Shell: f.Shell, Kernel: f.Kernel, Stamps: f.Stamps, Asked: f.Asked}
+	return &Facts{Gos: l.Gos, CC: l.CC, Bare: l.Bare, AR: "ar", Emulator: f.Emulator, Make: f.Make, MakeV: f.MakeV,
+		Shell: f.Shell, Kernel: f.Kernel, Stamps: f.Stamps, Asked: f.Asked}
 }
 
 // Compiles reports whether there are compilers for what is asked.
 func (f *Facts) Compiles(a Asks) bool {
-	fs := f.checkGo(a)
-	if a.C {
-		fs = append(fs, f.checkC(a)...)
-	}
-	return Unmet(fs) == 0
+	return Unmet(append(f.checkGo(a), f.checkC(a)...)) == 0
 }

@@ -104,7 +104,8 @@ func TestTheProgramOfAGroupAsksAllThatItsProbesAsk(t *testing.T) {
 					t.Errorf("group %s: got flags %q, want %s of %q too", group, all.flags, f, p.name)
 				}
 			}
-			for _, word := range regexp.MustCompile(`#include <.*|#define .*|\b\w+\(|-l\w+|\b[A-Z_]+_\w+`).FindAllString(p.src, -1) {
+			for _, word := range regexp.MustCompile(
+				`#include <.*|#define .*|\b\w+\(|-l\w+|\b[A-Z_]+_\w+`).FindAllString(p.src, -1) {
 				if ok && !strings.Contains(all.src, word) {
 					t.Errorf("group %s: got %q, want %s of %q in it", group, all.src, word, p.name)
 				}

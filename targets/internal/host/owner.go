@@ -21,11 +21,13 @@ func CheckOwner(root string) error {
 	me := os.Geteuid()
 	caller, err := strconv.Atoi(os.Getenv("SUDO_UID"))
 	if owner := int(st.Uid); owner != me && owner != 0 && !(me == 0 && err == nil && owner == caller) {
-		return fmt.Errorf("%s belongs to user %d, and this is user %d: run it as its owner, or make it yours (chown -R), or set TRUST_OWNER=1", root, owner, me)
+		return fmt.Errorf("%s belongs to user %d, and this is user %d: run it as its owner, "+
+			"or make it yours (chown -R), or set TRUST_OWNER=1", root, owner, me)
 	}
 	open := func(dir string, sticky uint32) error {
 		if unix.Stat(dir, &st) == nil && st.Mode&unix.S_IWOTH != 0 && st.Mode&sticky == 0 {
-			return fmt.Errorf("%s: everybody may write there, and so say what is run in %s: chmod o-w %s, or set TRUST_OWNER=1", dir, root, dir)
+			return fmt.Errorf("%s: everybody may write there, and so say what is run in %s: "+
+				"chmod o-w %s, or set TRUST_OWNER=1", dir, root, dir)
 		}
 		return nil
 	}

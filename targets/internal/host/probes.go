@@ -147,15 +147,13 @@ func (f *Facts) try(ctx context.Context, cc, bin string, p probe, include []stri
 	if !p.run {
 		return ""
 	}
-	if e, err := elf.Open(bin); err != nil {
+	e, err := elf.Open(bin)
+	if err != nil {
 		return "it made no program: " + err.Error()
-	} else {
-		defer e.Close()
-		for _, s := range e.Progs {
-			if s.Type == elf.PT_INTERP {
-				return "it linked dynamically without a word"
-			}
-		}
+	}
+	defer e.Close()
+	if slices.ContainsFunc(e.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return "it linked dynamically without a word"
 	}
 	argv = []string{bin}
 	if f.Asked.Arch != "" {

@@ -20,11 +20,12 @@ func Release() string {
 var leadingDigits = regexp.MustCompile(`^\d+(\.\d+)*`)
 
 // Version reads the version in a kernel's release string, such as 3.10.0-1160.el7.x86_64. go-version refuses
-// these, or takes their tail for a pre-release, so just the leading numbers count.
+// these, or takes their tail for a pre-release, so just the leading numbers count; without any it is an error.
 func Version(release string) (*version.Version, error) {
 	m := leadingDigits.FindString(release)
 	if m == "" {
-		return nil, fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64", release)
+		return nil, fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64",
+			release)
 	}
 	v, err := version.NewVersion(m)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -129,8 +130,7 @@ func (o *order) become() error {
 			return &partError{Privileges, err}
 		}
 	}
-	// Another user has no death signal any more, and who died before it was set again is not told of: its socket is
-	// closed.
+	// Another user has no death signal any more. Who died before it was set again has closed the socket.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err
 	}
@@ -141,7 +141,8 @@ func (o *order) become() error {
 		return nil
 	}
 	if err := syscall.Exec(o.Path, o.Argv, os.Environ()); err != nil {
-		return fmt.Errorf("%s: %w: a build step sees what all may read of the system's directories, the tools' and those that TOOLS names", o.Path, err)
+		return fmt.Errorf("%s: %w: a build step sees what all may read of the system's directories, "+
+			"the tools' and those that TOOLS names", o.Path, err)
 	}
 	return nil
 }
@@ -154,7 +155,8 @@ func (o *order) closeOnExec() error {
 		return err
 	}
 	for _, e := range fds {
-		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 && !(o.Beside && (fd == BesideIn || fd == BesideOut)) {
+		fd, err := strconv.Atoi(e.Name())
+		if beside := o.Beside && (fd == BesideIn || fd == BesideOut); err == nil && fd > 2 && !beside {
 			unix.CloseOnExec(fd)
 		}
 	}
@@ -202,7 +204,8 @@ func (o *order) root() error {
 	if err := private(); err != nil {
 		return &partError{Files, err}
 	}
-	slices.SortStableFunc(o.Mounts, func(a, b mount) int { return cmp.Compare(a.Path, b.Path) }) // what is in a directory comes after it
+	// What is in a directory comes after it.
+	slices.SortStableFunc(o.Mounts, func(a, b mount) int { return cmp.Compare(a.Path, b.Path) })
 	sources := make([]int, len(o.Mounts))
 	for i, m := range o.Mounts {
 		fd, err := unix.Open(cmp.Or(m.From, m.Path), unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -230,19 +233,20 @@ func (o *order) root() error {
 			return failed("make a root", err)
 		}
 	}
-	if err := unix.Mount("tmpfs", base+"/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,size=256m"); err != nil {
+	err = unix.Mount("tmpfs", base+"/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777,size=256m")
+	if err != nil {
 		return failed("mount /tmp", err)
 	}
 	r := &newRoot{own: map[uint64]bool{}}
-	for _, d := range []string{base, base + "/tmp"} {
-		r.owns(d)
-	}
+	r.owns(base)
+	r.owns(base + "/tmp")
 	for i, d := range devices {
 		if err := r.bind(nodes[i], "/dev/"+d); err != nil {
 			return failed("/dev/"+d, err)
 		}
 	}
-	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0",
+		"stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
 		if err := os.Symlink(to, base+"/dev/"+name); err != nil {
 			return failed("/dev/"+name, err)
 		}
@@ -276,7 +280,7 @@ type newRoot struct {
 func (r *newRoot) owns(dir string) {
 	var st unix.Stat_t
 	if unix.Stat(dir, &st) == nil {
-		r.own[uint64(st.Dev)] = true
+		r.own[st.Dev] = true
 	}
 }
 
@@ -293,7 +297,8 @@ func (r *newRoot) put(m mount, source int, all []mount) error {
 		if !filepath.IsAbs(at) {
 			at = filepath.Join(filepath.Dir(m.Path), at)
 		}
-		if slices.ContainsFunc(all, func(x mount) bool { return x.Access == readable && x.Path != m.Path && below(at, x.Path) }) {
+		there := func(x mount) bool { return x.Access == readable && x.Path != m.Path && below(at, x.Path) }
+		if slices.ContainsFunc(all, there) {
 			return r.link(m.Path, to) // as /bin is one to usr/bin
 		}
 	}
@@ -368,7 +373,7 @@ func (r *newRoot) place(path string, dir bool) (string, error) {
 		if err := unix.Stat(up, &st); err != nil {
 			return "", err
 		}
-		if !r.own[uint64(st.Dev)] { // nothing is made in the host's directories
+		if !r.own[st.Dev] { // nothing is made in the host's directories
 			return "", fmt.Errorf("not in %s, which is the host's", strings.TrimPrefix(up, base))
 		}
 		if i < len(names)-1 || dir {
@@ -394,8 +399,7 @@ func turn(root string) error {
 		return err
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
-		// The first root of a machine (an initramfs), and one that is no mount point (of a chroot), can be covered
-		// only.
+		// A machine's first root (an initramfs), and one that is no mount point (of a chroot), can be covered only.
 		if moved := unix.Mount(".", "/", "", unix.MS_MOVE, ""); moved != nil {
 			return err
 		}
@@ -413,8 +417,9 @@ func turn(root string) error {
 
 // mountFlags are the options of a mount that must be said again when it is changed: in a user namespace they cannot
 // be taken off.
-var mountFlags = map[string]uintptr{"ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV, "noexec": unix.MS_NOEXEC,
-	"noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME}
+var mountFlags = map[string]uintptr{"ro": unix.MS_RDONLY, "nosuid": unix.MS_NOSUID, "nodev": unix.MS_NODEV,
+	"noexec": unix.MS_NOEXEC, "noatime": unix.MS_NOATIME, "nodiratime": unix.MS_NODIRATIME,
+	"relatime": unix.MS_RELATIME}
 
 // lock makes all mounts read-only, with what is mounted in them, but for the writable ones. That is asked of the
 // kernel mount by mount: before Linux 5.12 it has no call for all.
@@ -428,7 +433,7 @@ func (o *order) lock() error {
 		if len(f) < 6 {
 			continue
 		}
-		at := unescape(f[4])
+		at := Unescape(f[4])
 		flags := uintptr(unix.MS_NOSUID)
 		switch {
 		case below(at, "/proc") || at == "/tmp":
@@ -443,25 +448,20 @@ func (o *order) lock() error {
 		for opt := range strings.SplitSeq(f[5], ",") {
 			flags |= mountFlags[opt]
 		}
-		if err := unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil && err != unix.EACCES { // what cannot even be reached
+		err := unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
+		if err != nil && err != unix.EACCES { // which cannot even be reached
 			return fmt.Errorf("%s: %w", at, err)
 		}
 	}
 	return nil
 }
 
-// unescape reads a path of mountinfo, where blanks and backslashes are written as octal numbers.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+var octal = regexp.MustCompile(`\\[0-3][0-7]{2}`)
+
+// Unescape reads a path of mountinfo, where blanks and backslashes are written as octal numbers.
+func Unescape(path string) string {
+	return octal.ReplaceAllStringFunc(path, func(o string) string {
+		n, _ := strconv.ParseUint(o[1:], 8, 8)
+		return string([]byte{byte(n)})
+	})
 }

@@ -29,7 +29,8 @@ var Parts = []string{Network, Processes, Files, User, Privileges}
 var namespaces = []struct {
 	part string
 	flag uintptr
-}{{Network, unix.CLONE_NEWNET}, {Processes, unix.CLONE_NEWPID}, {Files, unix.CLONE_NEWNS}, {"", unix.CLONE_NEWIPC}, {"", unix.CLONE_NEWUTS}}
+}{{Network, unix.CLONE_NEWNET}, {Processes, unix.CLONE_NEWPID}, {Files, unix.CLONE_NEWNS},
+	{"", unix.CLONE_NEWIPC}, {"", unix.CLONE_NEWUTS}}
 
 // Isolation is what this machine lets children be confined by.
 type Isolation struct {
@@ -42,7 +43,8 @@ type Isolation struct {
 type RefusedError struct{ Isolation Isolation }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("this machine does not let build steps be confined: %s; root can, and users where user namespaces are allowed; "+
+	return fmt.Sprintf("this machine does not let build steps be confined: %s; "+
+		"root can, and users where user namespaces are allowed; "+
 		"ISOLATION=best-effort goes on with what is left, and trusts the sources with the rest", e.Isolation)
 }
 

@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -163,7 +165,7 @@ func (u *Usage) take(st *os.ProcessState) {
 	}
 	u.CPU = st.UserTime() + st.SystemTime()
 	if r, ok := st.SysUsage().(*syscall.Rusage); ok {
-		u.Peak = int64(r.Maxrss) << 10
+		u.Peak = r.Maxrss << 10
 	}
 }
 
@@ -268,7 +270,7 @@ func (o *output) wait(ctx context.Context) error {
 	}
 	o.r.Close()
 	<-o.done
-	return fmt.Errorf("it has ended, and something that it started holds its output open")
+	return errors.New("it has ended, and something that it started holds its output open")
 }
 
 func (o *output) close() {
@@ -278,7 +280,7 @@ func (o *output) close() {
 	}
 }
 
-// Output runs the child and gives what it printed, at most 1 MiB of it.
+// Output is Run, and returns what the child printed, at most 1 MiB of it.
 func (c Cmd) Output(ctx context.Context) (string, error) {
 	var b limited
 	c.Out = &b
@@ -306,7 +308,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// LookPath finds a program in the PATH of env, not in ours.
+// LookPath finds a program in the PATH of env, not in ours. The error names the PATH in which it is not.
 func LookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
@@ -325,16 +327,16 @@ func LookPath(name string, env []string) (string, error) {
 	return "", fmt.Errorf("%s: not found: the environment has no PATH", name)
 }
 
+// plain is a word that means itself to every shell.
+var plain = regexp.MustCompile(`^[a-zA-Z0-9%+,./:=@_-]+$`)
+
 // Quote writes argv so that a POSIX shell reads it back as the same words.
 func Quote(argv []string) string {
-	q := make([]string, len(argv))
-	for i, a := range argv {
-		if a == "" || strings.ContainsFunc(a, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("%+,-./:=@_", r))
-		}) {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	q := slices.Clone(argv)
+	for i, a := range q {
+		if !plain.MatchString(a) {
+			q[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
-		q[i] = a
 	}
 	return strings.Join(q, " ")
 }

@@ -72,7 +72,8 @@ func (c Cmd) confined(path string) (*exec.Cmd, *status, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd, st, err := i.child(order{Path: path, Argv: c.Argv, Dir: c.Dir, Parts: i.parts(), Mounts: mounts, UID: i.uid(c.Sandbox), Beside: c.Beside != nil})
+	cmd, st, err := i.child(order{Path: path, Argv: c.Argv, Dir: c.Dir, Parts: i.parts(), Mounts: mounts,
+		UID: i.uid(c.Sandbox), Beside: c.Beside != nil})
 	if err == nil && c.Sandbox.Online {
 		cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWNET
 	}
@@ -136,7 +137,7 @@ func (s *status) or(end error) error {
 }
 
 // Give makes the directories that the sandbox may write, and gives them with all that is in them to the user who will
-// be in it. What belongs to that user already is left as it is.
+// be in it. What belongs to that user already is left as it is. The errors are the file system's.
 func (s *Sandbox) Give() error {
 	for _, dir := range s.Write {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
