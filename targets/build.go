@@ -17,9 +17,7 @@ import (
 // cache what it has not yet; -v shows what the compilers print.
 //
 // Example: OFFLINE=1 mage all -wait
-func All(ctx context.Context) error {
-	return ship.Build(ctx, given.Options)
-}
+func All(ctx context.Context) error { return ship.Build(ctx, given.Options) }
 
 // Package builds what is stale and packs the files into a tar.gz with its checksum.
 //
@@ -29,9 +27,7 @@ func All(ctx context.Context) error {
 // package in the smoke test, too; -v shows all output.
 //
 // Example: mage package -smoke
-func Package(ctx context.Context) error {
-	return ship.Build(ctx, given.Options)
-}
+func Package(ctx context.Context) error { return ship.Build(ctx, given.Options) }
 
 // Fetch gets the missing sources, checked by digest, and a Go where none fits.
 //

@@ -185,10 +185,10 @@ func writeFakes(dir, base string,
 		fmt.Fprintf(&s, "\n[component.%s]\nversion = %q\n", c, fakeVersions[c])
 		switch c {
 		case "tini", "dockerd", "docker-cli", "containerd", "runc":
-			fmt.Fprintf(&s, "commit = \"abcdef0123\"\n")
+			fmt.Fprintln(&s, `commit = "abcdef0123"`)
 		}
 		if c == "dockerd" { // docker.txtar and old.txtar have it with C
-			fmt.Fprintf(&s, "quota = false\n")
+			fmt.Fprintln(&s, "quota = false")
 		}
 		if c == "dockerd" || c == "docker-cli" {
 			fmt.Fprintf(&s, "\n[component.%s.vendor]\nmodfile = \"vendor.mod\"\n", c)

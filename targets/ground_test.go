@@ -21,8 +21,10 @@ var fakeMusl = map[string]string{
 		"echo configured\n",
 	"Makefile": `all:
 	mkdir -p lib include
-	for f in crt1.o Scrt1.o rcrt1.o crti.o crtn.o libc.a libpthread.a; do cp $$(gcc -print-file-name=$$f) lib/ || exit 1; done
-	for d in /usr/include /usr/include/$$(gcc -print-multiarch); do cp -R -L $$d/*.h $$d/bits $$d/sys $$d/gnu include/ 2>/dev/null; done; test -f include/stdio.h
+	for f in crt1.o Scrt1.o rcrt1.o crti.o crtn.o libc.a libpthread.a; do \
+		cp $$(gcc -print-file-name=$$f) lib/ || exit 1; done
+	for d in /usr/include /usr/include/$$(gcc -print-multiarch); do \
+		cp -R -L $$d/*.h $$d/bits $$d/sys $$d/gnu include/ 2>/dev/null; done; test -f include/stdio.h
 	test "$(RANLIB)" = : && test -x "$(AR)"
 install:
 	mkdir -p $(DESTDIR)

@@ -2,6 +2,7 @@ package targets
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -313,7 +314,7 @@ func startOf(t *testing.T, pid int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))[19]
+	return strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))[19]
 }
 
 // locked puts a lock of compiling there.

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -36,8 +37,12 @@ func writeCpio(w io.Writer, es []archive.Entry) error {
 		pad := func(n int64) { b.Write(make([]byte, -n&3)) }
 		b.WriteString(name + "\x00")
 		pad(110 + int64(len(name)) + 1)
-		if n, err := io.Copy(b, r); err != nil || n != size {
-			return fmt.Errorf("%s: got %d bytes, want %d: %v", name, n, size, err)
+		n, err := io.Copy(b, r)
+		if err == nil && n != size {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("%s: got %d bytes, want %d: %w", name, n, size, err)
 		}
 		pad(size)
 		return nil
@@ -82,7 +87,7 @@ type limit struct {
 func (l *limit) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return n, fmt.Errorf("larger than expected")
+		return n, errors.New("larger than expected")
 	}
 	return n, err
 }

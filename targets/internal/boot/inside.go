@@ -312,7 +312,7 @@ func (g *guest) kept() (string, error) {
 		time.Sleep(time.Second)
 	}
 	if said != "true" {
-		return "", fmt.Errorf("the container: running: got %q, %v, want true", said, err)
+		return "", fmt.Errorf("the container: running: got %q, %s, want true", said, fmt.Sprint(err))
 	}
 	return g.version()
 }

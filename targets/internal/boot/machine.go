@@ -60,10 +60,8 @@ func (t *Target) Accelerator(ctx context.Context, work string) (string, error) {
 	if !t.pc() || !t.Native() {
 		return "tcg", nil
 	}
-	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+	if unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) != nil {
 		return "tcg", nil
-	} else {
-		f.Close()
 	}
 	// It may be there and refuse, or never come back: a boot sector that ends the machine shows it.
 	sector := make([]byte, 512)

@@ -3,6 +3,7 @@ package boot
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -117,7 +118,7 @@ func needsOf(data []byte) (needs []string, err error) {
 	}
 	s := f.Section(".modinfo")
 	if s == nil {
-		return nil, fmt.Errorf("no section .modinfo: want a module of the kernel")
+		return nil, errors.New("no section .modinfo: want a module of the kernel")
 	}
 	info, err := s.Data()
 	if err != nil {
@@ -129,7 +130,7 @@ func needsOf(data []byte) (needs []string, err error) {
 		case "depends":
 			needs = append(needs, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
 		case "softdep":
-			for _, word := range strings.Fields(value) {
+			for word := range strings.FieldsSeq(value) {
 				if word == "post:" {
 					break
 				}

@@ -30,7 +30,7 @@ func (g *guest) plugins() (string, error) {
 		}
 	}
 	if id == 0 || err != nil {
-		return "", fmt.Errorf("/etc/group: got %q, %v, want a group docker", groups, err)
+		return "", fmt.Errorf("/etc/group: got %q, %s, want a group docker", groups, fmt.Sprint(err))
 	}
 	const home = "/srv/anyone"
 	imported := `tar -C /srv -cf - guest | docker import -c 'ENTRYPOINT ["/guest"]' - ` + smoke.Image
@@ -60,7 +60,7 @@ func (g *guest) plugins() (string, error) {
 		}
 	}
 	if got, err := docker("compose exec -T store /guest cat /data/file"); err != nil || got != "kept" {
-		return "", fmt.Errorf("the file in the volume: got %q, %v, want kept", got, err)
+		return "", fmt.Errorf("the file in the volume: got %q, %s, want kept", got, fmt.Sprint(err))
 	}
 	if said, err := docker("compose down -v"); err != nil {
 		return said, err

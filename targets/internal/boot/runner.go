@@ -20,7 +20,7 @@ func (t *Target) Runner(ctx context.Context, root, dir string) (string, error) {
 	// As the launcher compiles drydock: what that needed of modules is there.
 	e := append([]string{"PATH=" + os.Getenv("PATH") + ":/usr/local/go/bin", "CGO_ENABLED=0", "GO111MODULE=on",
 		"GOWORK=off", "GOENV=off", "GOPROXY=off", "GOFLAGS=-trimpath -buildvcs=false"}, t.Go()...)
-	for _, name := range strings.Fields("HOME XDG_CACHE_HOME GOPATH GOMODCACHE GOCACHE GOROOT GOTOOLCHAIN") {
+	for name := range strings.FieldsSeq("HOME XDG_CACHE_HOME GOPATH GOMODCACHE GOCACHE GOROOT GOTOOLCHAIN") {
 		if v, ok := os.LookupEnv(name); ok {
 			e = append(e, name+"="+v)
 		}

@@ -79,8 +79,8 @@ func (f *Failure) said() ([]string, error) {
 		return nil, err
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "# "+f.Step.Name) && i+2 < len(lines) {
+	for i, line := range slices.Backward(lines) {
+		if strings.HasPrefix(line, "# "+f.Step.Name) && i+2 < len(lines) {
 			return lines[i+3:], nil
 		}
 	}

@@ -33,7 +33,7 @@ func failed(t *testing.T, log string) *Failure {
 
 func TestTheFirstErrorIsTheOneThatTheToolNames(t *testing.T) {
 	const (
-		compile   = `cmd/docker/x.go:3:13: cannot use "no" (untyped string constant) as int value in variable declaration`
+		compile   = `cmd/docker/x.go:3:13: cannot use "no" (untyped string constant) as int value in this`
 		vendoring = "go: inconsistent vendoring in /src:"
 		unknown   = "src/api.c:12:5: error: unknown type name 'scmp'"
 	)

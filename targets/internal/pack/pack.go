@@ -215,21 +215,27 @@ func Write(file, relink string, c *Contents) error {
 	es = append(es,
 		archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644},
 		archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
+	if err := writeListed(file, es, c.Released, c.Sign); err != nil {
+		return err
+	}
+	return writeSum(file)
+}
+
+// writeListed writes an archive with the list of its files in it, which is signed where sign is not nil.
+func writeListed(file string, es []archive.Entry, released time.Time, sign func(list []byte) []byte) error {
 	sums, err := sumsOf(es)
 	if err != nil {
 		return err
 	}
 	es = append(es, archive.Entry{Name: SumsName, Data: sums, Mode: 0o644})
-	if c.Sign != nil {
-		es = append(es, archive.Entry{Name: SignatureName, Data: c.Sign(sums), Mode: 0o644})
+	if sign != nil {
+		es = append(es, archive.Entry{Name: SignatureName, Data: sign(sums), Mode: 0o644})
 	}
 	if err := plainNames(es); err != nil {
 		return err
 	}
-	if _, err := archive.WriteTarGz(file, es, c.Released); err != nil {
-		return err
-	}
-	return writeSum(file)
+	_, err = archive.WriteTarGz(file, es, released)
+	return err
 }
 
 // SignatureName is the signature of SHA256SUMS, in minisign's format.
@@ -304,10 +310,8 @@ func writeSum(file string) error {
 
 // partNamed gives a component.
 func (c *Contents) partNamed(name string) *Part {
-	for _, p := range c.Components {
-		if p.Name == name {
-			return p
-		}
+	if i := slices.IndexFunc(c.Components, func(p *Part) bool { return p.Name == name }); i >= 0 {
+		return c.Components[i]
 	}
 	return nil
 }
@@ -377,15 +381,7 @@ func writeRelink(file string, c *Contents) (*Digest, error) {
 	es = append(es,
 		archive.Entry{Name: "relink.sh", Data: relinkScript, Mode: 0o755},
 		archive.Entry{Name: "README", Data: relinkReadme(c), Mode: 0o644})
-	sums, err := sumsOf(es)
-	if err != nil {
-		return nil, err
-	}
-	es = append(es, archive.Entry{Name: SumsName, Data: sums, Mode: 0o644})
-	if err := plainNames(es); err != nil {
-		return nil, err
-	}
-	if _, err := archive.WriteTarGz(file, es, c.Released); err != nil {
+	if err := writeListed(file, es, c.Released, nil); err != nil {
 		return nil, err
 	}
 	fi, err := os.Stat(file)

@@ -644,9 +644,12 @@ func TestRealPackageRelinks(t *testing.T) {
 	}
 	// Another libseccomp: the same source, but it says that it is 2.99.7.
 	do(nil, "sh", "-c", `mkdir other && tar xzf source/libseccomp* -C other --strip-components=1 && cd other &&
-		sed -i 's/^#define SCMP_VER_MAJOR.*/#define SCMP_VER_MAJOR 2/; s/^#define SCMP_VER_MINOR.*/#define SCMP_VER_MINOR 99/; s/^#define SCMP_VER_MICRO.*/#define SCMP_VER_MICRO 7/' include/seccomp.h.in include/seccomp.h 2>/dev/null
-		mkdir stub && printf '#!/bin/sh\necho GNU gperf 3.1\n' >stub/gperf && chmod +x stub/gperf && PATH=$PWD/stub:$PATH &&
-		sed -i 's/@VERSION_MINOR@/99/; s/@VERSION_MICRO@/7/' include/seccomp.h.in && ./configure --disable-shared --enable-static --with-pic >/dev/null && make -C src libseccomp.la >/dev/null`)
+		sed -i 's/^#define SCMP_VER_MAJOR.*/#define SCMP_VER_MAJOR 2/
+			s/^#define SCMP_VER_MINOR.*/#define SCMP_VER_MINOR 99/
+			s/^#define SCMP_VER_MICRO.*/#define SCMP_VER_MICRO 7/' include/seccomp.h.in include/seccomp.h 2>/dev/null
+		mkdir stub && printf '#!/bin/sh\necho GNU gperf 3.1\n' >stub/gperf && chmod +x stub/gperf &&
+		PATH=$PWD/stub:$PATH && sed -i 's/@VERSION_MINOR@/99/; s/@VERSION_MICRO@/7/' include/seccomp.h.in &&
+		./configure --disable-shared --enable-static --with-pic >/dev/null && make -C src libseccomp.la >/dev/null`)
 	do([]string{"LIBSECCOMP=other/src/.libs/libseccomp.a"}, "sh", "./relink.sh", "runc")
 	if out := do(nil, "out/runc", "--version"); !strings.Contains(out, "libseccomp: 2.99.7") {
 		t.Errorf("runc linked with another libseccomp: got %q, want it to say libseccomp: 2.99.7", out)

@@ -22,12 +22,8 @@ func OfStacks(name string) bool {
 
 // IsScrap reports whether a file is an editor's or a patch tool's.
 func IsScrap(name string) bool {
-	for _, end := range []string{"~", ".swp", ".swo", ".orig", ".rej", ".tmp"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return strings.HasPrefix(filepath.Base(name), ".tmp-")
+	return strings.HasSuffix(name, "~") || strings.HasPrefix(filepath.Base(name), ".tmp-") ||
+		slices.Contains([]string{".swp", ".swo", ".orig", ".rej", ".tmp"}, filepath.Ext(name))
 }
 
 // unlisted names the files that would take part in a build, and are not in the list: a patch beside a good bundle is

@@ -81,7 +81,7 @@ const Plugins = "cli-plugins/"
 var registered = map[string]Component{}
 
 // register adds a row. A row that cannot be is a mistake in its file: the program does not begin.
-func register(c Component) struct{} {
+func register(c Component) struct{} { //nolint:unparam // a declaration needs a value
 	if c.Name == "" || registered[c.Name].Name != "" || (c.Build == nil) == (c.Plan == nil) {
 		panic(fmt.Sprintf("recipe: %q: want a name of its own, and one of Build and Plan", c.Name))
 	}
@@ -157,9 +157,7 @@ func onGround(s *stack.Stack, component string) bool {
 }
 
 // UsesC reports whether a component needs a C compiler.
-func UsesC(c *stack.Component) bool {
-	return registered[c.Name].C || WantsQuota(c)
-}
+func UsesC(c *stack.Component) bool { return registered[c.Name].C || WantsQuota(c) }
 
 // WantsQuota reports whether a component is to be built with project quotas, which take the kernel's headers.
 func WantsQuota(c *stack.Component) bool { return registered[c.Name].Quota && c.WantsQuota() }

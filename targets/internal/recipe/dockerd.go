@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"drydock/targets/internal/stack"
@@ -73,9 +74,8 @@ func dockerd(r request) Plan {
 			packages: r.packages(engine, "./cmd/dockerd")})
 	}
 	if r.c.WantsQuota() && r.t.Quota {
-		external := append(ld[:len(ld):len(ld)], "-linkmode", "external", "-extldflags",
-			"'-static -Wl,--build-id=none'")
-		p.Steps = daemon(true, tags, append(external, r.keepLink(&p, "dockerd")...))
+		external := []string{"-linkmode", "external", "-extldflags", "'-static -Wl,--build-id=none'"}
+		p.Steps = daemon(true, tags, slices.Concat(ld, external, r.keepLink(&p, "dockerd")))
 	} else {
 		if r.c.WantsQuota() {
 			p.Notes = append(p.Notes, "no kernel headers (linux/quota.h, linux/dqblk_xfs.h): dockerd is built without "+

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func expat(r request) Plan {
 	}
 	ar := []string{r.t.AR, "crD", r.p.Stage + "/lib/libexpat.a"}
 	for _, f := range []string{"xmlparse", "xmlrole", "xmltok"} {
-		step("compile "+f, append(cc[:len(cc):len(cc)], "-c", "-o", f+".o", "lib/"+f+".c")...)
+		step("compile "+f, slices.Concat(cc, []string{"-c", "-o", f + ".o", "lib/" + f + ".c"})...)
 		ar = append(ar, f+".o")
 	}
 	step("make directories", "mkdir", "-p", r.p.Stage+"/lib", r.p.Stage+"/include")

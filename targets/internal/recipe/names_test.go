@@ -28,7 +28,8 @@ static void address(const char *node, const char *name, int family, int flags)
 	if (err)
 		printf(" %s", gai_strerror(err));
 	for (a = err ? 0 : list; a; a = a->ai_next) {
-		err = getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, serv, sizeof serv, NI_NUMERICHOST | NI_NUMERICSERV);
+		err = getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, serv, sizeof serv,
+			NI_NUMERICHOST | NI_NUMERICSERV);
 		printf(" %s %s%s", host, serv, err ? "!" : "");
 	}
 	puts("");
@@ -46,11 +47,13 @@ int main(void)
 	struct servent *s;
 	struct protoent *o;
 	pr = getpwnam("dbus");
-	printf("dbus: %d %d %s %s\n", pr ? (int)pr->pw_uid : -1, pr ? (int)pr->pw_gid : -1, pr ? pr->pw_dir : "", pr ? pr->pw_shell : "");
+	printf("dbus: %d %d %s %s\n", pr ? (int)pr->pw_uid : -1, pr ? (int)pr->pw_gid : -1,
+		pr ? pr->pw_dir : "", pr ? pr->pw_shell : "");
 	printf("nobody: %s\n", getpwnam("nobody") ? "there" : "not there");
 	pr = getpwuid(0);
 	printf("0: %s\n", pr ? pr->pw_name : "not there");
-	printf("a buffer that is too small: %s\n", getpwnam_r("dbus", &p, small, sizeof small, &pr) == ERANGE && !pr ? "ERANGE" : "taken");
+	i = getpwnam_r("dbus", &p, small, sizeof small, &pr);
+	printf("a buffer that is too small: %s\n", i == ERANGE && !pr ? "ERANGE" : "taken");
 	gs = getgrgid(999);
 	printf("999: %s\n", gs ? gs->gr_name : "not there");
 	i = getgrnam_r("docker", &g, buf, sizeof buf, &gr);
@@ -58,7 +61,8 @@ int main(void)
 	for (i = 0; gr && gr->gr_mem[i]; i++)
 		printf(" %s", gr->gr_mem[i]);
 	puts("");
-	printf("no room for the members: %s\n", getgrnam_r("docker", &g, tight, strlen("docker:x:999:ann,dbus,zoe") + 9, &gr) == ERANGE && !gr ? "ERANGE" : "taken");
+	i = getgrnam_r("docker", &g, tight, strlen("docker:x:999:ann,dbus,zoe") + 9, &gr);
+	printf("no room for the members: %s\n", i == ERANGE && !gr ? "ERANGE" : "taken");
 	n = 8;
 	i = getgrouplist("dbus", 81, groups, &n);
 	printf("groups: %d: %d %d %d\n", i, (int)groups[0], (int)groups[1], (int)groups[2]);

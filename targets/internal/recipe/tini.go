@@ -35,7 +35,8 @@ func tini(r request) Plan {
 		"-DPR_SET_CHILD_SUBREAPER=36", "-DPR_GET_CHILD_SUBREAPER=37",
 		"-ffile-prefix-map=" + r.p.Work + "=.", "-I", "gen", "-c", "-o", again + "/tini.o", "src/tini.c"}
 	argv := slices.Concat([]string{r.cc(), "-std=gnu99", "-O2"}, how[1:], flags, r.include())
-	link := append(how, "-s", "-Wl,--build-id=none", "-o", r.p.Stage+"/docker-init", again+"/tini.o")
+	link := slices.Concat(how, []string{"-s", "-Wl,--build-id=none", "-o", r.p.Stage + "/docker-init",
+		again + "/tini.o"})
 	return Plan{
 		Files: []File{{Path: r.p.Work + "/gen/tiniConfig.h",
 			Data: fmt.Sprintf("#define TINI_VERSION \"%s\"\n#define TINI_GIT \"%s\"\n", r.c.Version, git)},

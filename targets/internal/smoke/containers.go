@@ -252,7 +252,7 @@ func published(l *lab) {
 	l.bridged()
 	l.detach("server", "-p", "127.0.0.1:8080:7000", "--", "listen", "7000")
 	l.logged("server", "ready")
-	l.is(proxy+" processes", named(proxy), 1)
+	l.is(proxy+" processes", proxies(), 1)
 	l.is("docker port", l.docker("port", "server", "7000"), "127.0.0.1:8080")
 	c, err := net.DialTimeout("tcp", "127.0.0.1:8080", 5*time.Second)
 	l.ok("connect", err)
@@ -263,7 +263,7 @@ func published(l *lab) {
 	l.ok("read", err)
 	l.is("answer", line, "heard ahoy\n")
 	l.docker("rm", "-f", "server")
-	l.until(proxy+" has ended", 10*time.Second, func() bool { return named(proxy) == 0 })
+	l.until(proxy+" has ended", 10*time.Second, func() bool { return proxies() == 0 })
 }
 
 func reach(l *lab) {

@@ -269,11 +269,11 @@ func processes() []process {
 	return all
 }
 
-// named counts the living processes of a program.
-func named(program string) int {
+// proxies counts the living processes of docker-proxy.
+func proxies() int {
 	n := 0
 	for _, p := range processes() {
-		if p.name == program && p.state != 'Z' {
+		if p.name == proxy && p.state != 'Z' {
 			n++
 		}
 	}

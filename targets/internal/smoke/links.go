@@ -1,9 +1,10 @@
 package smoke
 
 import (
-	"encoding/binary"
+	"errors"
 	"net"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,19 +24,27 @@ func linkAddresses(name string, f func()) ([]string, error) {
 	var all []string
 	for buf := make([]byte, 1<<16); ; {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
-		if err == unix.EAGAIN { // what happened before f returned is in the socket's queue
+		if errors.Is(err, unix.EAGAIN) { // what happened before f returned is in the socket's queue
 			return all, nil
 		}
 		if err != nil {
 			return all, err
 		}
-		for _, m := range split(buf[:n]) {
-			if m.kind != unix.RTM_NEWLINK || len(m.body) < unix.SizeofIfInfomsg {
+		messages, err := syscall.ParseNetlinkMessage(buf[:n])
+		if err != nil {
+			return all, err
+		}
+		for _, m := range messages {
+			if m.Header.Type != unix.RTM_NEWLINK {
 				continue
 			}
 			values := map[uint16]string{}
-			for _, a := range attributes(m.body[unix.SizeofIfInfomsg:]) {
-				values[a.kind] = string(a.body)
+			attributes, err := syscall.ParseNetlinkRouteAttr(&m)
+			if err != nil {
+				return all, err
+			}
+			for _, a := range attributes {
+				values[a.Attr.Type] = string(a.Value)
 			}
 			address := net.HardwareAddr(values[unix.IFLA_ADDRESS]).String()
 			if strings.TrimRight(values[unix.IFLA_IFNAME], "\x00") == name &&
@@ -44,38 +53,6 @@ func linkAddresses(name string, f func()) ([]string, error) {
 			}
 		}
 	}
-}
-
-// part is a netlink message, or an attribute in one.
-type part struct {
-	kind uint16
-	body []byte
-}
-
-// split takes netlink messages apart.
-func split(b []byte) (all []part) {
-	for len(b) >= unix.NLMSG_HDRLEN {
-		n := int(binary.NativeEndian.Uint32(b))
-		if n < unix.NLMSG_HDRLEN || n > len(b) {
-			break
-		}
-		all = append(all, part{binary.NativeEndian.Uint16(b[4:]), b[unix.NLMSG_HDRLEN:n]})
-		b = b[min((n+3)&^3, len(b)):]
-	}
-	return all
-}
-
-// attributes takes the attributes of a message apart.
-func attributes(b []byte) (all []part) {
-	for len(b) >= unix.SizeofRtAttr {
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < unix.SizeofRtAttr || n > len(b) {
-			break
-		}
-		all = append(all, part{binary.NativeEndian.Uint16(b[2:]), b[unix.SizeofRtAttr:n]})
-		b = b[min((n+3)&^3, len(b)):]
-	}
-	return all
 }
 
 // bridgeAddress wants a bridge to be made without an address, and to get it when it is there: before Linux 3.14 one

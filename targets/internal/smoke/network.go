@@ -328,11 +328,11 @@ func translated(l *lab) {
 func proxied(l *lab) {
 	l.tabled()
 	l.peer("peer", "-p", "127.0.0.1:8082:7000/tcp", "-p", "127.0.0.1:8082:7000/udp")
-	l.is(proxy+" processes", named(proxy), 2)
+	l.is(proxy+" processes", proxies(), 2)
 	l.both("the host itself to a container", strings.TrimSpace(l.gateway("bridge")),
 		func(protocol string) (string, error) { return speak(protocol, "127.0.0.1:8082", "ahoy") })
 	l.docker("rm", "-f", "peer")
-	l.until(proxy+" has ended", 10*time.Second, func() bool { return named(proxy) == 0 })
+	l.until(proxy+" has ended", 10*time.Second, func() bool { return proxies() == 0 })
 }
 
 // closed asks from outside for what nobody published there. (A port that is published on 127.0.0.1 alone is open at the

@@ -227,7 +227,8 @@ func inside(ctx context.Context, c Config, each func(Result)) ([]Result, error) 
 	case last.Fatal != "":
 		return results, errors.New(last.Fatal)
 	case !last.Done:
-		return results, fmt.Errorf("the smoke test ended before its last check: %v: see %s", err, stderr.Name())
+		return results, fmt.Errorf("the smoke test ended before its last check: %s: see %s", fmt.Sprint(err),
+			stderr.Name())
 	}
 	return results, nil
 }
@@ -276,7 +277,7 @@ func delegate(dir string) error {
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	for _, c := range strings.Fields(string(all)) {
+	for c := range strings.FieldsSeq(string(all)) {
 		if !slices.Contains(strings.Fields(string(given)), c) && slices.Contains([]string{"cpu", "memory", "pids"}, c) {
 			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
 				return err
@@ -305,12 +306,10 @@ func sweep() {
 func RemoveCgroups(name string) {
 	for _, d := range controllers() {
 		for range 50 {
-			if left := cgroupsBelow(filepath.Join(d, name)); len(left) > 0 {
-				for i := len(left) - 1; i >= 0; i-- {
-					syscall.Rmdir(left[i])
-				}
+			for _, dir := range slices.Backward(cgroupsBelow(filepath.Join(d, name))) {
+				syscall.Rmdir(dir)
 			}
-			if err := syscall.Rmdir(filepath.Join(d, name)); err == nil || err == syscall.ENOENT {
+			if err := syscall.Rmdir(filepath.Join(d, name)); err == nil || errors.Is(err, fs.ErrNotExist) {
 				break
 			}
 			time.Sleep(20 * time.Millisecond)

@@ -25,17 +25,16 @@ const (
 const reports = 3
 
 func init() {
-	if len(os.Args) != 2 {
+	stage := map[string]func(Config) int{stageInit: first, stageRoot: second, stageCheck: third}[os.Args[0]]
+	if stage == nil || len(os.Args) != 2 {
 		return
 	}
-	switch os.Args[0] {
-	case stageInit:
-		os.Exit(first(os.Args[1]))
-	case stageRoot:
-		os.Exit(second(os.Args[1]))
-	case stageCheck:
-		os.Exit(third(os.Args[1]))
+	var c Config
+	if err := json.Unmarshal([]byte(os.Args[1]), &c); err != nil {
+		say(message{Fatal: err.Error()})
+		os.Exit(1)
 	}
+	os.Exit(stage(c))
 }
 
 func lockThread() { runtime.LockOSThread() }
@@ -52,13 +51,8 @@ func say(m message) {
 }
 
 // first is the process 1 of the namespace.
-func first(config string) int {
+func first(c Config) int {
 	lockThread() // the filter is the thread's, and so is the death signal
-	var c Config
-	if err := json.Unmarshal([]byte(config), &c); err != nil {
-		say(message{Fatal: err.Error()})
-		return 1
-	}
 	if c.Kernel != "" {
 		if err := imitate(c.Kernel); err != nil {
 			say(message{Refused: err.Error()})
@@ -66,7 +60,7 @@ func first(config string) int {
 		}
 	}
 	// A plain fork and wait: nothing here may take the statuses that os/exec would wait for.
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{stageRoot, config},
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{stageRoot, os.Args[1]},
 		&syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{0, 1, 2, reports}})
 	if err != nil {
 		say(message{Fatal: err.Error()})
@@ -86,35 +80,25 @@ func first(config string) int {
 
 // second builds the root file system and goes there. In a chroot, and on a machine's first root, that is its thread's
 // root alone: then it becomes the third, which this program must be static for.
-func second(config string) int {
+func second(c Config) int {
 	lockThread()
-	var c Config
-	if err := json.Unmarshal([]byte(config), &c); err != nil {
-		say(message{Fatal: err.Error()})
-		return 1
-	}
 	all, err := enter(c)
 	if err != nil {
 		say(message{Refused: "a root file system of its own: " + err.Error()})
 		return 1
 	}
 	if all {
-		return third(config)
+		return third(c)
 	}
-	err = syscall.Exec("/proc/self/exe", []string{stageCheck, config}, []string{})
+	err = syscall.Exec("/proc/self/exe", []string{stageCheck, os.Args[1]}, []string{})
 	say(message{Fatal: fmt.Sprintf("start the checks in a root of their own: %v: in a chroot this program must be "+
 		"linked statically, as ./mage does it", err)})
 	return 1
 }
 
 // third runs the checks.
-func third(config string) int {
+func third(c Config) int {
 	unix.CloseOnExec(reports)
-	var c Config
-	if err := json.Unmarshal([]byte(config), &c); err != nil {
-		say(message{Fatal: err.Error()})
-		return 1
-	}
 	l := newLab(c)
 	each := func(r Result) { say(message{Result: &r}) }
 	l.runAll(checks, each)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,12 +39,8 @@ func hostState(bin string) state {
 			}
 		}
 	}
-	if is, err := net.Interfaces(); err == nil {
-		var names []string
-		for _, i := range is {
-			names = append(names, i.Name)
-		}
-		s.facts["interfaces"] = strings.Join(names, " ")
+	if names, err := interfaces(); err == nil {
+		s.facts["interfaces"] = names
 	}
 	if g := generation(); g != "" {
 		s.facts["generation of the nftables rules"] = g
@@ -67,14 +62,13 @@ func generation() string {
 // differs says what is not as it was.
 func (s state) differs(now state) string {
 	var all []string
-	for _, k := range slices.Sorted(maps.Keys(s.facts)) {
-		if s.facts[k] != now.facts[k] {
-			all = append(all, fmt.Sprintf("%s: got %q, before %q", k, now.facts[k], s.facts[k]))
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(now.facts)) {
-		if _, was := s.facts[k]; !was {
+	names := maps.Clone(s.facts)
+	maps.Copy(names, now.facts)
+	for _, k := range slices.Sorted(maps.Keys(names)) {
+		if was, known := s.facts[k]; !known {
 			all = append(all, fmt.Sprintf("%s: got %q, before none", k, now.facts[k]))
+		} else if was != now.facts[k] {
+			all = append(all, fmt.Sprintf("%s: got %q, before %q", k, now.facts[k], was))
 		}
 	}
 	return strings.Join(all, "; ")

@@ -147,7 +147,7 @@ func TestADamagedEntryIsNoticed(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(file string) error{
 		"":           func(string) error { return nil },
-		"its bytes":  func(f string) error { return flip(f) },
+		"its bytes":  flip,
 		"its length": func(f string) error { return os.WriteFile(f, []byte("longer than before"), 0o644) },
 		"its mode":   func(f string) error { return os.Chmod(f, 0o777) },
 		"its name":   os.Remove,

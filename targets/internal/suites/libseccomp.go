@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -70,7 +69,7 @@ var regressionCase = regexp.MustCompile(`(?m)^Test (\S+) result: +(FAILURE|ERROR
 func (s *Suite) regression(out string, own bool) error {
 	counts := regressionCount.FindAllStringSubmatch(out, -1)
 	if len(counts) < 4 || len(counts)%4 != 0 {
-		return fmt.Errorf("the suite printed no summary")
+		return errors.New("the suite printed no summary")
 	}
 	for _, m := range counts {
 		n, err := strconv.Atoi(m[2])

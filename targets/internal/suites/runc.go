@@ -193,7 +193,7 @@ func busyboxImage(ctx context.Context, file string) error {
 	}
 	put("tmp/", tar.TypeDir, 0o1777, "", nil)
 	put("bin/busybox", tar.TypeReg, 0o755, "", data)
-	for _, n := range strings.Fields(names) {
+	for n := range strings.FieldsSeq(names) {
 		if n != "busybox" {
 			put("bin/"+n, tar.TypeSymlink, 0o777, "busybox", nil)
 		}
@@ -250,7 +250,7 @@ func (s *Suite) tap(out string) error {
 	end()
 	plan := tapPlan.FindStringSubmatch(out)
 	if plan == nil {
-		return fmt.Errorf("the suite printed no plan")
+		return errors.New("the suite printed no plan")
 	}
 	if n, _ := strconv.Atoi(plan[1]); n != s.Passed+s.Failed+s.Skipped {
 		return fmt.Errorf("the suite wanted to run %s tests and told of %d", plan[1], s.Passed+s.Failed+s.Skipped)

@@ -43,7 +43,7 @@ func Features(ctx context.Context, dir, emulator string, files []string, tells [
 		}
 		for _, s := range info.Settings {
 			if s.Key == "-tags" {
-				for _, tag := range strings.Split(s.Value, ",") {
+				for tag := range strings.SplitSeq(s.Value, ",") {
 					add(file, "build tag "+tag)
 				}
 			}

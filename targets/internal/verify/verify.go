@@ -8,6 +8,7 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -185,7 +186,7 @@ func orNone(s string) string {
 
 // says runs the file, with nothing of this machine's but itself in sight.
 func says(ctx context.Context, emulator, path string, args []string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, fmt.Errorf("no answer after 20s"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("no answer after 20s"))
 	defer cancel()
 	c := run.Cmd{Argv: append([]string{path}, args...), Dir: "/", Env: []string{"PATH=/nonexistent", "LC_ALL=C"},
 		Sandbox: &run.Sandbox{Read: []string{path}}}

@@ -82,7 +82,8 @@ func particular(f map[string]string) {
 	f["docker/dockerd"] = `#!/bin/sh
 command -v docker-proxy >/dev/null || { echo "userland-proxy-path is not set" >&2; exit 1; }
 case $* in *bad*) exit 1 ;; esac
-for a; do case $a in --config-file=*) if grep -q unknown "${a#*=}"; then echo "no such setting" >&2; exit 1; fi ;; esac; done
+for a; do case $a in --config-file=*)
+	if grep -q unknown "${a#*=}"; then echo "no such setting" >&2; exit 1; fi ;; esac; done
 `
 }
 
@@ -238,8 +239,8 @@ func TestWhatLiesOnANoexecMountIsInstalledAndNothingIsInstalledThere(t *testing.
 	}
 	k.is("26.1.5")
 	// On the host itself a prefix on such a mount is refused, by its mount, before anything is there.
-	out,
-		err := inside(`cd / && sh "$2/install.sh" --prefix="$1/prefix" --init=none --no-kernel-check --dry-run; code=$?; ls "$1/prefix" 2>&1; exit $code`)
+	out, err := inside(`cd / && sh "$2/install.sh" --prefix="$1/prefix" --init=none --no-kernel-check --dry-run
+		code=$?; ls "$1/prefix" 2>&1; exit $code`)
 	if err == nil || !strings.Contains(out, at+" is mounted noexec") || !strings.Contains(out, "No such file") {
 		t.Errorf("a prefix on a noexec mount: %v: %s", err, out)
 	}

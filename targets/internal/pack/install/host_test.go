@@ -181,7 +181,7 @@ func TestARefusalLeavesNoDirectories(t *testing.T) {
 	k.refused(5, "carries no iptables", unpacked(t, "26.1.5"), "--with-iptables", "--prefix=/opt/a/b")
 	k.ok(unpacked(t, "26.1.5"), "--uninstall", "--prefix=/opt/a/b")
 	if k.has("opt") || k.has("usr") {
-		t.Errorf("directories were left")
+		t.Error("directories were left")
 	}
 }
 

@@ -155,7 +155,7 @@ var commonPath = sync.OnceValue(func() string {
 		return dir + ":" + os.Getenv("PATH")
 	}
 	list, _ := exec.Command(busybox, "--list").Output()
-	for _, n := range strings.Fields(string(list)) {
+	for n := range strings.FieldsSeq(string(list)) {
 		if !slices.Contains([]string{"sh", "ash", "mount", "umount"}, n) { // scripts of tests mount as util-linux does
 			os.Symlink(busybox, filepath.Join(dir, n)) // sync is there
 		}
@@ -199,7 +199,7 @@ func ready(t *testing.T, dirs ...string) *kit {
 			k.ok(d)
 		}
 		dir, _, _ := strings.Cut(commonPath(), ":")
-		root, err := os.MkdirTemp(dir, "root-")
+		root, err := os.MkdirTemp(dir, "root-") //nolint:usetesting // it is of all tests
 		must(t, err)
 		copyTree(t, k.root, root)
 		shared.root = root
@@ -471,7 +471,7 @@ func life(t *testing.T, k *kit) {
 // without -f.
 func oldTools(t *testing.T) string {
 	dir := t.TempDir()
-	for _, n := range strings.Fields("cat chmod cmp df diff du find grep gzip id ls mkdir rm rmdir sed sh sort tail " +
+	for n := range strings.FieldsSeq("cat chmod cmp df diff du find grep gzip id ls mkdir rm rmdir sed sh sort tail " +
 		"tr uname sleep printf true test [") {
 		p, err := exec.LookPath(n)
 		must(t, err)
@@ -481,7 +481,8 @@ func oldTools(t *testing.T) string {
 	for _, n := range []string{"mv", "cp", "ln", "readlink"} {
 		p, err := exec.LookPath(n)
 		must(t, err)
-		wrap(t, dir, n, `case " $*" in *" -T"*|*" -fT"*|*" -sfn"*|*" -f /"*readlink*|*" --"*) echo "`+n+`: invalid option" >&2; exit 1;; esac
+		wrap(t, dir, n, `case " $*" in *" -T"*|*" -fT"*|*" -sfn"*|*" -f /"*readlink*|*" --"*)
+	echo "`+n+`: invalid option" >&2; exit 1;; esac
 [ `+n+` = readlink ] && case $1 in -*) exit 1;; esac
 exec `+p+` "$@"`)
 	}
@@ -493,7 +494,7 @@ func applets(t *testing.T, busybox string) string {
 	dir := t.TempDir()
 	out, err := exec.Command(busybox, "--list").Output()
 	must(t, err)
-	for _, n := range strings.Fields(string(out)) {
+	for n := range strings.FieldsSeq(string(out)) {
 		must(t, os.Symlink(busybox, filepath.Join(dir, n)))
 	}
 	return dir

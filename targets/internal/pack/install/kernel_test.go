@@ -172,7 +172,7 @@ func judged(t *testing.T, each int) {
 // whole is a configuration with all that Docker asks, but for what is named.
 func whole(without ...string) kernel.Config {
 	c := kernel.Config{}
-	for _, n := range strings.Fields(`NAMESPACES NET_NS PID_NS IPC_NS UTS_NS
+	for n := range strings.FieldsSeq(`NAMESPACES NET_NS PID_NS IPC_NS UTS_NS
 		CGROUPS CGROUP_CPUACCT CGROUP_DEVICE CGROUP_FREEZER CGROUP_SCHED CPUSETS MEMCG KEYS VETH BRIDGE BRIDGE_NETFILTER
 		IP_NF_FILTER IP_NF_MANGLE IP_NF_TARGET_MASQUERADE NETFILTER_XT_MATCH_ADDRTYPE NETFILTER_XT_MATCH_CONNTRACK
 		NETFILTER_XT_MATCH_IPVS NETFILTER_XT_MARK IP_NF_NAT NF_NAT NF_NAT_IPV4 NF_NAT_NEEDED POSIX_MQUEUE OLD_ONE

@@ -57,7 +57,8 @@ func onHost(t *testing.T, shell []string, script string) string {
 	must(t, os.Symlink(link, filepath.Join(host, "bin/sh")))
 	cmd := exec.Command("unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", `
 H=$1 PKG=$2 NEXT=$3 APPLETS=$4
-mount --bind $H/etc /etc && mount --bind $H/local /usr/local && mount --bind $H/run /run && mount --bind $H/log /var/log && mount --bind $H/lib /var/lib || exit 99
+mount --bind $H/etc /etc && mount --bind $H/local /usr/local && mount --bind $H/run /run &&
+	mount --bind $H/log /var/log && mount --bind $H/lib /var/lib || exit 99
 PATH=$H/bin:$APPLETS:/usr/sbin:/usr/bin:/sbin:/bin
 cd /
 `+script, "sh", host, decoys(t, "26.1.5"), decoys(t, "26.1.6"), busybox)
@@ -94,7 +95,10 @@ func serviceLives(t *testing.T, shells map[string][]string) {
 PATH=$H/bin:/usr/sbin:/usr/bin:/sbin:/bin
 D=/etc/init.d/docker
 sh "$PKG/install.sh" --init=sysv --no-kernel-check
-wants() { want=$1; shift; got=0; "$@" || got=$?; [ $got = $want ] || { echo "$*: got exit code $got, want $want"; exit 1; }; }
+wants() {
+	want=$1; shift; got=0; "$@" || got=$?
+	[ $got = $want ] || { echo "$*: got exit code $got, want $want"; exit 1; }
+}
 wants 3 sh $D status
 wants 0 sh $D start
 wants 0 sh $D status
@@ -162,7 +166,8 @@ printf '[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd://\n' >/etc/syst
 wants 5 "docker.service.d is not of this installer" $I --init=systemd --restart
 wants 0 "docker.service.d is not of this installer" $I --init=systemd
 ! grep -s "enable" /run/said || exit 1
-printf '[Service]\nExecStart=\nExecStart=/usr/local/libexec/drydock/current/docker/dockerd -H fd:// -D\n' >/etc/systemd/system/docker.service.d/a.conf
+printf '[Service]\nExecStart=\nExecStart=/usr/local/libexec/drydock/current/docker/dockerd -H fd:// -D\n' \
+	>/etc/systemd/system/docker.service.d/a.conf
 wants 0 "" $I --init=systemd --restart
 grep -q "systemctl restart docker.service" /run/said
 `)
@@ -196,7 +201,8 @@ wants 0 "iptables: off in daemon.json" $N
 case $out in *"--with-iptables"*) ;; *) echo "$out"; exit 1 ;; esac
 grep -q '"iptables": false' /etc/docker/daemon.json || { cat /etc/docker/daemon.json; exit 1; }
 echo '{"debug": true}' >/etc/docker/daemon.json
-wants 0 "dockerd makes rules by /etc/docker/daemon.json, and will not start: this host's iptables 1.8.7 does not work here: Failed" $N
+wants 0 "dockerd makes rules by /etc/docker/daemon.json, and will not start: "\
+"this host's iptables 1.8.7 does not work here: Failed" $N
 echo '{"iptables": false}' >/etc/docker/daemon.json
 wants 0 "is installed" $N
 case $out in *"will not start"*) echo "$out"; exit 1 ;; esac
