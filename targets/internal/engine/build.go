@@ -294,6 +294,7 @@ func (e *Engine) sweep() {
 	}
 }
 
+// Rel returns a path as it is seen from the repository.
 func (e *Engine) Rel(p string) string {
 	r, err := filepath.Rel(e.Root, p)
 	if err != nil {

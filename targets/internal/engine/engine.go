@@ -271,10 +271,12 @@ func Signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, sigs...)
 }
 
+// BuildDir returns a path below the directory in which the stack is built.
 func (e *Engine) BuildDir(parts ...string) string {
 	return filepath.Join(append([]string{e.Root, "build", e.Stack.Dir()}, parts...)...)
 }
 
+// OutputDir returns a path below the directory in which the stack is published.
 func (e *Engine) OutputDir(parts ...string) string {
 	return filepath.Join(append([]string{e.Root, "output", e.Stack.Dir()}, parts...)...)
 }

@@ -29,14 +29,12 @@ const andBuilt = "*"
 
 // named gives the nodes that a name on the command line stands for; "" is everything.
 func (e *Engine) named(name string) ([]string, error) {
-	switch {
-	case name == "":
+	switch name {
+	case "", "all":
 		return []string{PackageNode}, nil
-	case name == andBuilt:
-		return append([]string{PackageNode}, slices.DeleteFunc(e.Built(),
-			func(n string) bool { return slices.Contains(e.Stack.Parts(), n) })...), nil
-	case name == "all":
-		return []string{PackageNode}, nil
+	case andBuilt:
+		part := func(n string) bool { return slices.Contains(e.Stack.Parts(), n) }
+		return append([]string{PackageNode}, slices.DeleteFunc(e.Built(), part)...), nil
 	}
 	if parts := e.ofTarget(name); parts != nil {
 		return parts, nil

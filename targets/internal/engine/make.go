@@ -233,6 +233,7 @@ func (e *Engine) verifyOutputs(ctx context.Context, outputs []recipe.Output, dir
 	return errors.Join(errs...)
 }
 
+// Want returns what an output must be.
 func (e *Engine) Want(o recipe.Output) verify.Want {
 	return verify.Want{Kernel: e.Stack.Target.Kernel, Arch: e.Stack.Target.Arch,
 		Emulator:  host.Emulator(e.Stack.Arch()),

@@ -331,8 +331,7 @@ func (e *Engine) toolchains(ctx context.Context, c *pack.Contents) error {
 		}
 	}
 	slices.SortFunc(c.Toolchains, func(a, b pack.Toolchain) int {
-		return strings.Compare(a.Name+a.Version+a.ID,
-			b.Name+b.Version+b.ID)
+		return strings.Compare(a.Name+a.Version+a.ID, b.Name+b.Version+b.ID)
 	})
 	return nil
 }

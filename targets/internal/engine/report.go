@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -36,29 +35,29 @@ func (e *Engine) summary(results []graph.Result) {
 	}
 	if worked+fetched+failed > 0 {
 		e.UI.Text("\n" + ui.Table(rows))
-		if _, err := os.Stat(e.OutputDir("bin")); err == nil {
+		if exists(e.OutputDir("bin")) {
 			e.UI.Text("files    " + e.OutputDir("bin"))
 		}
-		if _, err := os.Stat(e.PackageFile()); err == nil {
+		if exists(e.PackageFile()) {
 			e.UI.Text("package  " + e.PackageFile())
 		}
 		if d := e.BuildDir("log", "latest"); worked+failed > 0 {
 			e.UI.Text("logs     " + d)
 		}
 	}
-	total := ui.Duration(time.Since(e.Started))
+	total, said := ui.Duration(time.Since(e.Started)), ""
 	switch {
 	case failed > 0:
 		e.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)
+		return
 	case fetched > 0:
-		e.UI.Line("drydock: %s: fetched %d and built %d of %d, %s%s", e.Stack.Name, fetched, worked, len(results),
-			total, e.also)
+		said = fmt.Sprintf("fetched %d and built %d of %d", fetched, worked, len(results))
 	case worked == 0:
-		e.UI.Line("drydock: %s: nothing to do: %d fresh, by size, time and inode, %s%s", e.Stack.Name, len(results),
-			total, e.also)
+		said = fmt.Sprintf("nothing to do: %d fresh, by size, time and inode", len(results))
 	default:
-		e.UI.Line("drydock: %s: built %d of %d, %s%s", e.Stack.Name, worked, len(results), total, e.also)
+		said = fmt.Sprintf("built %d of %d", worked, len(results))
 	}
+	e.UI.Line("drydock: %s: %s, %s%s", e.Stack.Name, said, total, e.also)
 }
 
 // remember keeps what a run did beside its logs, if it did anything. That it cannot is no reason to fail a build.

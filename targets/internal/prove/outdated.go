@@ -69,8 +69,8 @@ func outdated(ctx context.Context, e *engine.Engine) (found []origins.Outdated, 
 	}
 	sources, serr := e.Sources.Mirrors.SecuritySources(ctx, e.Sources.Client)
 	if serr != nil {
-		notes = append(notes, "a security archive of Debian does not answer: "+strings.ReplaceAll(serr.Error(), "\n",
-			"; "))
+		notes = append(notes, "a security archive of Debian does not answer: "+
+			strings.ReplaceAll(serr.Error(), "\n", "; "))
 	}
 	if found, err = origins.Newer(ctx, used, ask, sources, e.Started); err != nil {
 		return nil, nil, err

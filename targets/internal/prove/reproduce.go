@@ -25,8 +25,7 @@ import (
 // output byte for byte; with record, the digests of an identical pair are noted beside the stack file. One that differs
 // is failure.Failed.
 func Reproduce(ctx context.Context, component string, record bool) error {
-	return engine.Command(ctx, func(ctx context.Context,
-		e *engine.Engine) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		return buildTwice(ctx, e, component, record)
 	})
 }

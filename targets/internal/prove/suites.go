@@ -23,8 +23,7 @@ import (
 // integration tests on our runc; write puts the table into docs/proof.md. With a component it is that one's alone. A
 // test that fails without a known reason is failure.Failed.
 func Suites(ctx context.Context, component string, write bool) error {
-	return engine.Command(ctx, func(ctx context.Context,
-		e *engine.Engine) error {
+	return engine.Command(ctx, func(ctx context.Context, e *engine.Engine) error {
 		return runSuites(ctx, e, component, write)
 	})
 }

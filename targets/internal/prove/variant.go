@@ -35,8 +35,7 @@ func variants() []variant {
 			env: []string{"TZ=UTC", "LC_ALL=C", "USER=root", "LOGNAME=root"}},
 		{dir: "b/a-longer-name", uid: 65534, umask: 0o077, jobs: runtime.NumCPU() + 3, host: "omega.example",
 			env: []string{"TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "USER=somebody",
-				"LOGNAME=somebody",
-				"GOFLAGS=-v", "CFLAGS=-O0"}},
+				"LOGNAME=somebody", "GOFLAGS=-v", "CFLAGS=-O0"}},
 	}
 }
 
@@ -112,9 +111,8 @@ func (v variant) run(ctx context.Context, e *engine.Engine, target string) error
 	cmd := exec.CommandContext(ctx, self, target)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = root, log, log, attr
 	cmd.Env = append(slices.Clone(v.env), "PATH="+os.Getenv("PATH"), "HOME="+filepath.Join(root, "home"),
-		"DRYDOCK_ROOT="+root,
-		"STACK="+e.Stack.Name, "ARCH="+e.Stack.Target.Arch, "LIBC="+e.Stack.Libc, "OFFLINE=1", "KEEP=0",
-		fmt.Sprintf("JOBS=%d", v.jobs))
+		"DRYDOCK_ROOT="+root, "STACK="+e.Stack.Name, "ARCH="+e.Stack.Target.Arch, "LIBC="+e.Stack.Libc, "OFFLINE=1",
+		"KEEP=0", fmt.Sprintf("JOBS=%d", v.jobs))
 	for _, k := range []string{"GO", "CC", "CC_" + e.Stack.Target.Arch, "KERNEL_HEADERS", "GOROOT", "EXTRAS",
 		"TRUST_OWNER"} {
 		if x, ok := os.LookupEnv(k); ok {

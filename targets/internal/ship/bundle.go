@@ -69,21 +69,19 @@ func Bundle(ctx context.Context, noGo bool, since string) error {
 		}
 		bundle := pack.Bundle{Entries: es, Old: old, Time: time.Unix(e.Stack.Epoch, 0),
 			Text: func(sums pack.Sums) []byte { return bundleText(e, sums, !noGo) }}
+		what := "drydock with " + e.Stack.Name
 		key, err := pack.EnvSigner()
 		if err != nil {
 			return err
 		}
 		if key != nil {
-			bundle.Sign = func(list []byte) []byte {
-				return key.Sign(pack.BundleSums, list,
-					"drydock with "+e.Stack.Name)
-			}
+			bundle.Sign = func(list []byte) []byte { return key.Sign(pack.BundleSums, list, what) }
 		}
 		b, err := bundle.Write(file)
 		if err != nil {
 			return err
 		}
-		if err := signSum(key, file+".sha256", "drydock with "+e.Stack.Name); err != nil {
+		if err := signSum(key, file+".sha256", what); err != nil {
 			return err
 		}
 		if old != nil {
@@ -155,8 +153,7 @@ func bundled(e *engine.Engine, found map[string]*source.Source, withGo bool) ([]
 			name, err := filepath.Rel(e.Root, in.Path)
 			if err != nil || !filepath.IsLocal(name) {
 				return nil, fmt.Errorf("%s: its checkout %s lies outside of the repository: "+
-					"move it into vendor-sources/",
-					n, in.Path)
+					"move it into vendor-sources/", n, in.Path)
 			}
 			tree, err := archive.Tree(in.Path, filepath.ToSlash(name))
 			if err != nil {
