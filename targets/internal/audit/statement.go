@@ -321,36 +321,34 @@ func ReadText(file string) ([]byte, error) {
 	return data, err
 }
 
-// TableFile is the name of the table of what is no Go, and StatementsFile that of a stack's statements.
+// TableFile is the name of the table of what is no Go.
 const TableFile = "advisories-c.toml"
 
 // StatementsFile is the name of the file with a stack's statements.
 func StatementsFile(stack string) string { return stack + ".vex.toml" }
 
-// ReadTable reads the table in a directory, which may be missing; shown is how errors name the directory. What is wrong in it
-// is stack.Problems.
+// ReadTable reads the table in a directory, which may be missing; shown is how errors name the directory. What is wrong
+// in it is stack.Problems.
 func ReadTable(dir, shown string, components []string) (*Table, error) {
-	data, err := ReadText(filepath.Join(dir, TableFile))
-	if err != nil {
-		return nil, err
-	}
-	table, ps := ParseTable(data, filepath.Join(shown, TableFile), components)
-	if len(ps) > 0 {
-		return nil, ps
-	}
-	return table, nil
+	return readIn(dir, shown, TableFile, func(data []byte, file string) (*Table, stack.Problems) {
+		return ParseTable(data, file, components)
+	})
 }
 
-// ReadBook reads a stack's statements in a directory, which may be missing; shown is how errors name the directory. What is
-// wrong in them is stack.Problems.
-func ReadBook(dir, shown, stack string) (*Book, error) {
-	data, err := ReadText(filepath.Join(dir, StatementsFile(stack)))
+// ReadBook reads a stack's statements in a directory, which may be missing; shown is how errors name the directory.
+// What is wrong in them is stack.Problems.
+func ReadBook(dir, shown, name string) (*Book, error) {
+	return readIn(dir, shown, StatementsFile(name), ParseStatements)
+}
+
+func readIn[T any](dir, shown, name string, parse func([]byte, string) (*T, stack.Problems)) (*T, error) {
+	data, err := ReadText(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}
-	book, ps := ParseStatements(data, filepath.Join(shown, StatementsFile(stack)))
+	read, ps := parse(data, filepath.Join(shown, name))
 	if len(ps) > 0 {
 		return nil, ps
 	}
-	return book, nil
+	return read, nil
 }

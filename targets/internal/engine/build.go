@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -95,7 +94,7 @@ func (e *Engine) bring(ctx context.Context, opt Options, target string,
 			e.sweeping.Wait()
 		}
 	}()
-	e.progress = &trace.Progress{UI: e.UI, Verbose: ui.Verbose(), Width: e.width(), Past: e.Records().Load}
+	e.progress = &trace.Progress{UI: e.UI, Verbose: ui.Verbose(), Width: width, Past: e.Records().Load}
 	e.progress.Begins(plan, PackageNode)
 	g.Watch, g.Done = e.progress, e.done
 	stop := e.progress.Watch()
@@ -165,7 +164,7 @@ func (e *Engine) partsOf(names []string) []string {
 // graph makes the nodes that the names stand for.
 func (e *Engine) graph(names []string, sources map[string]*source.Source) (*graph.Graph, error) {
 	g := e.Records()
-	g.Width = e.width()
+	g.Width = width
 	jobs := map[string]*Job{}
 	for _, n := range e.partsOf(names) {
 		jobs[n] = e.job(n, sources[n])
@@ -202,9 +201,7 @@ func (e *Engine) Record(name string) *graph.Record {
 }
 
 // width is how many components are in the making at a time: one compiles, the others unpack, link or are proved.
-func (e *Engine) width() int { return 4 }
-
-func (e *Engine) cores() int { return runtime.NumCPU() }
+const width = 4
 
 // Lock takes the stack's lock for the rest of this process: "mage docker package" is one run. A run that holds it is a
 // graph.LockedError.

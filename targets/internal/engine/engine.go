@@ -169,7 +169,7 @@ func OpenStack(root, name string, u *ui.UI) (*Engine, error) {
 	e.Store = &store.Store{Root: root, Dir: e.BuildDir("store"), Output: e.OutputDir()}
 	e.compile, e.load = graph.NewSemaphore(1), graph.NewSemaphore(1)
 	e.memory = host.FreeMemory()
-	e.link = graph.NewSemaphore(int(max(1, min(int64(e.width()), e.memory/linkMemory))))
+	e.link = graph.NewSemaphore(int(max(1, min(width, e.memory/linkMemory))))
 	e.logDir = sync.OnceValues(e.newLogDir)
 	e.confined = sync.OnceValue(e.confine)
 	if e.Shared, err = remote.FromEnv(u, IsSet("OFFLINE")); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -76,7 +77,7 @@ func (e *Engine) sourceOf(component string) string {
 // as all that explain do.
 func Plan(ctx context.Context, name string) error {
 	return explain(ctx, name, func(e *Engine, plan []trace.Node) error {
-		e.UI.Text(trace.Would(plan, e.width(), e.cores(), e.sharedAt()))
+		e.UI.Text(trace.Would(plan, width, runtime.NumCPU(), e.sharedAt()))
 		return nil
 	})
 }

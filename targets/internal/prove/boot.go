@@ -110,7 +110,7 @@ func bootMachine(ctx context.Context, e *engine.Engine, o BootOptions) (*boot.Re
 		return r, err
 	}
 	c := smokeConfig(e, o.Calls, "")
-	c.Network = networkFlags(e)
+	c.Network = daemonFlags(e, true)
 	each := func(x smoke.Result) {
 		r.Checks = append(r.Checks, x)
 		if !o.JSON {

@@ -122,7 +122,7 @@ func SmokeTest(ctx context.Context, e *engine.Engine, kernel, bin string, asJSON
 
 // smokeConfig is what the stack's own files must be and say.
 func smokeConfig(e *engine.Engine, kernel, bin string) smoke.Config {
-	c := smoke.Config{Bin: bin, Kernel: kernel, Files: recipe.Programs(e.Stack), Daemon: daemonFlags(e),
+	c := smoke.Config{Bin: bin, Kernel: kernel, Files: recipe.Programs(e.Stack), Daemon: daemonFlags(e, false),
 		Versions: map[string]string{"docker": e.Stack.Component[recipe.Daemon].Version}, Commits: map[string]string{}}
 	for n, part := range e.Stack.Component {
 		if recipe.Row(n).Install == recipe.Plugins {
@@ -156,21 +156,12 @@ func trySmoke(ctx context.Context, e *engine.Engine, c smoke.Config, each func(s
 	return smoke.Run(ctx, c, each)
 }
 
-// daemonFlags are dockerd's without iptables, by what its version knows.
-func daemonFlags(e *engine.Engine) []string {
-	flags := []string{"--iptables=false"}
-	if dockerdAtLeast(e, "20.10") {
-		flags = append(flags, "--ip6tables=false")
-	}
-	return flags
-}
-
 // withExtras says what the parts that not every stack has are tried with, where they are built.
 func withExtras(e *engine.Engine, c *smoke.Config) {
 	if _, err := os.Stat(filepath.Join(c.Bin, smoke.Firewall)); err != nil {
 		c.NoNetwork = "iptables is not built: \"mage iptables\""
 	} else {
-		c.Network = networkFlags(e)
+		c.Network = daemonFlags(e, true)
 	}
 	share := filepath.Join(filepath.Dir(c.Bin), "share")
 	_, daemon := os.Stat(filepath.Join(c.Bin, "dbus-daemon"))
@@ -179,18 +170,17 @@ func withExtras(e *engine.Engine, c *smoke.Config) {
 	}
 }
 
-// networkFlags are dockerd's with iptables, by what its version knows.
-func networkFlags(e *engine.Engine) []string {
-	flags := []string{"--iptables=true"}
-	if dockerdAtLeast(e, "20.10") { // rules for IPv6 were an experiment up to 26
-		flags = append(flags, "--experimental", "--ip6tables=true")
-	}
-	return flags
-}
-
-func dockerdAtLeast(e *engine.Engine, release string) bool {
+// daemonFlags are dockerd's with iptables or without, by what its version knows.
+func daemonFlags(e *engine.Engine, iptables bool) []string {
+	flags := []string{fmt.Sprintf("--iptables=%t", iptables)}
 	v, err := version.NewVersion(e.Stack.Component[recipe.Daemon].Version)
-	return err == nil && v.Core().GreaterThanOrEqual(version.Must(version.NewVersion(release)))
+	if err != nil || v.Core().LessThan(version.Must(version.NewVersion("20.10"))) {
+		return flags
+	}
+	if iptables { // rules for IPv6 were an experiment up to 26
+		flags = append(flags, "--experimental")
+	}
+	return append(flags, fmt.Sprintf("--ip6tables=%t", iptables))
 }
 
 // compileGuest compiles what runs in the containers.
