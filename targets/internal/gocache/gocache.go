@@ -52,7 +52,8 @@ func readMessage(r *bufio.Reader) (m message, err error) {
 	if err := json.Unmarshal(line, &m); err != nil {
 		return m, err
 	}
-	if m.Size < 0 || m.Size > maxOutput || m.Action != "" && !isDigest(m.Action) || m.Output != "" && !isDigest(m.Output) {
+	isOne := func(d string) bool { return d == "" || isDigest(d) }
+	if m.Size < 0 || m.Size > maxOutput || !isOne(m.Action) || !isOne(m.Output) {
 		return m, fmt.Errorf("got %q, want digests, and at most %d bytes", line, maxOutput)
 	}
 	return m, nil

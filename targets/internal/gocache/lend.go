@@ -85,7 +85,7 @@ func cacheEntry(cache, file string) (data []byte, output string) {
 	const size = len("v1 ") + 64 + 1 + 64 + 1 + 20 + 1 + 20 + 1
 	data, err := os.ReadFile(file)
 	f := strings.Fields(string(data))
-	if err != nil || len(data) != size || len(f) != 5 || f[0] != "v1" || len(f[2]) != 64 || strings.Trim(f[2], "0123456789abcdef") != "" {
+	if err != nil || len(data) != size || len(f) != 5 || f[0] != "v1" || !isDigest(f[2]) {
 		return nil, ""
 	}
 	output = f[2][:2] + "/" + f[2] + "-d"

@@ -52,8 +52,8 @@ func (t *Tally) String() string {
 func New(address, token string, notice func(text string)) (*Server, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
-		return nil, errors.New("GO_CACHE_SERVER: want an address such as http://gocached.example:31364, without a password: " +
-			"GO_CACHE_TOKEN_FILE names a file with a token")
+		return nil, errors.New("GO_CACHE_SERVER: want an address such as http://gocached.example:31364, " +
+			"without a password: GO_CACHE_TOKEN_FILE names a file with a token")
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext

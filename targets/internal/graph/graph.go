@@ -339,12 +339,14 @@ func (g *Graph) one(ctx context.Context, n *Node, in []Input, res *Result) {
 	res.Steps = made.Steps
 	var r *Record
 	if err == nil {
-		r = &Record{Name: n.Name, Key: key, Inputs: in, From: n.From, Built: start.UTC(), Seconds: worked(made.Steps, start), Steps: made.Steps, Notes: made.Notes}
+		r = &Record{Name: n.Name, Key: key, Inputs: in, From: n.From, Built: start.UTC(),
+			Seconds: worked(made.Steps, start), Steps: made.Steps, Notes: made.Notes}
 		for _, p := range made.Outputs {
 			r.Outputs = append(r.Outputs, Output{Path: p})
 		}
 		if o := made.Elsewhere; o != nil {
-			r.From, r.Built, r.Seconds, r.Steps, r.Notes, r.Origin = o.From, o.Built, o.Seconds, o.Steps, o.Notes, made.Origin
+			r.From, r.Built, r.Seconds, r.Steps, r.Notes = o.From, o.Built, o.Seconds, o.Steps, o.Notes
+			r.Origin = made.Origin
 		}
 		err = g.restamp(r)
 	}

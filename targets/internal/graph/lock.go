@@ -53,7 +53,8 @@ type LockedError struct {
 
 func (e *LockedError) Error() string {
 	if e.User != "" {
-		return fmt.Sprintf("%s is locked by %s, which is no run of drydock's: end that process, or remove the file", e.File, e.Holder)
+		return fmt.Sprintf("%s is locked by %s, which is no run of drydock's: end that process, or remove the file",
+			e.File, e.Holder)
 	}
 	return "another run holds this stack: " + e.String()
 }
@@ -123,7 +124,8 @@ func tryLock(name string) (f *os.File, again bool, err error) {
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(int(f.Fd()), &st); err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1) {
-		err = fmt.Errorf("%s: got mode %o and %d names, want a file of drydock's own: remove it", name, st.Mode, st.Nlink)
+		err = fmt.Errorf("%s: got mode %o and %d names, want a file of drydock's own: remove it",
+			name, st.Mode, st.Nlink)
 	}
 	if err == nil {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -170,7 +172,8 @@ func holder(file string) Holder {
 		h = Holder{PID: pid}
 		if pid != 0 {
 			line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			h.Command = cmp.Or(strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " ")), "it has ended, and something that it started has the lock")
+			command := strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
+			h.Command = cmp.Or(command, "it has ended, and something that it started has the lock")
 		}
 	}
 	h.User = stranger(pid, file)

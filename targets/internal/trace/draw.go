@@ -109,7 +109,8 @@ func steps(r Run) []drawn {
 	for _, p := range r.Parts {
 		needs[p.Name] = p.Needs
 		for i, s := range p.Steps {
-			all = append(all, drawn{StepTime: s, part: p.Name, at: s.Start.Sub(r.Start).Seconds(), failed: p.Status == graph.Failed && i == len(p.Steps)-1})
+			failed := p.Status == graph.Failed && i == len(p.Steps)-1
+			all = append(all, drawn{StepTime: s, part: p.Name, at: s.Start.Sub(r.Start).Seconds(), failed: failed})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b drawn) int { return a.Start.Compare(b.Start) })
@@ -148,13 +149,17 @@ func SVG(r Run) string {
 	high := lanes + 40 + coresHigh + 46
 	x := func(sec float64) float64 { return left + sec/max(r.Seconds, 0.001)*(width-left-right) }
 	var b strings.Builder
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", width, high, width, high, style)
-	fmt.Fprintf(&b, "<text x=\"10\" y=\"20\" font-weight=\"600\">%s, %s, %s on %d cores</text>\n", html.EscapeString(r.Command), r.Start.UTC().Format("2006-01-02 15:04 UTC"), ui.Seconds(r.Seconds), r.Cores)
+	put := func(format string, a ...any) { fmt.Fprintf(&b, format, a...) }
+	b.WriteString(svgHead(width, high))
+	put(`<text x="10" y="20" font-weight="600">%s, %s, %s on %d cores</text>`+"\n",
+		html.EscapeString(r.Command), r.Start.UTC().Format("2006-01-02 15:04 UTC"), ui.Seconds(r.Seconds), r.Cores)
 	for sec, step := 0.0, tick(r.Seconds); sec <= r.Seconds; sec += step {
-		fmt.Fprintf(&b, "<path class=\"grid\" d=\"M%.1f %d V%d\"/><text class=\"dim\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x(sec), top-10, lanes+40+coresHigh, x(sec), lanes+56+coresHigh, ui.Seconds(sec))
+		put(`<path class="grid" d="M%.1f %d V%d"/>`, x(sec), top-10, lanes+40+coresHigh)
+		put(`<text class="dim" x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
+			x(sec), lanes+56+coresHigh, ui.Seconds(sec))
 	}
 	for i, n := range names {
-		fmt.Fprintf(&b, "<text x=\"10\" y=\"%d\">%s</text>\n", top+i*row+17, n)
+		put(`<text x="10" y="%d">%s</text>`+"\n", top+i*row+17, n)
 	}
 	for _, s := range steps(r) {
 		y := top + slices.Index(names, s.part)*row
@@ -163,32 +168,47 @@ func SVG(r Run) string {
 		if s.critical {
 			class += " critical"
 		}
-		fmt.Fprintf(&b, "<g><title>%s: %s, %s at %s</title><rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/>", s.part, html.EscapeString(s.Name), ui.Seconds(s.Seconds), ui.Seconds(s.at), class, x(s.at), y, w, row-8)
+		name := html.EscapeString(s.Name)
+		put(`<g><title>%s: %s, %s at %s</title>`, s.part, name, ui.Seconds(s.Seconds), ui.Seconds(s.at))
+		put(`<rect class="%s" x="%.1f" y="%d" width="%.1f" height="%d" rx="3"/>`, class, x(s.at), y, w, row-8)
 		if w > 8*float64(len(s.Name)) {
-			fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" font-size=\"11\">%s</text>", x(s.at)+5, y+15, html.EscapeString(s.Name))
+			put(`<text x="%.1f" y="%d" font-size="11">%s</text>`, x(s.at)+5, y+15, name)
 		}
 		b.WriteString("</g>\n")
 	}
 	base := lanes + 30 + coresHigh
-	fmt.Fprintf(&b, "<text x=\"10\" y=\"%d\">busy cores</text><text class=\"dim\" x=\"%d\" y=\"%d\" text-anchor=\"end\">%d</text><text class=\"dim\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0</text>\n", lanes+50, left-6, lanes+40, r.Cores, left-6, base)
-	fmt.Fprintf(&b, "<rect class=\"idle\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\"/>\n", left, base-coresHigh, x(r.Seconds)-left, coresHigh)
+	put(`<text x="10" y="%d">busy cores</text>`, lanes+50)
+	put(`<text class="dim" x="%d" y="%d" text-anchor="end">%d</text>`, left-6, lanes+40, r.Cores)
+	put(`<text class="dim" x="%d" y="%d" text-anchor="end">0</text>`+"\n", left-6, base)
+	put(`<rect class="idle" x="%d" y="%d" width="%.1f" height="%d"/>`+"\n",
+		left, base-coresHigh, x(r.Seconds)-left, coresHigh)
 	if len(r.Busy) > 0 {
-		fmt.Fprintf(&b, "<path class=\"busy\" d=\"M%d %d", left, base)
+		put(`<path class="busy" d="M%d %d`, left, base)
 		sum := 0.0
 		for i, n := range r.Busy {
 			sum += n
 			yy := float64(base) - min(n/float64(r.Cores), 1)*coresHigh
-			fmt.Fprintf(&b, " L%.1f %.1f L%.1f %.1f", x(float64(i)*r.Interval), yy, x(min(r.Seconds, float64(i+1)*r.Interval)), yy)
+			from, to := float64(i)*r.Interval, min(r.Seconds, float64(i+1)*r.Interval)
+			put(" L%.1f %.1f L%.1f %.1f", x(from), yy, x(to), yy)
 		}
-		fmt.Fprintf(&b, " V%d Z\"/>\n<text class=\"dim\" x=\"10\" y=\"%d\">%.0f %% used</text>\n", base, lanes+66, 100*sum/float64(len(r.Busy)*r.Cores))
+		used := 100 * sum / float64(len(r.Busy)*r.Cores)
+		put(` V%d Z"/>`+"\n"+`<text class="dim" x="10" y="%d">%.0f %% used</text>`+"\n", base, lanes+66, used)
 	}
 	lx := 110
 	for _, k := range []string{"prepare", "compile", "link", "other", "failed"} {
-		fmt.Fprintf(&b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"14\" height=\"12\"/><text x=\"%d\" y=\"%d\">%s</text>\n", k, lx, high-20, lx+20, high-10, k)
+		put(`<rect class="%s" x="%d" y="%d" width="14" height="12"/>`, k, lx, high-20)
+		put(`<text x="%d" y="%d">%s</text>`+"\n", lx+20, high-10, k)
 		lx += 100
 	}
-	fmt.Fprintf(&b, "<rect class=\"critical\" fill=\"none\" x=\"%d\" y=\"%d\" width=\"14\" height=\"12\"/><text x=\"%d\" y=\"%d\">critical path</text>\n</svg>\n", lx, high-20, lx+20, high-10)
+	put(`<rect class="critical" fill="none" x="%d" y="%d" width="14" height="12"/>`, lx, high-20)
+	put(`<text x="%d" y="%d">critical path</text>`+"\n</svg>\n", lx+20, high-10)
 	return b.String()
+}
+
+// svgHead begins a drawing of that size.
+func svgHead(w, h int) string {
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d">%s`+"\n",
+		w, h, w, h, style)
 }
 
 // tick is the distance of the lines on the time axis, in seconds: a round number, some ten of them.
@@ -203,39 +223,46 @@ func tick(total float64) float64 {
 
 // HTML is a page with the drawing of a run and the table of its steps.
 func HTML(stack string, r Run) string {
-	return "<!doctype html>\n<meta charset=\"utf-8\">\n<title>drydock: " + html.EscapeString(stack) + "</title>\n<body style=\"margin:16px;font:14px system-ui,sans-serif\">\n<div style=\"overflow-x:auto\">" +
-		SVG(r) + "</div>\n<pre>" + html.EscapeString(Steps(r)) + "</pre>\n</body>\n"
+	return `<!doctype html>
+<meta charset="utf-8">
+<title>drydock: ` + html.EscapeString(stack) + `</title>
+<body style="margin:16px;font:14px system-ui,sans-serif">
+<div style="overflow-x:auto">` + SVG(r) + "</div>\n<pre>" + html.EscapeString(Steps(r)) + "</pre>\n</body>\n"
 }
 
-// Chrome returns a run in Chrome's trace format, which chrome://tracing and Perfetto read: times in microseconds.
+// Chrome returns a run in Chrome's trace format, which chrome://tracing and Perfetto read: times in microseconds. The
+// error is encoding/json's.
 func Chrome(r Run) (string, error) {
+	type args map[string]any
 	type event struct {
-		Name string         `json:"name"`
-		Ph   string         `json:"ph"`
-		TS   int64          `json:"ts"`
-		Dur  int64          `json:"dur,omitempty"`
-		PID  int            `json:"pid"`
-		TID  int            `json:"tid"`
-		Args map[string]any `json:"args,omitempty"`
+		Name string `json:"name"`
+		Ph   string `json:"ph"`
+		TS   int64  `json:"ts"`
+		Dur  int64  `json:"dur,omitempty"`
+		PID  int    `json:"pid"`
+		TID  int    `json:"tid"`
+		Args args   `json:"args,omitempty"`
 	}
 	var es []event
 	lane := map[string]int{}
 	for _, s := range steps(r) {
 		if lane[s.part] == 0 {
 			lane[s.part] = len(lane) + 1
-			es = append(es, event{Name: "thread_name", Ph: "M", PID: 1, TID: lane[s.part], Args: map[string]any{"name": s.part}})
+			es = append(es, event{Name: "thread_name", Ph: "M", PID: 1, TID: lane[s.part], Args: args{"name": s.part}})
 		}
-		es = append(es, event{Name: s.Name, Ph: "X", TS: int64(s.at * 1e6), Dur: max(1, int64(s.Seconds*1e6)), PID: 1, TID: lane[s.part],
-			Args: map[string]any{"cpu_seconds": s.CPU, "peak_bytes": s.Peak, "critical": s.critical}})
+		at, took := int64(s.at*1e6), max(1, int64(s.Seconds*1e6))
+		es = append(es, event{Name: s.Name, Ph: "X", TS: at, Dur: took, PID: 1, TID: lane[s.part],
+			Args: args{"cpu_seconds": s.CPU, "peak_bytes": s.Peak, "critical": s.critical}})
 	}
 	for i, n := range r.Busy {
-		es = append(es, event{Name: "busy cores", Ph: "C", TS: int64(float64(i) * r.Interval * 1e6), PID: 1, Args: map[string]any{"cores": n}})
+		at := int64(float64(i) * r.Interval * 1e6)
+		es = append(es, event{Name: "busy cores", Ph: "C", TS: at, PID: 1, Args: args{"cores": n}})
 	}
 	data, err := json.MarshalIndent(map[string]any{"traceEvents": es, "displayTimeUnit": "ms"}, "", " ")
 	return string(data), err
 }
 
-// Draw tells what the last runs did, as text, or draws the last one: svg, html or trace.
+// Draw tells what the last runs did, as text, or draws the last one: svg, html or trace; any other format is an error.
 func Draw(stack string, runs []Run, format string) (string, error) {
 	last := runs[len(runs)-1]
 	switch format {

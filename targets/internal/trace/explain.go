@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -10,7 +11,8 @@ import (
 )
 
 // verbs say what a run would do with a node.
-var verbs = map[graph.Status]string{graph.Fresh: "nothing", graph.Stale: "build", graph.Ready: "fetch", graph.Damaged: "restore", graph.Depends: "perhaps"}
+var verbs = map[graph.Status]string{graph.Fresh: "nothing", graph.Stale: "build", graph.Ready: "fetch",
+	graph.Damaged: "restore", graph.Depends: "perhaps"}
 
 // why says why a run would do it, and what it would have to bring first.
 func (n Node) why() string {
@@ -61,10 +63,11 @@ func Would(plan []Node, width, cores int, from string) string {
 
 // Because writes every input of a node that is not what it was when it was built, the first one in full.
 func Because(n Node, from string) string {
-	text := ""
+	var text string
 	switch {
 	case n.Status == graph.Fresh:
-		text = fmt.Sprintf("%s is fresh: built %s, nothing that it is made from has changed since", n.Name, n.Record.Built.Local().Format(time.DateTime))
+		built := n.Record.Built.Local().Format(time.DateTime)
+		text = fmt.Sprintf("%s is fresh: built %s, nothing that it is made from has changed since", n.Name, built)
 	case n.Status == graph.Damaged:
 		text = fmt.Sprintf("%s would be restored: %s", n.Name, n.Why)
 	case n.Status == graph.Ready:
@@ -76,7 +79,8 @@ func Because(n Node, from string) string {
 	default:
 		c := n.Changes[0]
 		was, is := graph.Parting(c.Was, c.Is)
-		text = fmt.Sprintf("%s would be built, because of its %s\n  was  %s\n  is   %s", n.Name, c.Name, orNone(was), orNone(is))
+		text = fmt.Sprintf("%s would be built, because of its %s\n  was  %s\n  is   %s",
+			n.Name, c.Name, orNone(was), orNone(is))
 		for _, c := range n.Changes[1:] {
 			text += "\n  and  " + c.Name
 		}
@@ -87,12 +91,7 @@ func Because(n Node, from string) string {
 	return text + "\n"
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "(none)"
-	}
-	return strings.ReplaceAll(s, "\n", "\n       ")
-}
+func orNone(s string) string { return cmp.Or(strings.ReplaceAll(s, "\n", "\n       "), "(none)") }
 
 // States writes of each node whether it is fresh and why not, version, size, when it was built and how long that took.
 func States(plan []Node, u *ui.UI) string {

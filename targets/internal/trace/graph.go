@@ -88,20 +88,19 @@ func GraphSVG(plan []Node) string {
 	high := 20 + rows*dy
 	type place struct{ x, y int }
 	at := map[string]place{}
+	needs := map[string][]string{}
 	for _, p := range plan {
+		needs[p.Name] = p.Needs
 		at[p.Name] = place{20 + level[p.Name]*dx, 20 + row[p.Name]*dy}
 	}
 	last := plan[len(plan)-1].Name
 	at[last] = place{at[last].x, 20 + (rows-1)*dy/2}
-	needs := map[string][]string{}
-	for _, p := range plan {
-		needs[p.Name] = p.Needs
-	}
 	implied := func(n, p string) bool {
 		return slices.ContainsFunc(needs[p], func(m string) bool { return slices.Contains(needs[m], n) })
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\">%s\n", wide+20, high+30, wide+20, high+30, style)
+	put := func(format string, a ...any) { fmt.Fprintf(&b, format, a...) }
+	b.WriteString(svgHead(wide+20, high+30))
 	for _, p := range plan {
 		to := at[p.Name]
 		for _, n := range p.Needs {
@@ -110,18 +109,20 @@ func GraphSVG(plan []Node) string {
 			}
 			from := at[n]
 			x1, y1, x2, y2 := from.x+w, from.y+h/2, to.x, to.y+h/2
-			fmt.Fprintf(&b, "<path class=\"line\" d=\"M%d %d C%d %d %d %d %d %d\"/>\n", x1, y1, x1+60, y1, x2-60, y2, x2, y2)
+			put(`<path class="line" d="M%d %d C%d %d %d %d %d %d"/>`+"\n", x1, y1, x1+60, y1, x2-60, y2, x2, y2)
 		}
 	}
 	for _, p := range plan {
 		c := at[p.Name]
-		fmt.Fprintf(&b, "<g><title>%s</title><rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\"/>", html.EscapeString(p.Why), p.Status, c.x, c.y, w, h)
-		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" font-weight=\"600\">%s %s</text>", c.x+10, c.y+18, p.Name, html.EscapeString(p.Version))
+		put(`<g><title>%s</title>`, html.EscapeString(p.Why))
+		put(`<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, p.Status, c.x, c.y, w, h)
+		name := p.Name + " " + html.EscapeString(p.Version)
+		put(`<text x="%d" y="%d" font-weight="600">%s</text>`, c.x+10, c.y+18, name)
 		took := string(p.Status)
 		if p.Record != nil {
 			took += ", took " + ui.Seconds(p.Record.Seconds)
 		}
-		fmt.Fprintf(&b, "<text class=\"dim\" x=\"%d\" y=\"%d\">%s</text></g>\n", c.x+10, c.y+35, took)
+		put(`<text class="dim" x="%d" y="%d">%s</text></g>`+"\n", c.x+10, c.y+35, took)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()

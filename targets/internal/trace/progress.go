@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func (p *Progress) Alone(name string) bool {
 	return !slices.ContainsFunc(p.todo, func(n string) bool { return n != name && !p.done[n] })
 }
 
-// Fresh is not worth a line.
+// Fresh notes a node that is up to date, which is not printed.
 func (p *Progress) Fresh(name string, _ *graph.Record) { p.end(name) }
 
 // Restored says that damaged outputs are in place again.
@@ -193,13 +194,8 @@ func (p *Progress) Watch() (stop func()) {
 func (p *Progress) lines() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var names []string
-	for n := range p.now {
-		names = append(names, n)
-	}
-	slices.Sort(names)
 	rows := [][]string{}
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(p.now)) {
 		d := p.now[n]
 		row := []string{"  " + n, d.step, clock(time.Since(d.stepSince)), ""}
 		past := stepOf(d.past, d.step)
@@ -248,7 +244,7 @@ func (p *Progress) left() (float64, bool) {
 			if d.past == nil {
 				return 0, false
 			}
-			j.Steps = slices.Clone(remaining(d))
+			j.Steps = remaining(d)
 		}
 		if len(j.Steps) == 0 {
 			if p.now[j.Name] == nil && p.Past(j.Name) == nil {
@@ -264,27 +260,22 @@ func (p *Progress) left() (float64, bool) {
 
 // remaining are the steps of the last making that are still to come, the present one shortened by what has passed.
 func remaining(d *doing) []graph.StepTime {
-	for i, s := range d.past.Steps {
-		if s.Name != d.step {
-			continue
-		}
-		rest := slices.Clone(d.past.Steps[i:])
-		part := max(0.02, 1-time.Since(d.stepSince).Seconds()/max(s.Seconds, 0.01))
+	i := slices.IndexFunc(d.past.Steps, func(s graph.StepTime) bool { return s.Name == d.step })
+	rest := slices.Clone(d.past.Steps[max(0, i):])
+	if i >= 0 {
+		part := max(0.02, 1-time.Since(d.stepSince).Seconds()/max(rest[0].Seconds, 0.01))
 		rest[0].Seconds *= part
 		rest[0].CPU *= part
-		return rest
 	}
-	return d.past.Steps
+	return rest
 }
 
 func stepOf(r *graph.Record, name string) *graph.StepTime {
 	if r == nil {
 		return nil
 	}
-	for i, s := range r.Steps {
-		if s.Name == name {
-			return &r.Steps[i]
-		}
+	if i := slices.IndexFunc(r.Steps, func(s graph.StepTime) bool { return s.Name == name }); i >= 0 {
+		return &r.Steps[i]
 	}
 	return nil
 }

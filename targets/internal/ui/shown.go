@@ -44,7 +44,7 @@ func Shown(text string) string { return Masked(escaped(text)) }
 
 func escaped(text string) string {
 	plain := func(r rune) bool { return r == '\n' || r == '\t' || r != utf8.RuneError && unicode.IsPrint(r) }
-	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
 		return text
 	}
 	var b strings.Builder

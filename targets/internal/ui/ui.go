@@ -39,7 +39,8 @@ type transfer struct {
 // New writes to f, with a live line where f is a terminal.
 func New(f *os.File) *UI {
 	tty := term.IsTerminal(int(f.Fd()))
-	return &UI{w: f, tty: tty, color: tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", files: map[string]*transfer{}}
+	color := tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return &UI{w: f, tty: tty, color: color, files: map[string]*transfer{}}
 }
 
 // To writes plain lines to w.
@@ -67,7 +68,7 @@ func (u *UI) Text(text string) {
 	u.draw()
 }
 
-// JSON prints a value for programs to read, whatever else is printed.
+// JSON prints a value for programs to read, whatever else is printed. The error is encoding/json's, or the output's.
 func JSON(v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
@@ -233,7 +234,8 @@ func (u *UI) transfers() string {
 	if u.total > u.got && rate > 0 {
 		eta = ", " + Duration(time.Duration(float64(u.total-u.got)/rate*float64(time.Second))) + " left"
 	}
-	return fmt.Sprintf("fetching %d file(s): %s of %s, %s/s%s", len(u.files), Bytes(u.got), Bytes(max(u.total, u.got)), Bytes(int64(rate)), eta)
+	got, total, rates := Bytes(u.got), Bytes(max(u.total, u.got)), Bytes(int64(rate))
+	return fmt.Sprintf("fetching %d file(s): %s of %s, %s/s%s", len(u.files), got, total, rates, eta)
 }
 
 // Done ends a transfer.
