@@ -38,7 +38,8 @@ func debData(r io.Reader) (io.Reader, error) {
 		if rest, ok := strings.CutPrefix(name, "data.tar"); ok && n > 0 {
 			format, known := map[string]string{"": "tar", ".gz": "gz", ".xz": "xz"}[rest]
 			if !known {
-				return nil, fmt.Errorf(".deb: %s: want data.tar, data.tar.gz or data.tar.xz (Debian's own packages are; repack another with dpkg-deb -Zxz)", name)
+				return nil, fmt.Errorf(".deb: %s: want data.tar, data.tar.gz or data.tar.xz "+
+					"(Debian's own packages are; repack another with dpkg-deb -Zxz)", name)
 			}
 			return Decompress(&exactly{r, size}, format)
 		}

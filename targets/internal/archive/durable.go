@@ -71,8 +71,9 @@ func SHA256File(file string) (string, error) {
 
 // Stamp is what tells without reading that a file is the one that it was: not proof, but the price of one system call.
 type Stamp struct {
-	Size  int64       `json:"size"`           // bytes; of a directory, of all files below it
-	Mtime int64       `json:"mtime_ns"`       // since 1970; of a directory, a number that another time, mode or inode of anything in it changes
+	Size int64 `json:"size"` // bytes; of a directory, of all files below it
+	// Mtime is since 1970; of a directory, a number that another time, mode or inode of anything in it changes.
+	Mtime int64       `json:"mtime_ns"`
 	Mode  fs.FileMode `json:"mode,omitempty"` // permissions, with setuid, setgid and sticky
 	Inode uint64      `json:"inode,omitempty"`
 }
@@ -83,7 +84,8 @@ func Stat(p string) (Stamp, error) {
 	if err != nil {
 		return Stamp{}, err
 	}
-	s := Stamp{Size: fi.Size(), Mtime: fi.ModTime().UnixNano(), Mode: fi.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)}
+	s := Stamp{Size: fi.Size(), Mtime: fi.ModTime().UnixNano(),
+		Mode: fi.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		s.Inode = st.Ino
 	}

@@ -33,7 +33,8 @@ func ExtractOnly(r io.Reader, dir string, strip int, want func(name string) bool
 		return err
 	}
 	defer root.Close()
-	x := extractor{root: root, links: map[string]bool{}, names: map[string]bool{}, dirs: map[string]bool{".": true}, strip: strip, want: want}
+	x := extractor{root: root, links: map[string]bool{}, names: map[string]bool{}, dirs: map[string]bool{".": true},
+		strip: strip, want: want}
 	defer x.close()
 	tr := tar.NewReader(r)
 	for n := 0; ; n++ {

@@ -31,7 +31,8 @@ func newGzipWriter(w io.Writer, level int) (*gzipWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &gzipWriter{block: make([]byte, 0, gzipBlock), queue: make(chan chan []byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+	z := &gzipWriter{block: make([]byte, 0, gzipBlock), queue: make(chan chan []byte, runtime.GOMAXPROCS(0)),
+		done: make(chan error, 1)}
 	z.writers.New = func() any { f, _ := flate.NewWriter(nil, level); return f } // the level is a good one
 	z.writers.Put(first)
 	go func() {

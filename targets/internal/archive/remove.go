@@ -22,5 +22,5 @@ func RemoveAll(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// EmptyDir makes a directory that has nothing in it, whatever was there. Its errors are os.RemoveAll's and os.MkdirAll's.
+// EmptyDir makes a directory that has nothing in it, whatever was there. Its errors are RemoveAll's and os.MkdirAll's.
 func EmptyDir(dir string) error { return errors.Join(RemoveAll(dir), os.MkdirAll(dir, 0o755)) }

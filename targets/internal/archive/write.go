@@ -138,7 +138,8 @@ func WriteTar(w io.Writer, es []Entry, t time.Time) error {
 }
 
 func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
-	h := &tar.Header{Name: e.Name, Mode: int64(e.Mode.Perm()), ModTime: t.UTC().Truncate(time.Second), Typeflag: tar.TypeReg}
+	h := &tar.Header{Name: e.Name, Mode: int64(e.Mode.Perm()), ModTime: t.UTC().Truncate(time.Second),
+		Typeflag: tar.TypeReg}
 	if e.Link != "" {
 		h.Typeflag, h.Linkname, h.Mode, h.Size = tar.TypeSymlink, e.Link, 0o777, 0
 		return tw.WriteHeader(h)
@@ -161,7 +162,8 @@ func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != e.SHA256 {
-		return fmt.Errorf("%s: sha256: got %s, want %s: it is not what it was when it was recorded", e.Path, got, e.SHA256)
+		return fmt.Errorf("%s: sha256: got %s, want %s: it is not what it was when it was recorded",
+			e.Path, got, e.SHA256)
 	}
 	return nil
 }

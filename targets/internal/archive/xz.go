@@ -27,7 +27,8 @@ func (b *boundedXz) Read(p []byte) (int, error) {
 // tooLarge says what the library means by its limit.
 func tooLarge(err error) error {
 	if errors.Is(err, xz.ErrMemlimit) {
-		return fmt.Errorf("xz: got a dictionary of more than %d bytes, want at most that, as xz -9 has it", maxDictionary)
+		return fmt.Errorf("xz: got a dictionary of more than %d bytes, want at most that, as xz -9 has it",
+			maxDictionary)
 	}
 	return err
 }

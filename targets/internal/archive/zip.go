@@ -73,7 +73,8 @@ func (t *zipTar) next() error {
 		return fmt.Errorf("entry %q: %w", f.Name, err)
 	}
 	defer r.Close()
-	h := &tar.Header{Name: f.Name, Size: int64(f.UncompressedSize64), Mode: int64(f.Mode() & fs.ModePerm), ModTime: f.Modified, Format: tar.FormatPAX}
+	h := &tar.Header{Name: f.Name, Size: int64(f.UncompressedSize64), Mode: int64(f.Mode() & fs.ModePerm),
+		ModTime: f.Modified, Format: tar.FormatPAX}
 	if err := t.tar.WriteHeader(h); err != nil {
 		return fmt.Errorf("entry %q: %w", f.Name, err)
 	}

@@ -59,7 +59,8 @@ func Find(file, root, release string) (Config, string, string, error) {
 	files := []string{file}
 	if file == "" {
 		files = nil
-		for _, p := range []string{"proc/config.gz", "boot/config-" + release, "usr/src/linux-" + release + "/.config", "lib/modules/" + release + "/config"} {
+		for _, p := range []string{"proc/config.gz", "boot/config-" + release, "usr/src/linux-" + release + "/.config",
+			"lib/modules/" + release + "/config"} {
 			files = append(files, filepath.Join(root, p))
 		}
 	}
@@ -78,5 +79,6 @@ func Find(file, root, release string) (Config, string, string, error) {
 		}
 		return c, of, p, nil
 	}
-	return nil, "", "", fmt.Errorf("no configuration of the running kernel: got none of %s: name a file with -config=FILE", strings.Join(files, ", "))
+	return nil, "", "", fmt.Errorf("no configuration of the running kernel: got none of %s: "+
+		"name a file with -config=FILE", strings.Join(files, ", "))
 }

@@ -27,23 +27,30 @@ var features = []struct {
 	{"storage driver btrfs", []string{"BTRFS_FS"}, "3.10"},
 	{"user namespaces (userns-remap, rootless)", []string{"USER_NS"}, "3.8"},
 	{"seccomp profiles", []string{"SECCOMP", "SECCOMP_FILTER"}, "3.5"},
-	{"cgroup v1", []string{"CGROUPS", "MEMCG", "CPUSETS", "CGROUP_DEVICE", "CGROUP_FREEZER", "MEMCG_V1", "CPUSETS_V1"}, "2.6.29"},
+	{"cgroup v1", []string{"CGROUPS", "MEMCG", "CPUSETS", "CGROUP_DEVICE", "CGROUP_FREEZER", "MEMCG_V1", "CPUSETS_V1"},
+		"2.6.29"},
 	{"cgroup v2", []string{"CGROUPS", "MEMCG", "CGROUP_BPF"}, "4.15"},
 	{"bridge network with --iptables=false", bridge, "2.6.32"},
-	{"bridge network with iptables (legacy: NAT, names)", slices.Concat(bridge, netfilter, []string{"IP_NF_IPTABLES", "IP_NF_FILTER", "IP_NF_NAT", "IP_NF_TARGET_MASQUERADE"}), "2.6.32"},
-	{"bridge network with iptables (nf_tables: NAT, names)", slices.Concat(bridge, netfilter, []string{"NF_TABLES", "NFT_COMPAT", "NFT_NAT"}), "3.13"},
-	{"iptables for IPv6 (--ip6tables)", []string{"IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER", "IP6_NF_NAT", "IP6_NF_TARGET_MASQUERADE"}, "3.7"},
+	{"bridge network with iptables (legacy: NAT, names)", slices.Concat(bridge, netfilter,
+		[]string{"IP_NF_IPTABLES", "IP_NF_FILTER", "IP_NF_NAT", "IP_NF_TARGET_MASQUERADE"}), "2.6.32"},
+	{"bridge network with iptables (nf_tables: NAT, names)", slices.Concat(bridge, netfilter,
+		[]string{"NF_TABLES", "NFT_COMPAT", "NFT_NAT"}), "3.13"},
+	{"iptables for IPv6 (--ip6tables)",
+		[]string{"IPV6", "IP6_NF_IPTABLES", "IP6_NF_FILTER", "IP6_NF_NAT", "IP6_NF_TARGET_MASQUERADE"}, "3.7"},
 	{"iptables: table raw (Docker 28 and later)", []string{"IP_NF_RAW"}, "2.6.32"},
-	{"iptables: rules of your own (LOG, REJECT, …)", []string{"IP_NF_MANGLE", "IP_NF_TARGET_REJECT", "NETFILTER_XT_TARGET_LOG",
-		"NETFILTER_XT_MATCH_LIMIT", "NETFILTER_XT_MARK", "NETFILTER_XT_MATCH_MULTIPORT", "NETFILTER_XT_MATCH_COMMENT"}, "2.6.32"},
-	{"overlay networks (swarm), encrypted too", []string{"VXLAN", "IP_VS", "NETFILTER_XT_MATCH_IPVS", "NETFILTER_XT_TARGET_REDIRECT", "NETFILTER_XT_MATCH_POLICY",
+	{"iptables: rules of your own (LOG, REJECT, …)", []string{"IP_NF_MANGLE", "IP_NF_TARGET_REJECT",
+		"NETFILTER_XT_TARGET_LOG", "NETFILTER_XT_MATCH_LIMIT", "NETFILTER_XT_MARK", "NETFILTER_XT_MATCH_MULTIPORT",
+		"NETFILTER_XT_MATCH_COMMENT"}, "2.6.32"},
+	{"overlay networks (swarm), encrypted too", []string{"VXLAN", "IP_VS", "NETFILTER_XT_MATCH_IPVS",
+		"NETFILTER_XT_TARGET_REDIRECT", "NETFILTER_XT_MATCH_POLICY",
 		"NETFILTER_XT_MATCH_U32|NETFILTER_XT_MATCH_BPF", "XFRM_USER", "INET_ESP"}, "3.7"},
 }
 
 // What the bridge networks are made of, and what every iptables needs of netfilter.
 var (
 	bridge    = []string{"NAMESPACES", "NET_NS", "BRIDGE", "VETH"}
-	netfilter = []string{"BRIDGE_NETFILTER", "NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT", "NETFILTER_XT_MATCH_ADDRTYPE", "NETFILTER_XT_MATCH_CONNTRACK"}
+	netfilter = []string{"BRIDGE_NETFILTER", "NETFILTER", "NETFILTER_XTABLES", "NF_CONNTRACK", "NF_NAT",
+		"NETFILTER_XT_MATCH_ADDRTYPE", "NETFILTER_XT_MATCH_CONNTRACK"}
 )
 
 // lacks returns the options that a configuration has not, each with its CONFIG_, under the names of that release.

@@ -64,7 +64,9 @@ func (k *Judged) Err() error {
 	}
 	choice := ""
 	if missing == len(k.Verdict.Netfilter) {
-		choice = ": all of netfilter, which --iptables=false does without; the rows of the bridge networks say what each choice lacks"
+		choice = ": all of netfilter, which --iptables=false does without; " +
+			"the rows of the bridge networks say what each choice lacks"
 	}
-	return fmt.Errorf("kernel %s lacks %d of what docker %s calls necessary (MISSING or NO above)%s", k.Release, missing, k.Docker, choice)
+	return fmt.Errorf("kernel %s lacks %d of what docker %s calls necessary (MISSING or NO above)%s",
+		k.Release, missing, k.Docker, choice)
 }

@@ -64,23 +64,16 @@ func alternatives(option string, release int) []string {
 
 // Number returns major*1000 + minor of a release, by which ranges are compared; 0 for what does not begin with numbers.
 func Number(release string) int {
-	m := releaseRE.FindStringSubmatch(release)
-	if m == nil {
-		return 0
-	}
-	major, _ := strconv.Atoi(m[1])
-	minor, _ := strconv.Atoi(m[2])
-	return major*1000 + minor
+	major, rest, _ := strings.Cut(releaseRE.FindString(release), ".")
+	n, _ := strconv.Atoi(major)
+	minor, _ := strconv.Atoi(rest)
+	return n*1000 + minor
 }
 
 // Netfilter reports whether an option is one of netfilter's, and so only needed where dockerd makes rules.
 func Netfilter(option string) bool {
-	for _, p := range []string{"NETFILTER_", "NF_", "IP_NF_", "IP6_NF_", "BRIDGE_NETFILTER"} {
-		if strings.HasPrefix(option, p) {
-			return true
-		}
-	}
-	return false
+	begins := func(p string) bool { return strings.HasPrefix(option, p) }
+	return slices.ContainsFunc([]string{"NETFILTER_", "NF_", "IP_NF_", "IP6_NF_", "BRIDGE_NETFILTER"}, begins)
 }
 
 // kindOf returns the kind of an option that upstream's list calls necessary.
@@ -88,7 +81,8 @@ func kindOf(option string) string {
 	switch {
 	case option == "NETFILTER_XT_MATCH_IPVS": // dockerd loads it for swarm's services alone
 		return Want
-	case strings.HasPrefix(option, "IP_NF_"), strings.HasPrefix(option, "IP6_NF_"), option == "NF_NAT_IPV4", option == "NF_NAT_IPV6":
+	case strings.HasPrefix(option, "IP_NF_"), strings.HasPrefix(option, "IP6_NF_"), option == "NF_NAT_IPV4",
+		option == "NF_NAT_IPV6":
 		return Legacy
 	case Netfilter(option):
 		return Network
@@ -99,16 +93,18 @@ func kindOf(option string) string {
 // wanted says what does not work without an option.
 var wanted = map[string]string{
 	"NETFILTER_XT_MATCH_IPVS": "swarm's services cannot balance their load",
-	"OVERLAY_FS":              "without overlay2 dockerd takes the storage driver vfs, which copies all files for every container",
 	"SECCOMP_FILTER":          "containers run without a seccomp profile",
 	"CGROUP_PIDS":             "limits of processes do not work",
 	"CFS_BANDWIDTH":           "limits of CPU time (--cpus) do not work",
+	"OVERLAY_FS": "without overlay2 dockerd takes the storage driver vfs, " +
+		"which copies all files for every container",
 }
 
 // asked are the options that this package asks for beside upstream's list. An iptables of the nf_tables kind hands
 // MASQUERADE to the kernel as an expression (NFT_MASQ) or through NFT_COMPAT.
 var asked = []struct{ kind, options string }{
-	{NFTables, "NF_TABLES"}, {NFTables, "NFT_COMPAT"}, {NFTables, "NFT_NAT"}, {NFTables, "NFT_MASQ|NETFILTER_XT_TARGET_MASQUERADE"},
+	{NFTables, "NF_TABLES"}, {NFTables, "NFT_COMPAT"}, {NFTables, "NFT_NAT"},
+	{NFTables, "NFT_MASQ|NETFILTER_XT_TARGET_MASQUERADE"},
 	{Cgroup1, "MEMCG_V1"}, {Cgroup1, "CPUSETS_V1"},
 	{Want, "OVERLAY_FS"}, {Want, "SECCOMP_FILTER"}, {Want, "CGROUP_PIDS"}, {Want, "CFS_BANDWIDTH"},
 }
@@ -159,11 +155,11 @@ func Needs(script string) ([]Need, error) {
 			}
 		}
 		for _, a := range asked {
-			var any []string
+			var one []string
 			for o := range strings.SplitSeq(a.options, "|") {
-				any = append(any, alternatives(o, Number(r))...)
+				one = append(one, alternatives(o, Number(r))...)
 			}
-			add(i, a.kind, any)
+			add(i, a.kind, one)
 		}
 	}
 	var needs []Need
@@ -243,28 +239,23 @@ func Asked(options []Option, needs []Need, release string, c Config) []Option {
 			continue
 		}
 		o := Option{Name: n.Options[0], For: labels[n.Kind], State: n.met(c)}
-		for _, other := range n.Options {
-			if c[other] != "" {
-				o.Name = other
-				break
-			}
+		if i := slices.IndexFunc(n.Options, func(other string) bool { return c[other] != "" }); i >= 0 {
+			o.Name = n.Options[i]
 		}
 		if n.Kind == Want {
-			if o.For = n.Why; !slices.ContainsFunc(options, func(u Option) bool { return u.Name == o.Name && u.For == Required }) {
+			needed := func(u Option) bool { return u.Name == o.Name && u.For == Required }
+			if o.For = n.Why; !slices.ContainsFunc(options, needed) {
 				continue // among the optional ones of upstream's list
 			}
 		}
-		if theirs := n.Options[len(n.Options)-1]; theirs != n.Options[0] && lifetimes[theirs].instead != "" && n.Kind != NFTables {
+		theirs := n.Options[len(n.Options)-1]
+		if theirs != n.Options[0] && lifetimes[theirs].instead != "" && n.Kind != NFTables {
 			o.Note = "upstream's list has CONFIG_" + theirs + ", which vanilla " + trim(release) + " does not know"
 		}
 		all = append(all, o)
 	}
-	for _, o := range options {
-		if o.For != Required {
-			all = append(all, o)
-		}
-	}
-	return all
+	optional := slices.DeleteFunc(slices.Clone(options), func(o Option) bool { return o.For == Required })
+	return append(all, optional...)
 }
 
 // trim returns a release without what a distribution adds.

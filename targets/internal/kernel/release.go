@@ -17,6 +17,10 @@ func Release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
+func noRelease(text string) error {
+	return fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64", text)
+}
+
 var leadingDigits = regexp.MustCompile(`^\d+(\.\d+)*`)
 
 // Version reads the version in a kernel's release string, such as 3.10.0-1160.el7.x86_64. go-version refuses
@@ -24,8 +28,7 @@ var leadingDigits = regexp.MustCompile(`^\d+(\.\d+)*`)
 func Version(release string) (*version.Version, error) {
 	m := leadingDigits.FindString(release)
 	if m == "" {
-		return nil, fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64",
-			release)
+		return nil, noRelease(release)
 	}
 	v, err := version.NewVersion(m)
 	if err != nil {

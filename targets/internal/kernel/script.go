@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -27,12 +28,13 @@ const Required = "required"
 var (
 	functionHead = regexp.MustCompile(`^\w+\(\) \{$`)
 	assignment   = regexp.MustCompile(`^([a-z]\w*)=(\w+)$`)
-	heading      = regexp.MustCompile(`^echo ["']\s*(?:- )?(?:\\"\$\(wrap_color ')?([A-Za-z][\w ,()-]*)(?:' \w+\)\\")?:["']$`)
 	named        = regexp.MustCompile(`^wrap_(?:good|bad) "CONFIG_(\w+)" 'enabled'`)
 	arrayHead    = regexp.MustCompile(`^([a-z]\w*)=\($`)
 	arrayValue   = regexp.MustCompile(`^"\$\{(\w+)\[@\]\}"$`)
 	braces       = regexp.MustCompile(`^(\w*)\{([\w,]+)\}(\w*)$`)
 	releaseRE    = regexp.MustCompile(`^(\d+)\.(\d+)`)
+	heading      = regexp.MustCompile(`^echo ["']\s*(?:- )?(?:\\"\$\(wrap_color ')?` +
+		`([A-Za-z][\w ,()-]*)(?:' \w+\)\\")?:["']$`)
 )
 
 // level is one open "if": whether its current branch runs, whether one ran or cannot be told, and the conditions in it
@@ -42,13 +44,13 @@ type level struct {
 	unknown  string
 }
 
-// Options gives the options that the script checks on a kernel of that release with that configuration, in its order.
+// Options returns the options that the script checks on a kernel of that release with that configuration, in its order.
 // It interprets the part of the shell language that the script uses for this; a check_flags below a condition that it
 // does not understand is an error, never a guess.
 func Options(script, release string, config Config) ([]Option, error) {
 	m := releaseRE.FindStringSubmatch(release)
 	if m == nil {
-		return nil, fmt.Errorf("kernel release %q: want one that begins with numbers, such as 3.10.0-1160.el7.x86_64", release)
+		return nil, noRelease(release)
 	}
 	r := &reading{config: config, vars: map[string]string{"kernelMajor": m[1], "kernelMinor": m[2]}}
 	function := false
@@ -62,7 +64,8 @@ func Options(script, release string, config Config) ([]Option, error) {
 		}
 	}
 	if len(r.levels) > 0 || len(r.options) < 40 {
-		return nil, fmt.Errorf("check-config.sh: got %d options and %d open conditions, want 40 or more and none: its form is another than drydock knows", len(r.options), len(r.levels))
+		return nil, fmt.Errorf("check-config.sh: got %d options and %d open conditions, want 40 or more and none: "+
+			"its form is another than drydock knows", len(r.options), len(r.levels))
 	}
 	return r.options, nil
 }
@@ -172,7 +175,8 @@ func (r *reading) statement(s string, understood bool) {
 	} else if a := assignment.FindStringSubmatch(s); a != nil {
 		r.vars[a[1]] = a[2]
 	} else if n := named.FindStringSubmatch(s); n != nil && understood {
-		r.options = append(r.options, Option{Name: n[1], For: what(r.section, "vsyscall of old C libraries"), State: r.config[n[1]]})
+		of := what(r.section, "vsyscall of old C libraries")
+		r.options = append(r.options, Option{Name: n[1], For: of, State: r.config[n[1]]})
 	} else if h := heading.FindStringSubmatch(s); h != nil {
 		switch {
 		case strings.HasPrefix(h[1], "Generally"):
@@ -264,11 +268,11 @@ func (c *condition) one() (bool, error) {
 	case "(":
 		v, err := c.list()
 		if err == nil && c.next() != ")" {
-			err = fmt.Errorf("no closing bracket")
+			err = errors.New("no closing bracket")
 		}
 		return v, err
 	case "[":
-		any, all := false, true
+		some, all := false, true
 		for {
 			v, err := c.compare()
 			if err != nil {
@@ -278,9 +282,9 @@ func (c *condition) one() (bool, error) {
 			switch w := c.next(); w {
 			case "-a":
 			case "-o":
-				any, all = any || all, true
+				some, all = some || all, true
 			case "]":
-				return any || all, nil
+				return some || all, nil
 			default:
 				return false, fmt.Errorf("not understood: %q", w)
 			}

@@ -19,7 +19,8 @@ import (
 // commit that the origin names.
 func Git(ctx context.Context, o *stack.Origin, dir string) (string, error) {
 	env := []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=file:git:http:https:ssh"}
-	for _, k := range []string{"PATH", "HOME", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
+	for _, k := range []string{"PATH", "HOME", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+		"http_proxy", "https_proxy", "no_proxy"} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)
 		}
@@ -37,7 +38,8 @@ func Git(ctx context.Context, o *stack.Origin, dir string) (string, error) {
 		return "", fmt.Errorf("%s: %w: %s", what, err, ui.Masked(said[len(said)-1]))
 	}
 	git := func(args ...string) (string, error) {
-		return say("git", append([]string{"git", "-c", "http.lowSpeedLimit=512", "-c", "http.lowSpeedTime=60"}, args...)...)
+		patient := []string{"git", "-c", "http.lowSpeedLimit=512", "-c", "http.lowSpeedTime=60"}
+		return say("git", append(patient, args...)...)
 	}
 	if _, err := git("init", "-q", "--bare", "."); err != nil {
 		return "", err
@@ -48,7 +50,8 @@ func Git(ctx context.Context, o *stack.Origin, dir string) (string, error) {
 		want = "+" + ref + ":" + ref
 	}
 	if _, err := git("fetch", "-q", "--no-tags", "--depth=1", "--", o.Git, want); err != nil {
-		if _, err := git("fetch", "-q", "--no-tags", "--", o.Git, want); err != nil { // a plain web server knows no depth
+		// A plain web server knows no depth.
+		if _, err := git("fetch", "-q", "--no-tags", "--", o.Git, want); err != nil {
 			return "", err
 		}
 	}
@@ -60,8 +63,9 @@ func Git(ctx context.Context, o *stack.Origin, dir string) (string, error) {
 		return "", fmt.Errorf("%s: got commit %s, want %s", cmp.Or(o.Tag, ref), got, o.Commit)
 	}
 	prefix := cmp.Or(o.Prefix, strings.TrimSuffix(o.Name(), ".tar.gz")+"/")
-	_, err = git("-c", "core.attributesFile=/dev/null", "-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", "tar.umask=0002",
-		"archive", "--format=tar", "--prefix="+prefix, "--output=source.tar", cmp.Or(o.Tag, o.Commit))
+	_, err = git("-c", "core.attributesFile=/dev/null", "-c", "core.autocrlf=false", "-c", "core.eol=lf",
+		"-c", "tar.umask=0002", "archive", "--format=tar", "--prefix="+prefix, "--output=source.tar",
+		cmp.Or(o.Tag, o.Commit))
 	if err == nil {
 		_, err = say("gzip", "gzip", "-n", "source.tar")
 	}

@@ -36,15 +36,16 @@ type Used struct {
 
 // Outdated is what there is that is newer.
 type Outdated struct {
-	Component string   `json:"component"`
-	Version   string   `json:"version"`
-	Released  string   `json:"released,omitempty"`         // the day
-	Days      int      `json:"days,omitempty"`             // since then
-	InSeries  string   `json:"newest_of_series,omitempty"` // empty where ours is it, or nothing is known
-	Newest    string   `json:"newest,omitempty"`           // of all
-	Life      string   `json:"series,omitempty"`           // whether upstream mends the series
-	Debian    string   `json:"debian,omitempty"`           // a security upload of the same release
-	Closes    []string `json:"closes,omitempty"`           // advisories that the newest has mended; filled by the caller
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	Released  string `json:"released,omitempty"`         // the day
+	Days      int    `json:"days,omitempty"`             // since then
+	InSeries  string `json:"newest_of_series,omitempty"` // empty where ours is it, or nothing is known
+	Newest    string `json:"newest,omitempty"`           // of all
+	Life      string `json:"series,omitempty"`           // whether upstream mends the series
+	Debian    string `json:"debian,omitempty"`           // a security upload of the same release
+	// Closes are advisories that the newest has mended; filled by the caller.
+	Closes []string `json:"closes,omitempty"`
 }
 
 // Ask runs "go list" with the machine's module proxies: argv are its arguments.
@@ -65,7 +66,8 @@ func Newer(ctx context.Context, used []Used, ask Ask, sources []SecuritySource, 
 	}
 	var found []Outdated
 	for _, u := range used {
-		o, list := Outdated{Component: u.Component, Version: u.Version, Debian: securityOf(u, sources)}, lists[u.Component]
+		o := Outdated{Component: u.Component, Version: u.Version, Debian: securityOf(u, sources)}
+		list := lists[u.Component]
 		if u.Together {
 			list = together
 		}
@@ -295,14 +297,16 @@ func securityOf(u Used, sources []SecuritySource) string {
 
 // Table has a row for each component of which something is known, and one of those of which nothing is.
 func Table(found []Outdated) [][]string {
-	rows := [][]string{{"COMPONENT", "OURS", "RELEASED", "OF ITS SERIES", "NEWEST", "SERIES", "CLOSES", "DEBIAN'S SECURITY ARCHIVE"}}
+	rows := [][]string{{"COMPONENT", "OURS", "RELEASED", "OF ITS SERIES", "NEWEST", "SERIES", "CLOSES",
+		"DEBIAN'S SECURITY ARCHIVE"}}
 	var silent []string
 	for _, o := range found {
 		if o.Released == "" && o.Debian == "" {
 			silent = append(silent, o.Component+" "+o.Version)
 			continue
 		}
-		rows = append(rows, []string{o.Component, o.Version, fmt.Sprintf("%s, %d days", o.Released, o.Days), cmp.Or(o.InSeries, "-"),
+		released := fmt.Sprintf("%s, %d days", o.Released, o.Days)
+		rows = append(rows, []string{o.Component, o.Version, released, cmp.Or(o.InSeries, "-"),
 			cmp.Or(o.Newest, "-"), o.Life, strings.Join(o.Closes, " "), o.Debian})
 	}
 	if silent != nil {

@@ -59,7 +59,8 @@ func SiteOf(given string) (string, error) {
 	if fi, serr := os.Stat(dir); err == nil && serr == nil && fi.IsDir() {
 		return (&url.URL{Scheme: "file", Path: strings.TrimRight(dir, "/")}).String(), nil
 	}
-	return "", fmt.Errorf("got %s, want an address such as https://mirror.example/sources, or a directory", ui.Masked(given))
+	return "", fmt.Errorf("got %s, want an address such as https://mirror.example/sources, or a directory",
+		ui.Masked(given))
 }
 
 // SnapshotOf returns the base address of a snapshot service that a person names.
@@ -92,7 +93,8 @@ func (p Places) AtSnapshot(sha1 string) (urls []string) {
 
 // Answer is what a server would answer to a request for a file of this machine.
 func Answer(req *http.Request) *http.Response {
-	r := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Request: req, Body: http.NoBody}
+	r := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Request: req,
+		Body: http.NoBody}
 	f, err := os.OpenFile(req.URL.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	var fi fs.FileInfo
 	if err == nil {

@@ -56,7 +56,8 @@ func Diff(base, changed string) (patch []byte, files, left []string, err error) 
 
 // isLeftover knows the names of what editors and patch leave beside a file.
 func isLeftover(name string) bool {
-	return strings.HasSuffix(name, "~") || slices.Contains([]string{".swp", ".swo", ".orig", ".rej"}, filepath.Ext(name))
+	return strings.HasSuffix(name, "~") ||
+		slices.Contains([]string{".swp", ".swo", ".orig", ".rej"}, filepath.Ext(name))
 }
 
 // side is a file before or after.

@@ -44,7 +44,8 @@ func inOrder(f *gitdiff.File) []*gitdiff.TextFragment {
 		}
 		hunks = append(hunks, &u)
 	}
-	slices.SortStableFunc(hunks, func(a, b *gitdiff.TextFragment) int { return cmp.Compare(a.OldPosition, b.OldPosition) })
+	byPosition := func(a, b *gitdiff.TextFragment) int { return cmp.Compare(a.OldPosition, b.OldPosition) }
+	slices.SortStableFunc(hunks, byPosition)
 	return hunks
 }
 

@@ -66,7 +66,8 @@ func Groups(dir, component, ver string) ([]Group, error) {
 		d := filepath.Join(dir, component, c.Name())
 		constraint, err := version.NewConstraint(c.Name())
 		if err != nil {
-			return nil, fmt.Errorf("%s: the directory's name is no version constraint, want one such as \">= 20.10, < 23\"", d)
+			return nil, fmt.Errorf("%s: the directory's name is no version constraint, "+
+				"want one such as \">= 20.10, < 23\"", d)
 		}
 		g := Group{Constraint: c.Name(), Applies: constraint.Check(v.Core())}
 		if g.Patches, err = ReadSeries(d, c.Name()); err != nil {
@@ -206,7 +207,8 @@ func (p Patch) read() ([]byte, error) {
 		return nil, err
 	}
 	if got, _ := archive.SHA256(bytes.NewReader(data)); p.SHA256 != "" && got != p.SHA256 {
-		return nil, fmt.Errorf("%s changed since it was read: sha256: got %s, want %s: run again", p.File, got, p.SHA256)
+		return nil, fmt.Errorf("%s changed since it was read: sha256: got %s, want %s: run again",
+			p.File, got, p.SHA256)
 	}
 	return data, nil
 }
@@ -390,7 +392,9 @@ func (o *overlay) file(f *gitdiff.File, oldName, newName string) error {
 			return errors.New("the patch makes this file, but it is there: already applied?")
 		}
 		for d := path.Dir(newName); d != "."; d = path.Dir(d) {
-			if fi, err := o.root.Stat(d); err == nil && !fi.IsDir() && (o.files[d] == nil || !o.files[d].gone) || o.files[d] != nil && !o.files[d].gone {
+			fi, err := o.root.Stat(d)
+			made := o.files[d]
+			if err == nil && !fi.IsDir() && made == nil || made != nil && !made.gone {
 				return fmt.Errorf("%s is no directory", d)
 			}
 		}

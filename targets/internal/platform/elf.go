@@ -23,7 +23,8 @@ const (
 )
 
 // armLevels are the names of Tag_CPU_arch's values, of the addenda to ARM's ABI.
-var armLevels = []string{"before v4", "v4", "v4T", "v5T", "v5TE", "v5TEJ", "v6", "v6KZ", "v6T2", "v6K", "v7", "v6-M", "v6S-M", "v7E-M", "v8"}
+var armLevels = []string{"before v4", "v4", "v4T", "v5T", "v5TE", "v5TEJ", "v6", "v6KZ", "v6T2", "v6K", "v7", "v6-M",
+	"v6S-M", "v7E-M", "v8"}
 
 // Check says whether an ELF file is one of the architecture: its machine and, for ARM, float ABI and level.
 func (a Arch) Check(path string) ([]Fact, error) {
@@ -60,7 +61,8 @@ func (a Arch) Check(path string) ([]Fact, error) {
 	} else if level > 0 {
 		said = fmt.Sprintf("Tag_CPU_arch %d", level)
 	}
-	return append(facts, Fact{"float ABI", "hard", float, float != "soft"}, Fact{"ARM level", "<= " + armLevels[a.ARM], said, level <= a.ARM}), nil
+	return append(facts, Fact{"float ABI", "hard", float, float != "soft"},
+		Fact{"ARM level", "<= " + armLevels[a.ARM], said, level <= a.ARM}), nil
 }
 
 // goLevels are GOARM's values as Tag_CPU_arch has them.

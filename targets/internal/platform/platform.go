@@ -47,14 +47,17 @@ type Arch struct {
 // Debian's gcc for arm64 works around an erratum of the Cortex-A53, which many a NAS box has. Arm64 appeared in Linux
 // 3.7. An armv8 processor runs armv7's files under a kernel of 32 bits, or with CONFIG_COMPAT.
 var arches = []Arch{
-	{Name: "amd64", GOARCH: "amd64", Triplet: "x86_64-linux-gnu", Musl: "x86_64", Emulation: "elf_x86_64", Debian: "amd64", GCC: "gcc-x86-64-linux-gnu",
-		Qemu: "x86_64", Uname: []string{"x86_64"}, OCI: "linux/amd64", Machine: elf.EM_X86_64, Class: elf.ELFCLASS64,
+	{Name: "amd64", GOARCH: "amd64", Triplet: "x86_64-linux-gnu", Musl: "x86_64", Debian: "amd64",
+		GCC: "gcc-x86-64-linux-gnu", Emulation: "elf_x86_64", Qemu: "x86_64", Uname: []string{"x86_64"},
+		OCI: "linux/amd64", Machine: elf.EM_X86_64, Class: elf.ELFCLASS64,
 		Exits: `xor %edi,%edi\nmov $60,%eax\nsyscall`},
-	{Name: "arm64", GOARCH: "arm64", Triplet: "aarch64-linux-gnu", Musl: "aarch64", Emulation: "aarch64linux --fix-cortex-a53-843419", Debian: "arm64", GCC: "gcc-aarch64-linux-gnu",
-		Qemu: "aarch64", Uname: []string{"aarch64"}, Kernel: "3.7", OCI: "linux/arm64", Machine: elf.EM_AARCH64, Class: elf.ELFCLASS64,
+	{Name: "arm64", GOARCH: "arm64", Triplet: "aarch64-linux-gnu", Musl: "aarch64", Debian: "arm64", Kernel: "3.7",
+		GCC: "gcc-aarch64-linux-gnu", Emulation: "aarch64linux --fix-cortex-a53-843419", Qemu: "aarch64",
+		Uname: []string{"aarch64"}, OCI: "linux/arm64", Machine: elf.EM_AARCH64, Class: elf.ELFCLASS64,
 		Exits: `mov x0,#0\nmov x8,#93\nsvc #0`},
-	{Name: "armv7", GOARCH: "arm", GOARM: "7", Triplet: "arm-linux-gnueabihf", Musl: "armhf", Emulation: "armelf_linux_eabi", Debian: "armhf", GCC: "gcc-arm-linux-gnueabihf",
-		Qemu: "arm", Uname: []string{"armv7l", "armv8l"}, OCI: "linux/arm/v7", Machine: elf.EM_ARM, Class: elf.ELFCLASS32, ARM: 10,
+	{Name: "armv7", GOARCH: "arm", GOARM: "7", Triplet: "arm-linux-gnueabihf", Musl: "armhf", Debian: "armhf",
+		GCC: "gcc-arm-linux-gnueabihf", Emulation: "armelf_linux_eabi", Qemu: "arm",
+		Uname: []string{"armv7l", "armv8l"}, OCI: "linux/arm/v7", Machine: elf.EM_ARM, Class: elf.ELFCLASS32, ARM: 10,
 		Exits: `mov r0,#0\nmov r7,#1\nsvc #0`},
 }
 
