@@ -220,7 +220,7 @@ func (r *Range) has(v string) bool {
 	return in
 }
 
-// canonical gives a version of the database the form that semver compares; "0", from the beginning, is before all.
+// canonical returns a version of the database in the form that semver compares; "0", from the beginning, is before all.
 func canonical(v string) string {
 	if v == "" || v == "0" {
 		return ""

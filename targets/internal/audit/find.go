@@ -14,7 +14,7 @@ const Stdlib = "stdlib"
 // repositories are modules' repositories, where the database knows some advisories by their names alone.
 var repositories = map[string][]string{"github.com/docker/docker": {"github.com/moby/moby"}}
 
-// Reach says whether the code with the hole is in a file.
+// Reach reports whether the code with the hole is in a file.
 type Reach string
 
 // Reaches.

@@ -111,7 +111,7 @@ func (p *problems) bad(table, key, format string, a ...any) {
 	p.all = append(p.all, stack.Problem{File: p.file, Line: line, Text: fmt.Sprintf(format, a...)})
 }
 
-// ParseStatements reads a file of statements, and gives all that is wrong with it by itself.
+// ParseStatements reads a file of statements, and returns all that is wrong with it by itself.
 func ParseStatements(data []byte, file string) (*Book, stack.Problems) {
 	var content struct {
 		Statement []*Statement `toml:"statement"`
@@ -149,7 +149,7 @@ func sorted(ps stack.Problems) stack.Problems {
 	return ps
 }
 
-// check holds a statement against the form.
+// check compares a statement with the form.
 func (s *Statement) check(p *problems, t string) {
 	if len(s.Names()) == 0 {
 		p.bad(t, "id", "id: missing, want the names of advisories, such as [\"GO-2025-4096 CVE-2025-31133\"]")
@@ -246,7 +246,7 @@ func (b *Book) Check(known []string, has map[string]Evidence, db *Database, t *T
 	return sorted(ps)
 }
 
-// known holds the names of one advisory against the database.
+// known compares the names of one advisory with the database.
 func (b *Book) known(s *Statement, names []string, db *Database, t *Table, bad func(*Statement, string, ...any)) {
 	if db == nil {
 		return

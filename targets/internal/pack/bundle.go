@@ -185,7 +185,7 @@ func OldSums(file string) (Sums, error) {
 	return sums, nil
 }
 
-// checkUnpacked holds an unpacked bundle in root against its list, and gives what is wrong, by file. was is the list
+// checkUnpacked compares an unpacked bundle in root with its list, and returns what is wrong, by file. was is the list
 // that held before a newer bundle was unpacked over it, or nil: what is only in that is outdated.
 func checkUnpacked(root string, was Sums) (problems, outdated []string, list []byte, err error) {
 	list, err = os.ReadFile(filepath.Join(root, BundleSums))

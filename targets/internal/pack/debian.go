@@ -66,7 +66,7 @@ func importPath(copyright []byte) string {
 	return p
 }
 
-// libraryModules gives the packages whose code is in a Go file, and the import paths in it that no package accounts
+// libraryModules returns the packages whose code is in a Go file, and the import paths in it that no package accounts
 // for.
 func libraryModules(data []byte, ts []text, versions map[string]string) (ms []Module, unknown []string) {
 	provides := map[string]string{} // import path → packages, separated by spaces: some share a source
@@ -104,7 +104,7 @@ func libraryModules(data []byte, ts []text, versions map[string]string) (ms []Mo
 	return slices.CompactFunc(ms, func(a, b Module) bool { return a.Package == b.Package }), unknown
 }
 
-// linked says whether a file has functions of the package with that import path: the table of their names stays when
+// linked reports whether a file has functions of the package with that import path: the table of their names stays when
 // all symbols are stripped. Dots in the last element are written %2e there.
 func linked(data []byte, imp string) bool {
 	dir, base := path.Split(imp)

@@ -94,7 +94,7 @@ func fewHas(l licensecheck.License) bool {
 			len(strings.Fields(l.LRE)) < shortLicence)
 }
 
-// leftOver is the number of unknown words above which a text is held against every known licence: fewer than a licence
+// leftOver is the number of unknown words above which a text is compared with every known licence: fewer than a licence
 // has that few does not look for, with some to spare.
 const leftOver = shortLicence * 4 / 5
 
@@ -109,7 +109,7 @@ func scan(data []byte) licensecheck.Coverage {
 	return c
 }
 
-// licencesIn gives the SPDX identifiers of the licences that a text contains, sorted.
+// licencesIn returns the SPDX identifiers of the licences that a text contains, sorted.
 func licencesIn(data []byte) []string {
 	if ids, ok := scanned.Load(string(data)); ok {
 		return ids.([]string)
@@ -156,8 +156,8 @@ func licenceOf(name string, ts []text) (string, error) {
 	return "", fmt.Errorf("no licence that is known in %s", strings.Join(looked, ", "))
 }
 
-// textsOf gives the texts that belong to a component's own tree: those outside of its vendor trees, and of directories
-// that are not compiled in.
+// textsOf returns the texts that belong to a component's own tree: those outside of its vendor trees, and of
+// directories that are not compiled in.
 func textsOf(ts []text) []text {
 	return slices.DeleteFunc(slices.Clone(ts), func(t text) bool {
 		for dir := range strings.SplitSeq(path.Dir(t.name), "/") {
@@ -170,14 +170,14 @@ func textsOf(ts []text) []text {
 	})
 }
 
-// isList says whether a kept file is a list of modules, not a licence text.
+// isList reports whether a kept file is a list of modules, not a licence text.
 func isList(name string) bool {
 	return path.Base(name) == "modules.txt" || path.Base(name) == "vendor.conf"
 }
 
-// textsOfModule gives the texts that belong to a vendored module, with names below the module's directory. modules are
-// all modules of the tree: what lies in the directory of a deeper one belongs to that. Where the module has none, those
-// of the directories above it count: one licence at a repository's top is for all modules in it.
+// textsOfModule returns the texts that belong to a vendored module, with names below the module's directory. modules
+// are all modules of the tree: what lies in the directory of a deeper one belongs to that. Where the module has none,
+// those of the directories above it count: one licence at a repository's top is for all modules in it.
 func textsOfModule(ts []text, module string, modules []string) []text {
 	inner := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return !strings.HasPrefix(m, module+"/") })
 	var own []text
@@ -214,7 +214,7 @@ func belowModule(name, module string) (string, bool) {
 	return "", false
 }
 
-// isGoLicence says whether a text is the licence of Go itself: golang.org/x modules carry the same.
+// isGoLicence reports whether a text is the licence of Go itself: golang.org/x modules carry the same.
 func isGoLicence(data []byte) bool {
 	return bytes.Contains(data, []byte("Go Authors")) || bytes.Contains(data, []byte("Google LLC"))
 }

@@ -15,7 +15,7 @@ import (
 type Module struct {
 	Path    string // as it is imported, and named below vendor/
 	Version string
-	// Replaced is the path of the module that stands in for it; empty for itself.
+	// Replaced is the path of the module that is in its place; empty for itself.
 	Replaced string
 	// Package is the Debian package that it was compiled from, in place of a module.
 	Package string

@@ -100,8 +100,8 @@ type Facts struct {
 	// Upstream is its repository on GitHub, License what its texts do not say alone, as an SPDX expression; both may be
 	// empty.
 	Upstream, License string
-	// Library says that it is linked into others, CLibrary that it is the C library, Ground that it is that or what it
-	// stands on, which every file with C in it has.
+	// Library reports whether it is linked into others, CLibrary whether it is the C library, Ground whether it is that
+	// or what it stands on, which every file with C in it has.
 	Library, CLibrary, Ground bool
 	// LGPL says that who gets a file with it must be able to link it again, SourceGoes that its source goes with the
 	// package.
@@ -138,7 +138,7 @@ type File struct {
 	Kernel string `json:"kernel,omitempty"`
 	// Linked is "static" or "static-pie"; empty for what is no program.
 	Linked string `json:"linked,omitempty"`
-	// C says that it is linked with a C library.
+	// C reports whether it is linked with a C library.
 	C bool `json:"c_library,omitempty"`
 	// Link is the name beside it that it is another name of.
 	Link string `json:"link,omitempty"`
@@ -308,7 +308,7 @@ func writeSum(file string) error {
 	return archive.WriteBytes(file+".sha256", 0o644, fmt.Appendf(nil, "%s  %s\n", sum, filepath.Base(file)))
 }
 
-// partNamed gives a component.
+// partNamed returns a component; nil where there is none.
 func (c *Contents) partNamed(name string) *Part {
 	if i := slices.IndexFunc(c.Components, func(p *Part) bool { return p.Name == name }); i >= 0 {
 		return c.Components[i]
@@ -316,7 +316,7 @@ func (c *Contents) partNamed(name string) *Part {
 	return nil
 }
 
-// part gives the first component that has a property; nil for none.
+// part returns the first component that has a property; nil for none.
 func (c *Contents) part(has func(Facts) bool) *Part {
 	if i := slices.IndexFunc(c.Components, func(p *Part) bool { return has(p.Facts) }); i >= 0 {
 		return c.Components[i]
@@ -327,8 +327,8 @@ func (c *Contents) part(has func(Facts) bool) *Part {
 func isCLibrary(f Facts) bool { return f.CLibrary }
 func isLGPL(f Facts) bool     { return f.LGPL }
 
-// linkedAgain says that those who get the files of a component must be able to link them again: they have something
-// under the LGPL in them, be it the compiler's C library.
+// linkedAgain reports whether those who get the files of a component must be able to link them again: they have
+// something under the LGPL in them, be it the compiler's C library.
 func (c *Contents) linkedAgain(p *Part) bool {
 	lib := c.part(isLGPL)
 	return lib != nil && slices.Contains(p.Links, lib.Name) || c.part(isCLibrary) == nil && c.CLib.Name == "glibc"

@@ -17,7 +17,7 @@ type Component struct {
 	// After is the component that is listed and, where neither needs the other, compiled before it; empty for the
 	// first. What others need goes first, and last what links fast. Components after the same one go by name.
 	After string
-	// Optional says that a stack may lack it.
+	// Optional reports whether a stack may lack it.
 	Optional bool
 	// Extra is the word by which a stack asks for it (extras = […]), where it is made only then; it is optional.
 	// Components with the same word go together.
@@ -40,14 +40,14 @@ type Component struct {
 	// SourceGoes says that its licence asks that its source goes with what is passed on, Relink that those who get it
 	// must be able to link with another version of it: its licence is the LGPL.
 	SourceGoes, Relink bool
-	// Library says that it is linked into others. Libs are patterns of the static libraries that they get, below its
-	// outputs.
+	// Library reports whether it is linked into others. Libs are patterns of the static libraries that they get, below
+	// its outputs.
 	Library bool
 	Libs    []string
 	// Install is where its files go below bin/ in output/ and below docker/ in the package, such as "cli-plugins/";
 	// empty for these directories themselves, whose files are commands once they are installed.
 	Install string
-	// Apart says that its files have a directory of their own in the package, named after its Extra, which can be
+	// Apart reports whether its files have a directory of their own in the package, named after its Extra, which can be
 	// installed or left.
 	Apart bool
 
@@ -57,7 +57,7 @@ type Component struct {
 	// Go says that it is compiled by Go, C that it has C in it, Make that its own make compiles it, most often after a
 	// configure that wants a shell. Quota says that it has C where its project quotas on XFS are wanted.
 	Go, C, Make, Quota bool
-	// Setns says that it starts others in namespaces, so that the C library must know setns.
+	// Setns reports whether it starts others in namespaces, so that the C library must know setns.
 	Setns bool
 	// Prefix is the setting that names a directory with a compiled one in it, which takes its place.
 	Prefix string
@@ -150,7 +150,7 @@ func Needs(s *stack.Stack, component string) []string {
 	return needs
 }
 
-// onGround says that a component has C in it, and that the stack brings what C stands on.
+// onGround reports whether a component has C in it, and the stack provides what C stands on.
 func onGround(s *stack.Stack, component string) bool {
 	c := s.Component[component]
 	return s.OwnLibc() && !registered[component].Ground && c != nil && UsesC(c)

@@ -96,7 +96,7 @@ func dockerd(r request) Plan {
 }
 
 // versionConstants are the two files that upstream's scripts generate for dockerd up to 19.03, with every constant that
-// dockerversion/version_lib.go has for builds without the tag autogen; dockerd holds the others' commits against them.
+// dockerversion/version_lib.go has for builds without the tag autogen; dockerd compares the others' commits with them.
 func (r request) versionConstants() []File {
 	dir := path.Join(r.p.Work, r.p.Gopath[engine], "dockerversion")
 	commitOf := func(component string) string {

@@ -29,7 +29,7 @@ func (r request) goEnv(cgo bool, more ...string) []string {
 	return append(env, more...)
 }
 
-// modules says whether the sources are a module, in GO111MODULE's words.
+// modules reports whether the sources are a module, in GO111MODULE's words.
 func (r request) modules() string {
 	if len(r.p.Gopath) > 0 {
 		return "off"
@@ -215,7 +215,7 @@ func (r request) buildTime() string { return time.Unix(r.s.Epoch, 0).UTC().Forma
 // short is the commit as upstream's own builds print it.
 func short(commit string, n int) string { return commit[:min(n, len(commit))] }
 
-// released says that the version is no pre-release.
+// released reports whether the version is no pre-release.
 func (r request) released() bool {
 	return version.Must(version.NewVersion(r.c.Version)).Prerelease() == ""
 }

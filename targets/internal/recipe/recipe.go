@@ -95,9 +95,10 @@ type Step struct {
 	Argv []string
 	Env  []string
 	Dir  string
-	// Compiles says that the step uses every core; a step that only links does not.
+	// Compiles reports whether the step uses every core; a step that only links does not.
 	Compiles bool
-	// Loads says that it reads its sources first, on one core, and prints its first line when it begins to compile.
+	// Loads reports whether it reads its sources first, on one core, and prints its first line when it begins to
+	// compile.
 	Loads bool
 }
 
@@ -108,7 +109,7 @@ type Output struct {
 	Bin  bool
 	// Links are other names in bin/ for it: relative links, made when it is published.
 	Links []string
-	// Data says that it is no program, and that a user takes it away under its Name.
+	// Data reports whether it is no program, and a user takes it away under its Name.
 	Data bool
 	// Ask are the arguments that make it print its version, and Want the words that must be in the answer.
 	Ask  []string
@@ -149,7 +150,7 @@ type request struct {
 	c   *stack.Component
 	t   Tools
 	p   Paths
-	// own says that it is compiled with the C library and the kernel headers of the stack.
+	// own reports whether it is compiled with the C library and the kernel headers of the stack.
 	own  bool
 	arch platform.Arch
 }

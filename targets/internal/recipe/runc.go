@@ -59,8 +59,8 @@ func runc(r request) Plan {
 	return p
 }
 
-// leaksKernelMemory says that kernel memory accounting, which leaks on a 3.10 kernel, must be left out: runc up to
-// 1.0.0-rc93 has it and knows the tag nokmem (runc#1725, #1921); later ones have none.
+// leaksKernelMemory reports whether kernel memory accounting, which leaks on a 3.10 kernel, must be left out: runc up
+// to 1.0.0-rc93 has it and knows the tag nokmem (runc#1725, #1921); later ones have none.
 func (r request) leaksKernelMemory() bool {
 	v, kernel := version.Must(version.NewVersion(r.c.Version)), version.Must(version.NewVersion(r.s.Target.Kernel))
 	return v.LessThanOrEqual(version.Must(version.NewVersion("1.0.0-rc93"))) &&

@@ -65,7 +65,7 @@ type Release struct {
 	Stamp archive.Stamp `json:"stamp"`
 	// Passed is what it passed, and when; empty when nothing.
 	Passed string `json:"passed,omitempty"`
-	// Withdrawn says that somebody went back from it: latest never moves to the same bytes again by itself.
+	// Withdrawn reports whether somebody went back from it: latest never moves to the same bytes again by itself.
 	Withdrawn bool `json:"withdrawn,omitempty"`
 
 	Name string `json:"-"` // of its directory

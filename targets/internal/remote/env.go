@@ -10,8 +10,8 @@ import (
 	"drydock/targets/internal/ui"
 )
 
-// FromEnv opens the cache that REMOTE_CACHE names; nil without. Where the network is forbidden nobody asks it, but what was
-// taken from it stays what it is. An error names the setting.
+// FromEnv opens the cache that REMOTE_CACHE names; nil without. Where the network is forbidden nobody asks it, but what
+// was taken from it stays what it is. An error names the setting.
 func FromEnv(u *ui.UI, offline bool) (*Cache, error) {
 	address := os.Getenv("REMOTE_CACHE")
 	if address == "" {

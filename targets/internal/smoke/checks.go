@@ -20,11 +20,11 @@ import (
 type check struct {
 	name  string
 	limit time.Duration
-	// daemon says that it needs a running daemon and the guest's image.
+	// daemon reports whether it needs a running daemon and the guest's image.
 	daemon bool
-	// always says that it is run even when only some are asked for: the others stand on it.
+	// always reports whether it is run even when only some are asked for: the others stand on it.
 	always bool
-	run    func(l *lab)
+	run    func(l *harness)
 }
 
 // The checks that the others lean on, and the one that ends the daemon.
@@ -48,7 +48,7 @@ var checks = []check{
 	{"files are there", 10 * time.Second, false, false, filesThere},
 	{"files are executable", 10 * time.Second, false, false, filesExecutable},
 	{"files are static", 10 * time.Second, false, false, filesStatic},
-	{startCheck, 90 * time.Second, false, true, func(l *lab) { l.hide(Firewall, "ip6tables"); l.start() }},
+	{startCheck, 90 * time.Second, false, true, func(h *harness) { h.hide(Firewall, "ip6tables"); h.start() }},
 	versionCheck("version: docker"),
 	versionCheck("version: containerd"),
 	versionCheck("version: runc"),
@@ -60,20 +60,20 @@ var checks = []check{
 	{"info: plugins", 20 * time.Second, true, false, infoPlugins},
 	{"containerd: plugins", 20 * time.Second, true, false, containerdPlugins},
 	{"import an image", 30 * time.Second, true, true, importImage},
-	{"run", 30 * time.Second, true, false, func(l *lab) { l.is("output", l.run("--", "print", "hello"), "hello") }},
+	{"run", 30 * time.Second, true, false, func(h *harness) { h.is("output", h.run("--", "print", "hello"), "hello") }},
 	{"exit codes", time.Minute, true, false, exitCodes},
-	{"environment", 30 * time.Second, true, false, func(l *lab) {
-		l.is("output", l.run("-e", "COLOUR=dry dock", "--", "env", "COLOUR"), "dry dock")
+	{"environment", 30 * time.Second, true, false, func(h *harness) {
+		h.is("output", h.run("-e", "COLOUR=dry dock", "--", "env", "COLOUR"), "dry dock")
 	}},
 	{"working directory", 30 * time.Second, true, false,
-		func(l *lab) { l.is("output", l.run("-w", "/tmp", "--", "cwd"), "/tmp") }},
-	{"stdin", 30 * time.Second, true, false, func(l *lab) {
+		func(h *harness) { h.is("output", h.run("-w", "/tmp", "--", "cwd"), "/tmp") }},
+	{"stdin", 30 * time.Second, true, false, func(h *harness) {
 		text := strings.Repeat("0123456789abcdef\n", 8192)
-		l.is("what came back", l.feed(text, runArgs("--rm", []string{"-i", "--", "cat"})...)+"\n" == text, true)
+		h.is("what came back", h.feed(text, runArgs("--rm", []string{"-i", "--", "cat"})...)+"\n" == text, true)
 	}},
-	{"terminal", 30 * time.Second, true, false, func(l *lab) {
-		l.is("with -t", l.run("-t", "--", "tty"), "true")
-		l.is("without", l.run("--", "tty"), "false")
+	{"terminal", 30 * time.Second, true, false, func(h *harness) {
+		h.is("with -t", h.run("-t", "--", "tty"), "true")
+		h.is("without", h.run("--", "tty"), "false")
 	}},
 	{"exec", time.Minute, true, false, execs},
 	{"logs", 30 * time.Second, true, false, logs},
@@ -105,37 +105,37 @@ var checks = []check{
 	{lastCheck, time.Minute, true, false, nothingLeft},
 }
 
-func filesThere(l *lab) {
+func filesThere(h *harness) {
 	var missing []string
-	for _, f := range l.c.Files {
+	for _, f := range h.c.Files {
 		if _, err := os.Stat(filepath.Join(binDir, f)); err != nil {
 			missing = append(missing, f)
 		}
 	}
-	l.is("missing", strings.Join(missing, " "), "")
+	h.is("missing", strings.Join(missing, " "), "")
 }
 
-func filesExecutable(l *lab) {
-	for _, f := range l.c.Files {
+func filesExecutable(h *harness) {
+	for _, f := range h.c.Files {
 		fi, err := os.Stat(filepath.Join(binDir, f))
 		if err == nil && (!fi.Mode().IsRegular() || fi.Mode()&0o111 != 0o111) {
-			l.failf("%s: got mode %s, want it executable for all", f, fi.Mode())
+			h.failf("%s: got mode %s, want it executable for all", f, fi.Mode())
 		}
 	}
 }
 
-func filesStatic(l *lab) {
-	for _, name := range l.c.Files {
+func filesStatic(h *harness) {
+	for _, name := range h.c.Files {
 		f, err := elf.Open(filepath.Join(binDir, name))
 		if os.IsNotExist(err) {
 			continue // another check's
 		}
-		l.ok(name, err)
+		h.ok(name, err)
 		libs, _ := f.ImportedLibraries()
-		l.is(name+": shared libraries", strings.Join(libs, " "), "")
+		h.is(name+": shared libraries", strings.Join(libs, " "), "")
 		for _, p := range f.Progs {
 			if p.Type == elf.PT_INTERP {
-				l.failf("%s: it asks for a dynamic loader, want it static", name)
+				h.failf("%s: it asks for a dynamic loader, want it static", name)
 			}
 		}
 		f.Close()
@@ -145,10 +145,10 @@ func filesStatic(l *lab) {
 // versionCheck is of a part of the stack by the name that "docker version" has for it, which ends its own.
 func versionCheck(name string) check {
 	part := strings.TrimPrefix(name, "version: ")
-	return check{name, 20 * time.Second, true, false, func(l *lab) { versionOf(l, part) }}
+	return check{name, 20 * time.Second, true, false, func(h *harness) { versionOf(h, part) }}
 }
 
-func versionOf(l *lab, part string) {
+func versionOf(h *harness, part string) {
 	var v struct {
 		Client struct{ Version, GitCommit string }
 		Server struct {
@@ -159,77 +159,77 @@ func versionOf(l *lab, part string) {
 			}
 		}
 	}
-	l.ok("docker version", json.Unmarshal([]byte(l.docker("version", "--format", "{{json .}}")), &v))
-	want := l.c.Versions[part]
+	h.ok("docker version", json.Unmarshal([]byte(h.docker("version", "--format", "{{json .}}")), &v))
+	want := h.c.Versions[part]
 	if part == "docker" {
-		l.is("docker", v.Client.Version, want)
-		l.is("the daemon", v.Server.Version, want)
-		l.note = "docker " + v.Client.GitCommit + ", dockerd " + v.Server.GitCommit
+		h.is("docker", v.Client.Version, want)
+		h.is("the daemon", v.Server.Version, want)
+		h.note = "docker " + v.Client.GitCommit + ", dockerd " + v.Server.GitCommit
 		return
 	}
 	for _, c := range v.Server.Components {
 		if c.Name == part {
-			l.is(part, strings.TrimPrefix(c.Version, "v"), want)
-			if commit := l.c.Commits[part]; commit != "" {
-				l.has(part+": commit", c.Details["GitCommit"], commit[:min(len(commit), 7)])
+			h.is(part, strings.TrimPrefix(c.Version, "v"), want)
+			if commit := h.c.Commits[part]; commit != "" {
+				h.has(part+": commit", c.Details["GitCommit"], commit[:min(len(commit), 7)])
 			}
-			l.note = c.Version + " " + c.Details["GitCommit"]
+			h.note = c.Version + " " + c.Details["GitCommit"]
 			return
 		}
 	}
-	l.failf("docker version does not name %s", part)
+	h.failf("docker version does not name %s", part)
 }
 
-func infoRuntime(l *lab) {
-	l.is("default runtime, init", l.docker("info", "-f", "{{.DefaultRuntime}} {{.InitBinary}}"), "runc docker-init")
+func infoRuntime(h *harness) {
+	h.is("default runtime, init", h.docker("info", "-f", "{{.DefaultRuntime}} {{.InitBinary}}"), "runc docker-init")
 }
 
-func infoStorage(l *lab) {
+func infoStorage(h *harness) {
 	want := "overlay2"
-	got := l.docker("info", "-f", "{{.Driver}}")
-	if l.overlay != nil {
-		l.note = fmt.Sprintf("%s: no overlay on this file system: %v", got, l.overlay)
+	got := h.docker("info", "-f", "{{.Driver}}")
+	if h.overlay != nil {
+		h.note = fmt.Sprintf("%s: no overlay on this file system: %v", got, h.overlay)
 		if got != want {
 			return
 		}
 	}
-	l.is("driver", got, want)
-	l.note = got
+	h.is("driver", got, want)
+	h.note = got
 }
 
-func infoSeccomp(l *lab) {
-	got := l.docker("info", "-f", "{{.SecurityOptions}}")
+func infoSeccomp(h *harness) {
+	got := h.docker("info", "-f", "{{.SecurityOptions}}")
 	if !strings.Contains(got, "name=seccomp,profile=builtin") &&
 		!strings.Contains(got, "name=seccomp,profile=default") {
-		l.failf("security options: got %s, want name=seccomp with the built-in profile", got)
+		h.failf("security options: got %s, want name=seccomp with the built-in profile", got)
 	}
-	l.note = got
+	h.note = got
 }
 
-func infoCgroups(l *lab) {
+func infoCgroups(h *harness) {
 	want := "1"
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		want = "2"
 	}
 	// 19.03 and older do not say the version: they know one only.
-	a := l.try("info", "-f", "{{.CgroupVersion}}")
+	a := h.try("info", "-f", "{{.CgroupVersion}}")
 	if a.code == 0 {
-		l.is("cgroup version", a.out, want)
+		h.is("cgroup version", a.out, want)
 	}
-	l.note = "version " + want + ", driver " + l.docker("info", "-f", "{{.CgroupDriver}}")
+	h.note = "version " + want + ", driver " + h.docker("info", "-f", "{{.CgroupDriver}}")
 }
 
 // infoPlugins wants the drivers that every release since 18.09 has.
-func infoPlugins(l *lab) {
+func infoPlugins(h *harness) {
 	for kind, want := range map[string][]string{
 		"Log":     {"awslogs", "fluentd", "gcplogs", "gelf", "journald", "json-file", "local", "splunk", "syslog"},
 		"Network": {"bridge", "host", "ipvlan", "macvlan", "null", "overlay"},
 		"Volume":  {"local"},
 	} {
-		got := strings.Fields(strings.Trim(l.docker("info", "-f", "{{.Plugins."+kind+"}}"), "[]"))
+		got := strings.Fields(strings.Trim(h.docker("info", "-f", "{{.Plugins."+kind+"}}"), "[]"))
 		for _, w := range want {
 			if !slices.Contains(got, w) {
-				l.failf("%s drivers: got %s, want %s among them", kind, strings.Join(got, " "), w)
+				h.failf("%s drivers: got %s, want %s among them", kind, strings.Join(got, " "), w)
 			}
 		}
 	}
@@ -237,9 +237,9 @@ func infoPlugins(l *lab) {
 
 // containerdPlugins wants no plugin of the running containerd to have failed, but for those that this machine has no
 // use for.
-func containerdPlugins(l *lab) {
-	a := l.command("", "ctr", "-a", runDir+"/containerd/containerd.sock", "plugins", "ls")
-	l.is("exit code", a.code, 0)
+func containerdPlugins(h *harness) {
+	a := h.command("", "ctr", "-a", runDir+"/containerd/containerd.sock", "plugins", "ls")
+	h.is("exit code", a.code, 0)
 	n := map[string]int{}
 	for i, line := range strings.Split(a.out, "\n") {
 		f := strings.Fields(line)
@@ -252,19 +252,19 @@ func containerdPlugins(l *lab) {
 		}
 		n[status]++
 		if status == "error" {
-			l.failf("%s %s: error", f[0], f[1])
+			h.failf("%s %s: error", f[0], f[1])
 		}
 	}
 	if n["ok"] == 0 {
-		l.failf("no plugin is ok: %s", a.out)
+		h.failf("no plugin is ok: %s", a.out)
 	}
-	l.note = fmt.Sprintf("%d ok, %d skipped by themselves", n["ok"], n["skip"])
+	h.note = fmt.Sprintf("%d ok, %d skipped by themselves", n["ok"], n["skip"])
 }
 
 // importImage makes the image: the guest, a file for each user, and a place to write.
-func importImage(l *lab) {
+func importImage(h *harness) {
 	guest, err := os.ReadFile(workDir + "/guest")
-	l.ok("guest", err)
+	h.ok("guest", err)
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range []struct {
@@ -277,53 +277,53 @@ func importImage(l *lab) {
 		{"etc/passwd", 0o644, []byte("root:x:0:0::/:/guest\nguest:x:1234:1234::/:/guest\n")},
 		{"etc/group", 0o644, []byte("root:x:0:\nguest:x:1234:\n")},
 	} {
-		l.ok("tar",
+		h.ok("tar",
 			w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.data)), Typeflag: tar.TypeReg}))
 		_, err := w.Write(f.data)
-		l.ok("tar", err)
+		h.ok("tar", err)
 	}
-	l.ok("tar", w.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}))
-	l.ok("tar", w.Close())
-	l.feed(b.String(), "import", "-c", `ENTRYPOINT ["/guest"]`, "-", Image)
-	l.has("images", l.docker("images", "--format", "{{.Repository}}:{{.Tag}}"), Image)
+	h.ok("tar", w.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}))
+	h.ok("tar", w.Close())
+	h.feed(b.String(), "import", "-c", `ENTRYPOINT ["/guest"]`, "-", Image)
+	h.has("images", h.docker("images", "--format", "{{.Repository}}:{{.Tag}}"), Image)
 }
 
-func builds(l *lab) {
+func builds(h *harness) {
 	dir := "/tmp/build"
-	l.ok("context", os.MkdirAll(dir, 0o755))
+	h.ok("context", os.MkdirAll(dir, 0o755))
 	guest, err := os.ReadFile(workDir + "/guest")
-	l.ok("guest", err)
-	l.ok("context", os.WriteFile(dir+"/guest", guest, 0o755))
-	l.ok("context", os.WriteFile(dir+"/Dockerfile", []byte("FROM scratch\nCOPY guest /guest\nENV WORD=built\n"+
+	h.ok("guest", err)
+	h.ok("context", os.WriteFile(dir+"/guest", guest, 0o755))
+	h.ok("context", os.WriteFile(dir+"/Dockerfile", []byte("FROM scratch\nCOPY guest /guest\nENV WORD=built\n"+
 		"RUN [\"/guest\", \"write\", \"/made\", \"by a step\"]\nENTRYPOINT [\"/guest\"]\nCMD [\"env\", \"WORD\"]\n"),
 		0o644))
-	l.docker("build", "--network=none", "-t", "built:1", dir)
-	l.is("its command", l.docker("run", "--rm", "built:1"), "built")
-	l.is("what a step made", l.docker("run", "--rm", "built:1", "cat", "/made"), "by a step")
-	l.docker("rmi", "built:1")
+	h.docker("build", "--network=none", "-t", "built:1", dir)
+	h.is("its command", h.docker("run", "--rm", "built:1"), "built")
+	h.is("what a step made", h.docker("run", "--rm", "built:1", "cat", "/made"), "by a step")
+	h.docker("rmi", "built:1")
 }
 
-func commits(l *lab) {
-	l.docker(runArgs("--name=changed", []string{"--", "write", "/tmp/new", "committed"})...)
-	l.has("diff", l.docker("diff", "changed"), "A /tmp/new")
-	l.docker("commit", "changed", "committed:1")
-	l.is("file", l.docker("run", "--rm", "committed:1", "cat", "/tmp/new"), "committed")
-	l.docker("rm", "changed")
-	l.docker("rmi", "committed:1")
+func commits(h *harness) {
+	h.docker(runArgs("--name=changed", []string{"--", "write", "/tmp/new", "committed"})...)
+	h.has("diff", h.docker("diff", "changed"), "A /tmp/new")
+	h.docker("commit", "changed", "committed:1")
+	h.is("file", h.docker("run", "--rm", "committed:1", "cat", "/tmp/new"), "committed")
+	h.docker("rm", "changed")
+	h.docker("rmi", "committed:1")
 }
 
-func saves(l *lab) {
-	l.docker("tag", Image, "saved:1")
-	l.docker("save", "-o", "/tmp/saved.tar", "saved:1")
-	l.docker("rmi", "saved:1")
-	l.has("load", l.docker("load", "-i", "/tmp/saved.tar"), "saved:1")
-	l.is("output", l.docker("run", "--rm", "saved:1", "print", "loaded"), "loaded")
-	l.detach("exported", "--", "sleep", "600")
-	l.docker("export", "-o", "/tmp/exported.tar", "exported")
-	l.docker("rmi", "saved:1")
+func saves(h *harness) {
+	h.docker("tag", Image, "saved:1")
+	h.docker("save", "-o", "/tmp/saved.tar", "saved:1")
+	h.docker("rmi", "saved:1")
+	h.has("load", h.docker("load", "-i", "/tmp/saved.tar"), "saved:1")
+	h.is("output", h.docker("run", "--rm", "saved:1", "print", "loaded"), "loaded")
+	h.detach("exported", "--", "sleep", "600")
+	h.docker("export", "-o", "/tmp/exported.tar", "exported")
+	h.docker("rmi", "saved:1")
 }
 
-func atOnce(l *lab) {
+func atOnce(h *harness) {
 	const n = 20
 	answers := make([]answer, n)
 	var all sync.WaitGroup
@@ -334,75 +334,75 @@ func atOnce(l *lab) {
 					answers[i] = answer{err: fmt.Sprint(x), code: -1}
 				}
 			}()
-			answers[i] = l.try(runArgs("--rm", []string{"--", "print", strconv.Itoa(i)})...)
+			answers[i] = h.try(runArgs("--rm", []string{"--", "print", strconv.Itoa(i)})...)
 		})
 	}
 	all.Wait()
 	for i, a := range answers {
 		if a.code != 0 || a.out != strconv.Itoa(i) {
-			l.failf("container %d: exit code %d: got %q, %s", i, a.code, a.out, a.err)
+			h.failf("container %d: exit code %d: got %q, %s", i, a.code, a.out, a.err)
 		}
 	}
 }
 
-func liveRestore(l *lab) {
-	l.restart(syscall.SIGTERM, "--live-restore")
-	l.detach("lives", "--", "sleep", "600")
-	pid := l.inspect("lives", ".State.Pid")
-	l.stop(syscall.SIGTERM)
+func liveRestore(h *harness) {
+	h.restart(syscall.SIGTERM, "--live-restore")
+	h.detach("lives", "--", "sleep", "600")
+	pid := h.inspect("lives", ".State.Pid")
+	h.stop(syscall.SIGTERM)
 	if _, err := os.Stat("/proc/" + pid); err != nil {
-		l.failf("the container ended with the daemon: %v", err)
+		h.failf("the container ended with the daemon: %v", err)
 	}
-	l.start("--live-restore")
-	l.is("pid afterwards", l.inspect("lives", ".State.Pid"), pid)
-	l.is("exec afterwards", l.docker("exec", "lives", "/guest", "print", "alive"), "alive")
-	l.docker("rm", "-f", "lives")
-	l.restart(syscall.SIGTERM)
+	h.start("--live-restore")
+	h.is("pid afterwards", h.inspect("lives", ".State.Pid"), pid)
+	h.is("exec afterwards", h.docker("exec", "lives", "/guest", "print", "alive"), "alive")
+	h.docker("rm", "-f", "lives")
+	h.restart(syscall.SIGTERM)
 }
 
-func killed(l *lab) {
-	l.detach("survivor", "--restart=always", "--", "sleep", "600")
-	l.stop(syscall.SIGKILL)
-	l.start()
-	l.is("output", l.run("--", "print", "again"), "again")
-	l.until("a container with --restart=always runs again", 20*time.Second, func() bool {
-		return l.inspect("survivor", ".State.Running") == "true"
+func killed(h *harness) {
+	h.detach("survivor", "--restart=always", "--", "sleep", "600")
+	h.stop(syscall.SIGKILL)
+	h.start()
+	h.is("output", h.run("--", "print", "again"), "again")
+	h.until("a container with --restart=always runs again", 20*time.Second, func() bool {
+		return h.inspect("survivor", ".State.Running") == "true"
 	})
-	l.is("exec", l.docker("exec", "survivor", "/guest", "print", "alive"), "alive")
+	h.is("exec", h.docker("exec", "survivor", "/guest", "print", "alive"), "alive")
 }
 
 // nothingLeft stops the daemon while a container runs.
-func nothingLeft(l *lab) {
-	l.detach("last", "--", "signal")
-	l.logged("last", "ready")
-	l.stop(syscall.SIGTERM)
+func nothingLeft(h *harness) {
+	h.detach("last", "--", "signal")
+	h.logged("last", "ready")
+	h.stop(syscall.SIGTERM)
 	var left []string
-	l.untilOrNot(10*time.Second, func() bool {
+	h.untilOrNot(10*time.Second, func() bool {
 		left = nil
 		for _, p := range processes() {
 			left = append(left, fmt.Sprintf("process %d %s (%c)", p.pid, p.name, p.state))
 		}
 		for _, m := range mountPoints() {
 			// dockerd keeps the host's own network namespace there, whatever its version, and finds it again.
-			if !slices.Contains(l.mounts, m) && m != runDir+"/netns/default" {
+			if !slices.Contains(h.mounts, m) && m != runDir+"/netns/default" {
 				left = append(left, "mount "+m)
 			}
 		}
 		for _, d := range controllers() {
-			for _, g := range cgroupsBelow(filepath.Join(d, l.c.Cgroup)) {
+			for _, g := range cgroupsBelow(filepath.Join(d, h.c.Cgroup)) {
 				// the empty parent of those of its steps, which it keeps
-				if g != filepath.Join(d, l.c.Cgroup, "buildkit") {
+				if g != filepath.Join(d, h.c.Cgroup, "buildkit") {
 					left = append(left, "cgroup "+g)
 				}
 			}
 		}
 		return left == nil
 	})
-	l.is("left", strings.Join(left, ", "), "")
+	h.is("left", strings.Join(left, ", "), "")
 }
 
 // untilOrNot waits until a condition holds, but not for ever, and leaves it to the caller to say what is wrong.
-func (l *lab) untilOrNot(limit time.Duration, holds func() bool) {
-	for end := time.Now().Add(l.slowly(limit)); !holds() && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+func (h *harness) untilOrNot(limit time.Duration, holds func() bool) {
+	for end := time.Now().Add(h.slowly(limit)); !holds() && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 	}
 }

@@ -57,16 +57,16 @@ func linkAddresses(name string, f func()) ([]string, error) {
 
 // bridgeAddress wants a bridge to be made without an address, and to get it when it is there: before Linux 3.14 one
 // that is made with it takes no packets (patches/dockerd).
-func bridgeAddress(l *lab) {
-	l.bridged()
+func bridgeAddress(h *harness) {
+	h.bridged()
 	const name = "smoke-made"
-	defer l.try("network", "rm", name)
+	defer h.try("network", "rm", name)
 	all, err := linkAddresses(name, func() {
-		l.docker("network", "create", "-o", "com.docker.network.bridge.name="+name, name)
+		h.docker("network", "create", "-o", "com.docker.network.bridge.name="+name, name)
 	})
-	l.ok("listen for interfaces", err)
+	h.ok("listen for interfaces", err)
 	if len(all) != 2 {
-		l.failf("hardware addresses of a new bridge, one after the other: got %q, want the kernel's and then Docker's",
+		h.failf("hardware addresses of a new bridge, one after the other: got %q, want the kernel's and then Docker's",
 			all)
 	}
 }

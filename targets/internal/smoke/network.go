@@ -37,90 +37,90 @@ var networkChecks = []check{
 	{"iptables: the same rules after a restart", 2 * time.Minute, true, false, sameRules},
 	{"iptables: IPv6", time.Minute, true, false, ipv6},
 	{"iptables: network rm leaves no rule", time.Minute, true, false, noRuleLeft},
-	{lastNetCheck, time.Minute, true, false, func(l *lab) {
-		if l.outside != nil {
-			l.outside.close()
-			l.outside = nil
+	{lastNetCheck, time.Minute, true, false, func(h *harness) {
+		if h.netpeer != nil {
+			h.netpeer.close()
+			h.netpeer = nil
 		}
-		nothingLeft(l)
+		nothingLeft(h)
 	}},
 }
 
 // runExtras runs what needs parts that not every stack has.
-func (l *lab) runExtras(each func(Result)) {
-	daemon := l.c.Daemon
+func (h *harness) runExtras(each func(Result)) {
+	daemon := h.c.Daemon
 	switch {
-	case l.c.Network != nil:
-		l.c.Daemon = l.c.Network
-		l.runAll(networkChecks, each)
-		if l.outside != nil {
-			l.outside.close()
+	case h.c.Network != nil:
+		h.c.Daemon = h.c.Network
+		h.runAll(networkChecks, each)
+		if h.netpeer != nil {
+			h.netpeer.close()
 		}
-	case l.c.NoNetwork != "" && l.c.Only == nil:
-		each(Result{Name: "iptables: the network part", Verdict: Skipped, Detail: l.c.NoNetwork})
+	case h.c.NoNetwork != "" && h.c.Only == nil:
+		each(Result{Name: "iptables: the network part", Verdict: Skipped, Detail: h.c.NoNetwork})
 	}
-	if l.c.Share != "" {
-		l.runAll(busChecks, each)
+	if h.c.Share != "" {
+		h.runAll(busChecks, each)
 	}
-	if l.c.Plugins != nil {
-		l.runPlugins(daemon, each)
+	if h.c.Plugins != nil {
+		h.runPlugins(daemon, each)
 	}
 }
 
 // hide takes programs out of the PATH: the first part shows what the daemon does where they are missing.
-func (l *lab) hide(names ...string) {
+func (h *harness) hide(names ...string) {
 	for _, n := range names {
 		file, err := filepath.EvalSymlinks(filepath.Join(binDir, n))
-		if err != nil || slices.Contains(l.hidden, file) {
+		if err != nil || slices.Contains(h.hidden, file) {
 			continue
 		}
-		l.ok("hide", os.WriteFile("/tmp/hidden", nil, 0o644))
-		l.ok("hide "+n, unix.Mount("/tmp/hidden", file, "", unix.MS_BIND, ""))
-		l.hidden = append(l.hidden, file)
+		h.ok("hide", os.WriteFile("/tmp/hidden", nil, 0o644))
+		h.ok("hide "+n, unix.Mount("/tmp/hidden", file, "", unix.MS_BIND, ""))
+		h.hidden = append(h.hidden, file)
 	}
 }
 
 // world brings the programs back and builds the world outside. What this kernel lacks is the reason that the checks
 // after it are skipped with.
-func world(l *lab) {
-	for _, file := range l.hidden {
-		l.ok("show "+file, unix.Unmount(file, 0))
+func world(h *harness) {
+	for _, file := range h.hidden {
+		h.ok("show "+file, unix.Unmount(file, 0))
 	}
-	l.hidden = nil
+	h.hidden = nil
 	for _, table := range []string{"filter", "nat"} {
-		if a := l.command("", Firewall, "-t", table, "-S"); a.code != 0 {
-			l.noTables = fmt.Errorf("this kernel has no table %s for iptables: %s", table,
+		if a := h.command("", Firewall, "-t", table, "-S"); a.code != 0 {
+			h.noTables = fmt.Errorf("this kernel has no table %s for iptables: %s", table,
 				strings.ReplaceAll(a.err, "\n", " "))
-			l.skipf("%v", l.noTables)
+			h.skipf("%v", h.noTables)
 		}
 	}
-	if l.noTables = l.bridge; l.noTables != nil {
-		l.skipf("this kernel makes no bridge for us: %v", l.noTables)
+	if h.noTables = h.bridge; h.noTables != nil {
+		h.skipf("this kernel makes no bridge for us: %v", h.noTables)
 	}
 	var err error
-	if l.outside, err = openOutside(); err != nil {
-		l.skipf("%v", err)
+	if h.netpeer, err = openNetpeer(); err != nil {
+		h.skipf("%v", err)
 	}
 	// Docker up to 27 drops what is forwarded to nobody only where it is itself the one who turned forwarding on.
 	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
 		if err := os.WriteFile(file, []byte("0"), 0o644); err != nil && !os.IsNotExist(err) {
-			l.failf("%v", err)
+			h.failf("%v", err)
 		}
 	}
-	l.note = l.command("", Firewall, "--version").out
+	h.note = h.command("", Firewall, "--version").out
 }
 
 // tabled skips where this kernel has no tables, and reached where there is no world outside.
-func (l *lab) tabled() {
-	if l.noTables != nil {
-		l.skipf("%v", l.noTables)
+func (h *harness) tabled() {
+	if h.noTables != nil {
+		h.skipf("%v", h.noTables)
 	}
 }
 
-func (l *lab) reached() {
-	l.tabled()
-	if l.outside == nil {
-		l.skipf("there is no world outside: see %q", worldCheck)
+func (h *harness) reached() {
+	h.tabled()
+	if h.netpeer == nil {
+		h.skipf("there is no world outside: see %q", worldCheck)
 	}
 }
 
@@ -171,15 +171,15 @@ func chainOf(rule string) string {
 }
 
 // extensions writes every rule and takes it back by its own words, as Docker does.
-func extensions(l *lab) {
-	l.tabled()
+func extensions(h *harness) {
+	h.tabled()
 	n := 0
 	var lacks []string
 	for program, family := range map[string]func(i int) bool{
 		Firewall:    func(i int) bool { return rules[i].v4 },
 		"ip6tables": func(i int) bool { return rules[i].v6 },
 	} {
-		if a := l.command("", program, "-t", "filter", "-S"); a.code != 0 {
+		if a := h.command("", program, "-t", "filter", "-S"); a.code != 0 {
 			lacks = append(lacks, program)
 			continue
 		}
@@ -193,25 +193,25 @@ func extensions(l *lab) {
 			}
 			for _, how := range []string{"-A", "-C", "-D"} {
 				argv := append([]string{program, "-t", f[0], how, chainOf(r.text)}, f[1:]...)
-				a := l.command("", argv...)
+				a := h.command("", argv...)
 				if a.code != 0 && how == "-A" && kernelLacks(a.err) {
 					lacks = append(lacks, program+" "+r.text)
 					break
 				}
 				if a.code != 0 {
-					l.failf("%s: exit code %d: %s", strings.Join(argv, " "), a.code, a.err)
+					h.failf("%s: exit code %d: %s", strings.Join(argv, " "), a.code, a.err)
 				}
 				n++
 			}
 		}
 	}
 	slices.Sort(lacks)
-	l.note = fmt.Sprintf("%d commands", n)
+	h.note = fmt.Sprintf("%d commands", n)
 	if lacks != nil {
-		l.note += "; this kernel lacks what these need: " + strings.Join(lacks, "; ")
+		h.note += "; this kernel lacks what these need: " + strings.Join(lacks, "; ")
 	}
 	if n == 0 {
-		l.skipf("%s", l.note)
+		h.skipf("%s", h.note)
 	}
 }
 
@@ -223,12 +223,12 @@ func kernelLacks(text string) bool {
 }
 
 // saved are all rules without their counters, sorted.
-func (l *lab) saved() []string {
+func (h *harness) saved() []string {
 	var all []string
 	for _, program := range []string{"iptables-save", "ip6tables-save"} {
-		a := l.command("", program)
+		a := h.command("", program)
 		if a.code != 0 {
-			l.failf("%s: exit code %d: %s", program, a.code, a.err)
+			h.failf("%s: exit code %d: %s", program, a.code, a.err)
 		}
 		table := ""
 		for line := range strings.Lines(a.out) {
@@ -254,42 +254,42 @@ func onlyIn(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { have[s]--; return have[s] >= 0 })
 }
 
-func startsWithTables(l *lab) {
-	l.tabled()
-	l.start()
-	rules := strings.Join(l.saved(), "\n")
-	l.has("rules", rules, "iptables nat :DOCKER")
-	l.has("rules", rules, "-j MASQUERADE")
-	l.note = fmt.Sprintf("%d rules and chains", len(l.saved()))
+func startsWithTables(h *harness) {
+	h.tabled()
+	h.start()
+	rules := strings.Join(h.saved(), "\n")
+	h.has("rules", rules, "iptables nat :DOCKER")
+	h.has("rules", rules, "-j MASQUERADE")
+	h.note = fmt.Sprintf("%d rules and chains", len(h.saved()))
 }
 
-// peer starts a container that says who speaks to it on port 7000, and gives its address.
-func (l *lab) peer(name string, flags ...string) string {
-	l.detach(name, append(flags, "--", "peer", "7000")...)
-	l.logged(name, "ready")
-	return l.inspect(name, "range .NetworkSettings.Networks}}{{.IPAddress}}{{end")
+// peer starts a container that says who speaks to it on port 7000, and returns its address.
+func (h *harness) peer(name string, flags ...string) string {
+	h.detach(name, append(flags, "--", "peer", "7000")...)
+	h.logged(name, "ready")
+	return h.inspect(name, "range .NetworkSettings.Networks}}{{.IPAddress}}{{end")
 }
 
 // gateway is the bridge's own address in a network.
-func (l *lab) gateway(network string) string {
-	return l.inspect(network, "range .IPAM.Config}}{{.Gateway}} {{end")
+func (h *harness) gateway(network string) string {
+	return h.inspect(network, "range .IPAM.Config}}{{.Gateway}} {{end")
 }
 
 // both asks by TCP and by UDP, and wants them to be heard from the same address.
-func (l *lab) both(what string, want string, ask func(protocol string) (string, error)) {
+func (h *harness) both(what string, want string, ask func(protocol string) (string, error)) {
 	for _, protocol := range []string{"tcp", "udp"} {
 		got, err := ask(protocol)
 		if err != nil {
-			l.failf("%s, %s: %v", what, protocol, err)
+			h.failf("%s, %s: %v", what, protocol, err)
 		}
-		l.is(what+", "+protocol+": who was heard", got, want)
+		h.is(what+", "+protocol+": who was heard", got, want)
 	}
 }
 
 // from is ask in a container of its own.
-func (l *lab) from(flags []string, address string) func(protocol string) (string, error) {
+func (h *harness) from(flags []string, address string) func(protocol string) (string, error) {
 	return func(protocol string) (string, error) {
-		a := l.try(runArgs("--rm", append(slices.Clone(flags), "--", "ask", protocol, address))...)
+		a := h.try(runArgs("--rm", append(slices.Clone(flags), "--", "ask", protocol, address))...)
 		if a.code != 0 {
 			return "", fmt.Errorf("exit code %d: %s", a.code, a.err)
 		}
@@ -297,134 +297,134 @@ func (l *lab) from(flags []string, address string) func(protocol string) (string
 	}
 }
 
-func neighbours(l *lab) {
-	l.tabled()
-	ip := l.peer("peer")
+func neighbours(h *harness) {
+	h.tabled()
+	ip := h.peer("peer")
 	for _, protocol := range []string{"tcp", "udp"} {
-		got, err := l.from(nil, ip+":7000")(protocol)
-		l.ok(protocol, err)
-		if got == "" || got == ip || got == strings.TrimSpace(l.gateway("bridge")) {
-			l.failf("%s: who was heard: got %q, want the other container's own address", protocol, got)
+		got, err := h.from(nil, ip+":7000")(protocol)
+		h.ok(protocol, err)
+		if got == "" || got == ip || got == strings.TrimSpace(h.gateway("bridge")) {
+			h.failf("%s: who was heard: got %q, want the other container's own address", protocol, got)
 		}
 	}
 }
 
-func masquerade(l *lab) {
-	l.reached()
-	l.both("a container to the world outside", here4.Addr().String(),
-		l.from(nil, there4.Addr().String()+":"+outsidePort))
+func masquerade(h *harness) {
+	h.reached()
+	h.both("a container to the world outside", here4.Addr().String(),
+		h.from(nil, there4.Addr().String()+":"+netpeerPort))
 }
 
 // translated asks from outside: where the container hears the asker's own address, no docker-proxy stood between.
-func translated(l *lab) {
-	l.reached()
-	l.peer("peer", "-p", "8081:7000/tcp", "-p", "8081:7000/udp")
-	l.both("the world outside to a container", there4.Addr().String(), func(protocol string) (string, error) {
-		return l.outside.ask(protocol, here4.Addr().String()+":8081")
+func translated(h *harness) {
+	h.reached()
+	h.peer("peer", "-p", "8081:7000/tcp", "-p", "8081:7000/udp")
+	h.both("the world outside to a container", there4.Addr().String(), func(protocol string) (string, error) {
+		return h.netpeer.ask(protocol, here4.Addr().String()+":8081")
 	})
 }
 
 // proxied asks on the host's loopback, which DNAT leaves out: docker-proxy speaks from the bridge's address.
-func proxied(l *lab) {
-	l.tabled()
-	l.peer("peer", "-p", "127.0.0.1:8082:7000/tcp", "-p", "127.0.0.1:8082:7000/udp")
-	l.is(proxy+" processes", proxies(), 2)
-	l.both("the host itself to a container", strings.TrimSpace(l.gateway("bridge")),
+func proxied(h *harness) {
+	h.tabled()
+	h.peer("peer", "-p", "127.0.0.1:8082:7000/tcp", "-p", "127.0.0.1:8082:7000/udp")
+	h.is(proxy+" processes", proxies(), 2)
+	h.both("the host itself to a container", strings.TrimSpace(h.gateway("bridge")),
 		func(protocol string) (string, error) { return speak(protocol, "127.0.0.1:8082", "ahoy") })
-	l.docker("rm", "-f", "peer")
-	l.until(proxy+" has ended", 10*time.Second, func() bool { return proxies() == 0 })
+	h.docker("rm", "-f", "peer")
+	h.until(proxy+" has ended", 10*time.Second, func() bool { return proxies() == 0 })
 }
 
 // closed asks from outside for what nobody published there. (A port that is published on 127.0.0.1 alone is open at the
 // container's own address, up to Docker 27: that is upstream's.)
-func closed(l *lab) {
-	l.reached()
-	ip := l.peer("peer")
-	l.peer("local", "-p", "127.0.0.1:8082:7000/tcp")
+func closed(h *harness) {
+	h.reached()
+	ip := h.peer("peer")
+	h.peer("local", "-p", "127.0.0.1:8082:7000/tcp")
 	for _, address := range []string{ip + ":7000", here4.Addr().String() + ":8082"} {
-		if got, err := l.outside.ask("tcp", address); err == nil {
-			l.failf("the world outside to %s: got the answer %q, want none", address, got)
+		if got, err := h.netpeer.ask("tcp", address); err == nil {
+			h.failf("the world outside to %s: got the answer %q, want none", address, got)
 		}
 	}
 }
 
 // network makes one for the running check.
-func (l *lab) network(name string, flags ...string) func() {
-	l.docker(append(append([]string{"network", "create"}, flags...), name)...)
+func (h *harness) network(name string, flags ...string) func() {
+	h.docker(append(append([]string{"network", "create"}, flags...), name)...)
 	return func() {
-		l.tidy()
-		l.try("network", "rm", name)
+		h.tidy()
+		h.try("network", "rm", name)
 	}
 }
 
-func resolved(l *lab) {
-	l.tabled()
-	defer l.network("named")()
-	ip := l.peer("server", "--network=named", "--network-alias=other")
+func resolved(h *harness) {
+	h.tabled()
+	defer h.network("named")()
+	ip := h.peer("server", "--network=named", "--network-alias=other")
 	for _, name := range []string{"server", "other", ip} {
-		if got, err := l.from([]string{"--network=named"}, name+":7000")("tcp"); err != nil || got == "" {
-			l.failf("to %s: got %q, %v", name, got, err)
+		if got, err := h.from([]string{"--network=named"}, name+":7000")("tcp"); err != nil || got == "" {
+			h.failf("to %s: got %q, %v", name, got, err)
 		}
 	}
-	if l.outside != nil {
-		l.both("to the world outside", here4.Addr().String(),
-			l.from([]string{"--network=named"}, there4.Addr().String()+":"+outsidePort))
+	if h.netpeer != nil {
+		h.both("to the world outside", here4.Addr().String(),
+			h.from([]string{"--network=named"}, there4.Addr().String()+":"+netpeerPort))
 	}
 }
 
-func apart(l *lab) {
-	l.tabled()
-	defer l.network("one")()
-	defer l.network("two")()
-	ip := l.peer("server", "--network=one")
-	if got, err := l.from([]string{"--network=one"}, ip+":7000")("tcp"); err != nil {
-		l.failf("in its own network: got %q, %v", got, err)
+func apart(h *harness) {
+	h.tabled()
+	defer h.network("one")()
+	defer h.network("two")()
+	ip := h.peer("server", "--network=one")
+	if got, err := h.from([]string{"--network=one"}, ip+":7000")("tcp"); err != nil {
+		h.failf("in its own network: got %q, %v", got, err)
 	}
 	for _, other := range []string{"two", "bridge"} {
-		if got, err := l.from([]string{"--network=" + other}, ip+":7000")("tcp"); err == nil {
-			l.failf("from network %s: got the answer %q, want none", other, got)
+		if got, err := h.from([]string{"--network=" + other}, ip+":7000")("tcp"); err == nil {
+			h.failf("from network %s: got the answer %q, want none", other, got)
 		}
 	}
 }
 
-func internal(l *lab) {
-	l.reached()
-	defer l.network("inner", "--internal")()
-	ip := l.peer("server", "--network=inner")
-	if got, err := l.from([]string{"--network=inner"}, ip+":7000")("tcp"); err != nil {
-		l.failf("inside: got %q, %v", got, err)
+func internal(h *harness) {
+	h.reached()
+	defer h.network("inner", "--internal")()
+	ip := h.peer("server", "--network=inner")
+	if got, err := h.from([]string{"--network=inner"}, ip+":7000")("tcp"); err != nil {
+		h.failf("inside: got %q, %v", got, err)
 	}
-	if got, err := l.from([]string{"--network=inner"}, there4.Addr().String()+":"+outsidePort)("tcp"); err == nil {
-		l.failf("to the world outside: got the answer %q, want none", got)
+	if got, err := h.from([]string{"--network=inner"}, there4.Addr().String()+":"+netpeerPort)("tcp"); err == nil {
+		h.failf("to the world outside: got the answer %q, want none", got)
 	}
-	if got, err := l.outside.ask("tcp", ip+":7000"); err == nil {
-		l.failf("from the world outside: got the answer %q, want none", got)
+	if got, err := h.netpeer.ask("tcp", ip+":7000"); err == nil {
+		h.failf("from the world outside: got the answer %q, want none", got)
 	}
 }
 
 // ipv6 is the whole of it on a network with addresses of version 6: inside, outwards, and published.
-func ipv6(l *lab) {
-	l.reached()
+func ipv6(h *harness) {
+	h.reached()
 	switch {
-	case !slices.Contains(l.c.Network, "--ip6tables=true"):
-		l.skipf("this dockerd knows no --ip6tables")
+	case !slices.Contains(h.c.Network, "--ip6tables=true"):
+		h.skipf("this dockerd knows no --ip6tables")
 	case !hasIPv6():
-		l.skipf("this kernel has no IPv6")
+		h.skipf("this kernel has no IPv6")
 	}
-	if a := l.command("", "ip6tables", "-t", "nat", "-S"); a.code != 0 {
-		l.skipf("this kernel has no table nat for IPv6: %s", strings.ReplaceAll(a.err, "\n", " "))
+	if a := h.command("", "ip6tables", "-t", "nat", "-S"); a.code != 0 {
+		h.skipf("this kernel has no table nat for IPv6: %s", strings.ReplaceAll(a.err, "\n", " "))
 	}
-	defer l.network("six", "--ipv6", "--subnet", "fd98:52::/64")()
-	l.peer("server", "--network=six", "-p", "8084:7000/tcp", "-p", "8084:7000/udp")
-	ip := l.inspect("server", "range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end")
-	got, err := l.from([]string{"--network=six"}, net.JoinHostPort(ip, "7000"))("tcp")
+	defer h.network("six", "--ipv6", "--subnet", "fd98:52::/64")()
+	h.peer("server", "--network=six", "-p", "8084:7000/tcp", "-p", "8084:7000/udp")
+	ip := h.inspect("server", "range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end")
+	got, err := h.from([]string{"--network=six"}, net.JoinHostPort(ip, "7000"))("tcp")
 	if err != nil || !strings.HasPrefix(got, "fd98:52::") {
-		l.failf("container to container: got %q, %v", got, err)
+		h.failf("container to container: got %q, %v", got, err)
 	}
-	l.both("a container to the world outside", here6.Addr().String(),
-		l.from([]string{"--network=six"}, net.JoinHostPort(there6.Addr().String(), outsidePort)))
-	l.both("the world outside to a container", there6.Addr().String(), func(protocol string) (string, error) {
-		return l.outside.ask(protocol, net.JoinHostPort(here6.Addr().String(), "8084"))
+	h.both("a container to the world outside", here6.Addr().String(),
+		h.from([]string{"--network=six"}, net.JoinHostPort(there6.Addr().String(), netpeerPort)))
+	h.both("the world outside to a container", there6.Addr().String(), func(protocol string) (string, error) {
+		return h.netpeer.ask(protocol, net.JoinHostPort(here6.Addr().String(), "8084"))
 	})
 }
 
@@ -434,42 +434,42 @@ func hasIPv6() bool {
 }
 
 // sameRules wants a restart of dockerd to write every rule again, and none twice.
-func sameRules(l *lab) {
-	l.reached()
-	l.peer("peer", "--restart=always", "-p", "8085:7000/tcp")
-	before := l.saved()
-	l.restart(syscall.SIGTERM)
-	l.until("the container runs again", 20*time.Second,
-		func() bool { return l.inspect("peer", ".State.Running") == "true" })
+func sameRules(h *harness) {
+	h.reached()
+	h.peer("peer", "--restart=always", "-p", "8085:7000/tcp")
+	before := h.saved()
+	h.restart(syscall.SIGTERM)
+	h.until("the container runs again", 20*time.Second,
+		func() bool { return h.inspect("peer", ".State.Running") == "true" })
 	var got string
 	var err error
-	l.until("it answers again", 20*time.Second, func() bool {
-		got, err = l.outside.ask("tcp", here4.Addr().String()+":8085")
+	h.until("it answers again", 20*time.Second, func() bool {
+		got, err = h.netpeer.ask("tcp", here4.Addr().String()+":8085")
 		return err == nil
 	})
-	l.is("who was heard", got, there4.Addr())
+	h.is("who was heard", got, there4.Addr())
 	// Some releases write a rule twice while they run, and once at their start.
-	before, after := slices.Compact(before), slices.Compact(l.saved())
+	before, after := slices.Compact(before), slices.Compact(h.saved())
 	if left, gone := onlyIn(after, before), onlyIn(before, after); len(left)+len(gone) > 0 {
-		l.failf("new %q, gone %q", left, gone)
+		h.failf("new %q, gone %q", left, gone)
 	}
 }
 
-func noRuleLeft(l *lab) {
-	l.tabled()
-	before := l.saved()
-	l.docker("network", "create", "brief")
-	l.docker("network", "create", "--internal", "inner")
-	l.peer("server", "--network=brief", "-p", "8086:7000/tcp")
-	with := onlyIn(l.saved(), before)
+func noRuleLeft(h *harness) {
+	h.tabled()
+	before := h.saved()
+	h.docker("network", "create", "brief")
+	h.docker("network", "create", "--internal", "inner")
+	h.peer("server", "--network=brief", "-p", "8086:7000/tcp")
+	with := onlyIn(h.saved(), before)
 	if len(with) < 3 {
-		l.failf("with two networks and a port: got the rules %q, want more", with)
+		h.failf("with two networks and a port: got the rules %q, want more", with)
 	}
-	l.docker("rm", "-f", "server")
-	l.docker("network", "rm", "brief", "inner")
-	after := l.saved()
+	h.docker("rm", "-f", "server")
+	h.docker("network", "rm", "brief", "inner")
+	after := h.saved()
 	if left, gone := onlyIn(after, before), onlyIn(before, after); len(left)+len(gone) > 0 {
-		l.failf("left %q, gone %q", left, gone)
+		h.failf("left %q, gone %q", left, gone)
 	}
-	l.note = fmt.Sprintf("%d rules came and went", len(with))
+	h.note = fmt.Sprintf("%d rules came and went", len(with))
 }

@@ -34,21 +34,21 @@ func apartFrom(t *testing.T, f func() error) {
 
 func TestTheWorldOutsideIsReachedByTheCableAlone(t *testing.T) {
 	apartFrom(t, func() error {
-		before := hostState(t.TempDir())
-		if d := before.differs(hostState(t.TempDir())); d != "" {
+		before := snapshotHost(t.TempDir())
+		if d := before.differs(snapshotHost(t.TempDir())); d != "" {
 			t.Errorf("nothing was done: got %q, want no difference", d)
 		}
-		o, err := openOutside()
+		o, err := openNetpeer()
 		if err != nil {
 			return err
 		}
 		defer o.close()
-		if d := before.differs(hostState(t.TempDir())); !strings.Contains(d, `interfaces: got "lo`) ||
+		if d := before.differs(snapshotHost(t.TempDir())); !strings.Contains(d, `interfaces: got "lo`) ||
 			!strings.Contains(d, hereLink) {
 			t.Errorf("with a new interface: got %q, want it named", d)
 		}
 		for _, protocol := range []string{"tcp", "udp"} {
-			got, err := speak(protocol, there4.Addr().String()+":"+outsidePort, "ahoy")
+			got, err := speak(protocol, there4.Addr().String()+":"+netpeerPort, "ahoy")
 			if err != nil || got != here4.Addr().String() {
 				t.Errorf("%s to the world outside: got %q, %v, want %s", protocol, got, err, here4.Addr())
 			}
@@ -112,16 +112,16 @@ func TestABridgeThatIsMadeWithItsAddressIsToldFromOneThatGetsIt(t *testing.T) {
 }
 
 func TestWhatIsNotAsItWasIsNamed(t *testing.T) {
-	s := func(kv ...string) state {
+	s := func(kv ...string) hostSnapshot {
 		m := map[string]string{}
 		for i := 0; i < len(kv); i += 2 {
 			m[kv[i]] = kv[i+1]
 		}
-		return state{facts: m}
+		return hostSnapshot{facts: m}
 	}
 	was := s("interfaces", "lo", "iptables-save", "*filter; ")
 	for _, c := range []struct {
-		now  state
+		now  hostSnapshot
 		want string
 	}{
 		{s("interfaces", "lo", "iptables-save", "*filter; "), ""},

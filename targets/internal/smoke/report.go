@@ -72,7 +72,7 @@ func Recorded(file string) (s Seen, err error) {
 	return s, err
 }
 
-// Encode gives the record's content.
+// Encode returns the record's content.
 func (s Seen) Encode() []byte {
 	return fmt.Appendf(nil, "# What \"mage smoke -write\" saw of this stack; written by it.\nof = %q\ndate = %q\n"+
 		"native = %q\nold = %q\nkernel = %q\n", s.Of, s.Date, s.Native, s.Old, s.Kernel)

@@ -1,5 +1,5 @@
 // Package smoke starts a built stack and uses it: dockerd with its containerd, the shim, runc, docker-proxy and
-// docker-init, in namespaces and on a root file system where there is nothing else, and holds what they do against a
+// docker-init, in namespaces and on a root file system where there is nothing else, and compares what they do with a
 // table of checks. It knows not how they were built.
 package smoke
 
@@ -82,7 +82,7 @@ type Refusal struct{ Why string }
 
 func (r *Refusal) Error() string { return "cannot run the stack here: " + r.Why }
 
-// Allowed gives a *Refusal to who is not root.
+// Allowed returns a *Refusal to who is not root.
 func Allowed() error {
 	if os.Geteuid() != 0 {
 		return &Refusal{"it needs root, for namespaces, mounts and cgroups: nothing was tried; \"mage verify\" says " +
@@ -121,8 +121,8 @@ func times(d time.Duration, n float64) time.Duration {
 	return time.Duration(float64(d) * n).Round(time.Second)
 }
 
-// Run tries the stack and gives every check's result, to each as they come. The error is a *Refusal where nothing could
-// be tried; a check that fails is none.
+// Run tries the stack and returns every check's result, of which each is told as they come. The error is a *Refusal
+// where nothing could be tried; a check that fails is none.
 func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 	if err := Allowed(); err != nil {
 		return nil, err
@@ -152,11 +152,11 @@ func Run(ctx context.Context, c Config, each func(Result)) ([]Result, error) {
 			return nil, err
 		}
 	}
-	before := hostState(c.Bin)
+	before := snapshotHost(c.Bin)
 	results, err := inside(ctx, c, each)
 	if c.Network != nil && err == nil && (c.Only == nil || slices.Contains(c.Only, hostCheck)) {
 		r := Result{Name: hostCheck, Verdict: Passed, Detail: before.note}
-		if d := before.differs(hostState(c.Bin)); d != "" {
+		if d := before.differs(snapshotHost(c.Bin)); d != "" {
 			r.Verdict, r.Detail = Failed, d
 		}
 		results = append(results, r)

@@ -25,19 +25,19 @@ func TestWhoIsNotRootIsRefusedWithTheReason(t *testing.T) {
 
 // A check says how it went by what it does, and cannot hold up the run.
 func TestAChecksVerdict(t *testing.T) {
-	l := newLab(Config{})
+	h := newHarness(Config{})
 	for _, c := range []struct {
 		name, verdict, detail string
-		run                   func(l *lab)
+		run                   func(l *harness)
 	}{
-		{"that ends", Passed, "a note", func(l *lab) { l.note = "a note" }},
-		{"that fails", Failed, `answer: got "1", want "2"`, func(l *lab) { l.is("answer", 1, 2) }},
-		{"that cannot be tried", Skipped, "no bridge", func(l *lab) { l.skipf("no bridge") }},
-		{"with a defect", Failed, "a defect of this check", func(l *lab) { l.daemon.Process.Kill() }},
+		{"that ends", Passed, "a note", func(h *harness) { h.note = "a note" }},
+		{"that fails", Failed, `answer: got "1", want "2"`, func(h *harness) { h.is("answer", 1, 2) }},
+		{"that cannot be tried", Skipped, "no bridge", func(h *harness) { h.skipf("no bridge") }},
+		{"with a defect", Failed, "a defect of this check", func(h *harness) { h.daemon.Process.Kill() }},
 		{"that waits in vain", Failed, "never: not after",
-			func(l *lab) { l.until("never", time.Hour, func() bool { return false }) }},
+			func(h *harness) { h.until("never", time.Hour, func() bool { return false }) }},
 	} {
-		r, hangs := l.one(check{name: c.name, limit: 200 * time.Millisecond, run: c.run})
+		r, hangs := h.one(check{name: c.name, limit: 200 * time.Millisecond, run: c.run})
 		if r.Verdict != c.verdict || !strings.Contains(r.Detail, c.detail) || hangs {
 			t.Errorf("a check %s: got %+v, want %s, %q", c.name, r, c.verdict, c.detail)
 		}
@@ -61,17 +61,17 @@ func TestTheNamesOfChecksAreTheirOwn(t *testing.T) {
 func TestWarningsOfTheDaemonsAreReadOnce(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "log")
 	try(t, err)
-	l := newLab(Config{})
-	l.log = f
+	h := newHarness(Config{})
+	h.log = f
 	_, err = f.WriteString("time=\"x\" level=info msg=\"fine\"\n" +
 		"time=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=1\n" +
 		"time=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=2\ntime=\"x\" level=error msg=short\n")
 	try(t, err)
-	if got := strings.Join(l.warnings(), "|"); !strings.Contains(got, `cleanup "a": gone`) ||
+	if got := strings.Join(h.warnings(), "|"); !strings.Contains(got, `cleanup "a": gone`) ||
 		!strings.Contains(got, "short") || strings.Contains(got, "fine") {
 		t.Errorf("got %q", got)
 	}
-	if got := l.warnings(); got != nil {
+	if got := h.warnings(); got != nil {
 		t.Errorf("the second time: got %q, want none", got)
 	}
 }
@@ -87,7 +87,7 @@ func TestTheBriefChecksAreOfTheTable(t *testing.T) {
 func TestLimitsAreLongerOnASlowMachineAlone(t *testing.T) {
 	for slow, want := range map[float64]time.Duration{0: 10 * time.Second, 0.5: 10 * time.Second, 1: 10 * time.Second,
 		12: 2 * time.Minute} {
-		if got := newLab(Config{Slow: slow}).slowly(10 * time.Second); got != want {
+		if got := newHarness(Config{Slow: slow}).slowly(10 * time.Second); got != want {
 			t.Errorf("10 s on a machine that is %v times slower: got %s, want %s", slow, got, want)
 		}
 	}

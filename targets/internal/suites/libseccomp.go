@@ -65,7 +65,7 @@ const asLive = "must specify live tests"
 var regressionCount = regexp.MustCompile(`(?m)^ tests (skipped|passed|failed|errored): (\d+)$`)
 var regressionCase = regexp.MustCompile(`(?m)^Test (\S+) result: +(FAILURE|ERROR|SKIPPED)(.*)$`)
 
-// regression reads what libseccomp's suite printed; own says that it is linked with musl.
+// regression reads what libseccomp's suite printed; own reports whether it is linked with musl.
 func (s *Suite) regression(out string, own bool) error {
 	counts := regressionCount.FindAllStringSubmatch(out, -1)
 	if len(counts) < 4 || len(counts)%4 != 0 {

@@ -30,7 +30,7 @@ type Suite struct {
 // Case is a test that did not pass.
 type Case struct {
 	Name, Verdict, Reason string
-	// Known says that the failure has a reason outside of what was built.
+	// Known reports whether the failure has a reason outside of what was built.
 	Known bool
 }
 

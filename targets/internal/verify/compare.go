@@ -151,8 +151,8 @@ func record(b *stack.RecordedBuild) *graph.Record {
 // Identical is said only of files that were hashed in this run.
 const Identical = "bit-identical to the recorded build"
 
-// CompareRecorded says of one component how it compares with the recorded builds; wrong says that it is not what the
-// same inputs made elsewhere.
+// CompareRecorded says of one component how it compares with the recorded builds; wrong reports whether it is not what
+// the same inputs made elsewhere.
 func CompareRecorded(all *stack.Recorded, mine *stack.RecordedBuild) (text string, wrong bool) {
 	b := all.Find(mine.Component, mine.Go, mine.CC)
 	if b == nil {

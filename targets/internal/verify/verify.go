@@ -58,7 +58,7 @@ type Report struct {
 	Checks []Check `json:"checks"`
 }
 
-// OK says whether every check passed.
+// OK reports whether every check passed.
 func (r *Report) OK() bool {
 	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.OK })
 }
@@ -198,7 +198,7 @@ func says(ctx context.Context, emulator, path string, args []string) (string, er
 	return c.Output(ctx)
 }
 
-// protection says whether the stack can be executed, and whether what the loader relocates is read-only afterwards.
+// protection tells whether the stack can be executed, and whether what the loader relocates is read-only afterwards.
 func protection(f *elf.File) (stack, relro string) {
 	stack, relro = "not said: executable on old kernels", "writable"
 	for _, p := range f.Progs {
@@ -281,8 +281,8 @@ func OldestKernel(path string) (string, error) {
 	return "any", nil
 }
 
-// loadsCanary says that some code reads %fs:0x28, where the C libraries of x86-64 keep the stack protector's canary:
-// mov, sub, xor or cmp with a 64-bit register. Go's own code has no use for that place.
+// loadsCanary reports whether some code reads %fs:0x28, where the C libraries of x86-64 keep the stack protector's
+// canary: mov, sub, xor or cmp with a 64-bit register. Go's own code has no use for that place.
 func loadsCanary(data []byte) bool {
 	place := []byte{0x25, 0x28, 0, 0, 0}
 	for at := 0; ; {
@@ -315,7 +315,7 @@ func abiNote(f *elf.File) string {
 	return fmt.Sprintf("%d.%d.%d", n(1), n(2), n(3))
 }
 
-// find gives the first of the words in a file, with what stands after it.
+// find returns the first of the words in a file, with what stands after it.
 func find(path string, words []string) (found string, err error) {
 	err = windows(path, func(data []byte, at int64) bool {
 		for _, w := range words {
@@ -337,7 +337,7 @@ const (
 	overlap = 8 << 10
 )
 
-// windows gives look the contents of a file, piece by piece, until it returns false; at is where the piece begins.
+// windows calls look with the contents of a file, piece by piece, until it returns false; at is where the piece begins.
 func windows(path string, look func(data []byte, at int64) bool) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // The world outside is a thread in a network namespace of its own, joined to the daemon's by a cable. It answers who
 // speaks to it on a port, and speaks to others when it is told to.
 
-const outsidePort = "9000"
+const netpeerPort = "9000"
 
 // The two ends of the cable, and their addresses: of networks that are nobody's (RFC 5737 and 4193).
 var (
@@ -27,8 +27,8 @@ var (
 	here6, there6       = netip.MustParsePrefix("fd98:51::1/64"), netip.MustParsePrefix("fd98:51::2/64")
 )
 
-// outside takes what is to be done there.
-type outside struct{ do chan func() }
+// netpeer takes what is to be done there.
+type netpeer struct{ do chan func() }
 
 // elsewhere calls a function in a network namespace that is new, and gone when it returns.
 func elsewhere(f func() error) error {
@@ -46,9 +46,9 @@ func elsewhere(f func() error) error {
 	return <-done
 }
 
-// openOutside makes the world outside.
-func openOutside() (*outside, error) {
-	o := &outside{make(chan func())}
+// openNetpeer makes the world outside.
+func openNetpeer() (*netpeer, error) {
+	o := &netpeer{make(chan func())}
 	thread := make(chan error, 2)
 	var id int
 	go func() {
@@ -82,7 +82,7 @@ func openOutside() (*outside, error) {
 					return err
 				}
 			}
-			return serve(outsidePort)
+			return serve(netpeerPort)
 		})
 	}
 	if err != nil {
@@ -92,17 +92,17 @@ func openOutside() (*outside, error) {
 	return o, nil
 }
 
-func (o *outside) close() { close(o.do) }
+func (o *netpeer) close() { close(o.do) }
 
 // run does something there.
-func (o *outside) run(f func() error) error {
+func (o *netpeer) run(f func() error) error {
 	done := make(chan error)
 	o.do <- func() { done <- f() }
 	return <-done
 }
 
 // ask speaks to an address from there.
-func (o *outside) ask(protocol, address string) (answer string, err error) {
+func (o *netpeer) ask(protocol, address string) (answer string, err error) {
 	err = o.run(func() error {
 		answer, err = speak(protocol, address, "from outside")
 		return err
@@ -155,7 +155,7 @@ func hostOf(a net.Addr) string {
 // patience is how long a packet may be on its way.
 const patience = 3 * time.Second
 
-// speak sends a line and gives the answer. A lost packet of UDP is sent again.
+// speak sends a line and returns the answer. A lost packet of UDP is sent again.
 func speak(network, address, text string) (string, error) {
 	end := time.Now().Add(patience)
 	for {
@@ -190,7 +190,7 @@ func attribute(kind uint16, value ...[]byte) []byte {
 	return append(b, make([]byte, -len(b)&3)...)
 }
 
-// tell sends one request to a family of netlink and gives the first answer's body. An answer that is an error is one.
+// tell sends one request to a family of netlink and returns the first answer's body. An answer that is an error is one.
 func tell(family int, kind, flags uint16, body ...[]byte) ([]byte, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// state is what the network part could have changed of the host's own network, by name.
-type state struct {
+// hostSnapshot is what the network part could have changed of the host's own network, by name.
+type hostSnapshot struct {
 	facts map[string]string
 	note  string
 }
 
-// hostState looks at this process's network namespace. Nothing that it does loads a module or makes a table.
-func hostState(bin string) state {
-	s := state{facts: map[string]string{}}
+// snapshotHost looks at this process's network namespace. Nothing that it does loads a module or makes a table.
+func snapshotHost(bin string) hostSnapshot {
+	s := hostSnapshot{facts: map[string]string{}}
 	for _, file := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names",
 		"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding",
 		"/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"} {
@@ -60,7 +60,7 @@ func generation() string {
 }
 
 // differs says what is not as it was.
-func (s state) differs(now state) string {
+func (s hostSnapshot) differs(now hostSnapshot) string {
 	var all []string
 	names := maps.Clone(s.facts)
 	maps.Copy(names, now.facts)

@@ -21,8 +21,8 @@ import (
 	"drydock/targets/internal/archive"
 )
 
-// lab is a daemon and what is tried on it.
-type lab struct {
+// harness is a daemon and what is tried on it.
+type harness struct {
 	c   Config
 	ctx context.Context // of the check that runs
 
@@ -37,12 +37,12 @@ type lab struct {
 	bridge  error    // why there can be none
 	overlay error
 
-	outside  *outside // in the network part
+	netpeer  *netpeer // in the network part
 	noTables error    // why this kernel has no tables for iptables
 	hidden   []string // files that the first part does not see
 }
 
-func newLab(c Config) *lab { return &lab{c: c} }
+func newHarness(c Config) *harness { return &harness{c: c} }
 
 // failure is how a check says that it failed, and skip that it cannot be tried here: by panic, from any depth.
 type failure struct{ text string }
@@ -51,26 +51,26 @@ func (f *failure) Error() string { return f.text }
 
 type skip struct{ why string }
 
-func (l *lab) failf(format string, a ...any) { panic(&failure{fmt.Sprintf(format, a...)}) }
-func (l *lab) skipf(format string, a ...any) { panic(&skip{fmt.Sprintf(format, a...)}) }
+func (h *harness) failf(format string, a ...any) { panic(&failure{fmt.Sprintf(format, a...)}) }
+func (h *harness) skipf(format string, a ...any) { panic(&skip{fmt.Sprintf(format, a...)}) }
 
-// is holds what was got against what is wanted.
-func (l *lab) is(what string, got, want any) {
+// is compares what was got with what is wanted.
+func (h *harness) is(what string, got, want any) {
 	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
-		l.failf("%s: got %q, want %q", what, g, w)
+		h.failf("%s: got %q, want %q", what, g, w)
 	}
 }
 
 // has wants a text somewhere in what was got.
-func (l *lab) has(what, got, want string) {
+func (h *harness) has(what, got, want string) {
 	if !strings.Contains(got, want) {
-		l.failf("%s: got %q, want %q in it", what, got, want)
+		h.failf("%s: got %q, want %q in it", what, got, want)
 	}
 }
 
-func (l *lab) ok(what string, err error) {
+func (h *harness) ok(what string, err error) {
 	if err != nil {
-		l.failf("%s: %v", what, err)
+		h.failf("%s: %v", what, err)
 	}
 }
 
@@ -81,19 +81,19 @@ type answer struct {
 }
 
 // command runs a program of the stack.
-func (l *lab) command(stdin string, argv ...string) answer {
-	cmd := exec.CommandContext(l.ctx, filepath.Join(binDir, argv[0]), argv[1:]...)
+func (h *harness) command(stdin string, argv ...string) answer {
+	cmd := exec.CommandContext(h.ctx, filepath.Join(binDir, argv[0]), argv[1:]...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader(stdin)
-	cmd.Env, cmd.WaitDelay = append(slices.Clone(environment), l.more...), time.Second
+	cmd.Env, cmd.WaitDelay = append(slices.Clone(environment), h.more...), time.Second
 	err := cmd.Run()
 	a := answer{strings.TrimRight(out.String(), "\r\n"), strings.TrimRight(errs.String(), "\r\n"),
 		cmd.ProcessState.ExitCode()}
 	if err != nil && cmd.ProcessState == nil {
 		a.code, a.err = -1, err.Error()
 	}
-	if l.ctx.Err() != nil {
-		l.failf("%s: %v; until then it said %q", strings.Join(argv, " "), context.Cause(l.ctx), a.out+a.err)
+	if h.ctx.Err() != nil {
+		h.failf("%s: %v; until then it said %q", strings.Join(argv, " "), context.Cause(h.ctx), a.out+a.err)
 	}
 	return a
 }
@@ -102,18 +102,18 @@ var environment = []string{"PATH=" + binDir + ":/usr/sbin", "HOME=/root", "DOCKE
 	"DOCKER_BUILDKIT=0", "TMPDIR=/tmp", "LC_ALL=C"}
 
 // try runs a docker command, which may fail.
-func (l *lab) try(args ...string) answer {
-	return l.command("", append([]string{"docker"}, args...)...)
+func (h *harness) try(args ...string) answer {
+	return h.command("", append([]string{"docker"}, args...)...)
 }
 
-// docker runs a docker command, which must not fail, and gives its standard output.
-func (l *lab) docker(args ...string) string { return l.feed("", args...) }
+// docker runs a docker command, which must not fail, and returns its standard output.
+func (h *harness) docker(args ...string) string { return h.feed("", args...) }
 
 // feed is docker with a standard input.
-func (l *lab) feed(stdin string, args ...string) string {
-	a := l.command(stdin, append([]string{"docker"}, args...)...)
+func (h *harness) feed(stdin string, args ...string) string {
+	a := h.command(stdin, append([]string{"docker"}, args...)...)
 	if a.code != 0 {
-		l.failf("docker %s: exit code %d: %s", strings.Join(args, " "), a.code, a.err+a.out)
+		h.failf("docker %s: exit code %d: %s", strings.Join(args, " "), a.code, a.err+a.out)
 	}
 	return a.out
 }
@@ -122,11 +122,11 @@ func (l *lab) feed(stdin string, args ...string) string {
 const Image = "smoke:latest"
 
 // run is "docker run --rm" of the guest: flags, then "--", then the guest's arguments.
-func (l *lab) run(args ...string) string { return l.docker(runArgs("--rm", args)...) }
+func (h *harness) run(args ...string) string { return h.docker(runArgs("--rm", args)...) }
 
 // detach is "docker run -d" under a name.
-func (l *lab) detach(name string, args ...string) string {
-	return l.docker(runArgs("-d", append([]string{"--name", name}, args...))...)
+func (h *harness) detach(name string, args ...string) string {
+	return h.docker(runArgs("-d", append([]string{"--name", name}, args...))...)
 }
 
 func runArgs(how string, args []string) []string {
@@ -135,27 +135,27 @@ func runArgs(how string, args []string) []string {
 	return append(append(all, Image), args[i+1:]...)
 }
 
-// inspect gives one property.
-func (l *lab) inspect(name, format string) string {
-	return l.docker("inspect", "-f", "{{"+format+"}}", name)
+// inspect returns one property.
+func (h *harness) inspect(name, format string) string {
+	return h.docker("inspect", "-f", "{{"+format+"}}", name)
 }
 
 // until waits until a condition holds.
-func (l *lab) until(what string, limit time.Duration, holds func() bool) {
-	limit = l.slowly(limit)
+func (h *harness) until(what string, limit time.Duration, holds func() bool) {
+	limit = h.slowly(limit)
 	for end := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
-		if l.ctx.Err() != nil || time.Now().After(end) {
-			l.failf("%s: not after %s", what, limit)
+		if h.ctx.Err() != nil || time.Now().After(end) {
+			h.failf("%s: not after %s", what, limit)
 		}
 	}
 }
 
 // slowly is a limit of time on this machine.
-func (l *lab) slowly(d time.Duration) time.Duration { return times(d, max(1, l.c.Slow)) }
+func (h *harness) slowly(d time.Duration) time.Duration { return times(d, max(1, h.c.Slow)) }
 
 // logged waits until a container has said something.
-func (l *lab) logged(name, text string) {
-	l.until(name+" says "+text, 10*time.Second, func() bool { return strings.Contains(l.try("logs", name).out, text) })
+func (h *harness) logged(name, text string) {
+	h.until(name+" says "+text, 10*time.Second, func() bool { return strings.Contains(h.try("logs", name).out, text) })
 }
 
 // slowContainerd is the last that dockerd says where its containerd needs more than the 15 s that it gives it. The next
@@ -163,29 +163,29 @@ func (l *lab) logged(name, text string) {
 const slowContainerd = "timeout waiting for containerd to start"
 
 // start starts the daemon and waits until it answers.
-func (l *lab) start(more ...string) {
-	if l.log == nil {
+func (h *harness) start(more ...string) {
+	if h.log == nil {
 		f, err := os.OpenFile(workDir+"/dockerd.log", os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
-		l.ok("log", err)
-		l.log = f
-		l.mounts = mountPoints()
+		h.ok("log", err)
+		h.log = f
+		h.mounts = mountPoints()
 	}
 	args := []string{"--host=unix://" + socket, "--data-root=" + dataDir, "--exec-root=" + runDir,
-		"--pidfile=/run/docker.pid", "--cgroup-parent=/" + l.c.Cgroup}
-	if l.bridge != nil {
+		"--pidfile=/run/docker.pid", "--cgroup-parent=/" + h.c.Cgroup}
+	if h.bridge != nil {
 		args = append(args, "--bridge=none")
 	}
-	args = append(append(args, l.c.Daemon...), more...)
-	fmt.Fprintf(l.log, "# dockerd %s\n", strings.Join(args, " "))
+	args = append(append(args, h.c.Daemon...), more...)
+	fmt.Fprintf(h.log, "# dockerd %s\n", strings.Join(args, " "))
 	cmd := exec.Command(binDir+"/dockerd", args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = environment, "/", l.log, l.log
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = environment, "/", h.log, h.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		l.failf("start dockerd: %v", err)
+		h.failf("start dockerd: %v", err)
 	}
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
-	l.daemon, l.ended = cmd, ended
+	h.daemon, h.ended = cmd, ended
 	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
@@ -199,45 +199,45 @@ func (l *lab) start(more ...string) {
 		}
 		select {
 		case <-ended:
-			l.daemon = nil
-			words := l.lastWords()
-			if l.c.Slow > 1 && strings.HasSuffix(words, slowContainerd) && l.ctx.Err() == nil {
-				l.start(more...)
+			h.daemon = nil
+			words := h.lastWords()
+			if h.c.Slow > 1 && strings.HasSuffix(words, slowContainerd) && h.ctx.Err() == nil {
+				h.start(more...)
 				return
 			}
-			l.failf("dockerd ended while it started: %s: %s", cmd.ProcessState, words)
-		case <-l.ctx.Done():
-			l.failf("dockerd does not answer: %s", l.lastWords())
+			h.failf("dockerd ended while it started: %s: %s", cmd.ProcessState, words)
+		case <-h.ctx.Done():
+			h.failf("dockerd does not answer: %s", h.lastWords())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
 // lastWords are the end of the daemon's log.
-func (l *lab) lastWords() string {
-	data, _ := os.ReadFile(l.log.Name())
+func (h *harness) lastWords() string {
+	data, _ := os.ReadFile(h.log.Name())
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	return strings.Join(lines[max(0, len(lines)-4):], " | ")
 }
 
 // stop sends the daemon a signal and waits until it has ended.
-func (l *lab) stop(sig syscall.Signal) {
-	if l.daemon == nil {
-		l.failf("no daemon runs")
+func (h *harness) stop(sig syscall.Signal) {
+	if h.daemon == nil {
+		h.failf("no daemon runs")
 	}
-	l.ok("signal dockerd", l.daemon.Process.Signal(sig))
+	h.ok("signal dockerd", h.daemon.Process.Signal(sig))
 	select {
-	case <-l.ended:
-	case <-l.ctx.Done():
-		l.failf("dockerd does not end after %s: %s", sig, l.lastWords())
+	case <-h.ended:
+	case <-h.ctx.Done():
+		h.failf("dockerd does not end after %s: %s", sig, h.lastWords())
 	}
-	l.daemon = nil
+	h.daemon = nil
 }
 
 // restart is stop and start.
-func (l *lab) restart(sig syscall.Signal, more ...string) {
-	l.stop(sig)
-	l.start(more...)
+func (h *harness) restart(sig syscall.Signal, more ...string) {
+	h.stop(sig)
+	h.start(more...)
 }
 
 // process is one of the namespace's.
@@ -296,14 +296,14 @@ func mountPoints() []string {
 const tooLate = 3
 
 // runAll runs the checks of a table, one after the other. The last of them is run whatever the others did.
-func (l *lab) runAll(table []check, each func(Result)) {
-	l.bridge, l.overlay = bridges(), overlays()
+func (h *harness) runAll(table []check, each func(Result)) {
+	h.bridge, h.overlay = bridges(), overlays()
 	late := 0
 	for i, k := range table {
-		if l.c.Only != nil && !slices.Contains(l.c.Only, k.name) && !k.always {
+		if h.c.Only != nil && !slices.Contains(h.c.Only, k.name) && !k.always {
 			continue
 		}
-		if k.daemon && !l.alive() {
+		if k.daemon && !h.alive() {
 			each(Result{Name: k.name, Verdict: Skipped, Detail: "no daemon runs"})
 			continue
 		}
@@ -312,57 +312,57 @@ func (l *lab) runAll(table []check, each func(Result)) {
 				Detail: fmt.Sprintf("%d checks before it ran into their time limits", late)})
 			continue
 		}
-		r, hangs := l.one(k)
+		r, hangs := h.one(k)
 		each(r)
-		if r.Verdict == Failed && l.ctx.Err() != nil {
+		if r.Verdict == Failed && h.ctx.Err() != nil {
 			late++
 		}
 		if hangs {
 			return
 		}
-		if k.daemon && l.alive() {
-			l.tidy()
+		if k.daemon && h.alive() {
+			h.tidy()
 		} else if k.daemon && r.Verdict == Failed {
 			// A check that broke the daemon must not take the others with it.
-			if r, _ := l.one(check{name: "daemon starts again", limit: time.Minute,
-				run: func(l *lab) { l.start() }}); r.Verdict == Failed {
+			if r, _ := h.one(check{name: "daemon starts again", limit: time.Minute,
+				run: func(h *harness) { h.start() }}); r.Verdict == Failed {
 				each(r)
 			}
 		}
 	}
-	if l.alive() { // a run of some checks only
-		l.ctx = context.Background()
-		l.daemon.Process.Signal(syscall.SIGTERM)
+	if h.alive() { // a run of some checks only
+		h.ctx = context.Background()
+		h.daemon.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-l.ended:
-		case <-time.After(l.slowly(20 * time.Second)):
+		case <-h.ended:
+		case <-time.After(h.slowly(20 * time.Second)):
 		}
 	}
 }
 
-func (l *lab) alive() bool {
-	if l.daemon == nil {
+func (h *harness) alive() bool {
+	if h.daemon == nil {
 		return false
 	}
 	select {
-	case <-l.ended:
-		l.daemon = nil
+	case <-h.ended:
+		h.daemon = nil
 		return false
 	default:
 		return true
 	}
 }
 
-// one runs one check within its limit; hangs says that it did not come back even then.
-func (l *lab) one(k check) (r Result, hangs bool) {
-	k.limit = l.slowly(k.limit)
+// one runs one check within its limit; hangs reports whether it did not come back even then.
+func (h *harness) one(k check) (r Result, hangs bool) {
+	k.limit = h.slowly(k.limit)
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), k.limit, fmt.Errorf("no end after %s", k.limit))
-	l.ctx, l.note, l.more = ctx, "", nil
+	h.ctx, h.note, h.more = ctx, "", nil
 	defer func() {
 		if ctx.Err() == nil { // whether it ran into its limit is asked afterwards
 			cancel()
-			l.ctx = context.Background()
+			h.ctx = context.Background()
 		}
 	}()
 	done := make(chan Result, 1)
@@ -371,7 +371,7 @@ func (l *lab) one(k check) (r Result, hangs bool) {
 		defer func() {
 			switch x := recover().(type) {
 			case nil:
-				r.Detail = l.note
+				r.Detail = h.note
 			case *failure:
 				r.Verdict, r.Detail = Failed, x.text
 			case *skip:
@@ -381,7 +381,7 @@ func (l *lab) one(k check) (r Result, hangs bool) {
 			}
 			done <- r
 		}()
-		k.run(l)
+		k.run(h)
 	}()
 	select {
 	case r = <-done:
@@ -389,34 +389,34 @@ func (l *lab) one(k check) (r Result, hangs bool) {
 		r, hangs = Result{Name: k.name, Verdict: Failed, Detail: "it hangs; the checks after it were not tried"}, true
 	}
 	r.Seconds = time.Since(start).Seconds()
-	r.Warnings = l.warnings()
+	r.Warnings = h.warnings()
 	return r, hangs
 }
 
 // tidy removes the containers that a check has left.
-func (l *lab) tidy() {
-	ctx, cancel := context.WithTimeout(context.Background(), l.slowly(time.Minute))
+func (h *harness) tidy() {
+	ctx, cancel := context.WithTimeout(context.Background(), h.slowly(time.Minute))
 	defer cancel()
-	defer func(was context.Context) { l.ctx = was }(l.ctx)
-	l.ctx = ctx
+	defer func(was context.Context) { h.ctx = was }(h.ctx)
+	h.ctx = ctx
 	defer func() { _ = recover() }() // the next check says what is wrong
-	if ids := strings.Fields(l.try("ps", "-aq").out); len(ids) > 0 {
-		l.try(append([]string{"rm", "-f", "-v"}, ids...)...)
+	if ids := strings.Fields(h.try("ps", "-aq").out); len(ids) > 0 {
+		h.try(append([]string{"rm", "-f", "-v"}, ids...)...)
 	}
 }
 
 var logLine = regexp.MustCompile(`level=(?:warning|error|fatal) msg=("(?:[^"\\]|\\.)*"|\S+)(.*)`)
 
 // warnings are what the daemons have logged since the last time.
-func (l *lab) warnings() []string {
-	if l.log == nil {
+func (h *harness) warnings() []string {
+	if h.log == nil {
 		return nil
 	}
-	data, err := io.ReadAll(io.NewSectionReader(l.log, l.read, 1<<30))
+	data, err := io.ReadAll(io.NewSectionReader(h.log, h.read, 1<<30))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return []string{err.Error()}
 	}
-	l.read += int64(len(data))
+	h.read += int64(len(data))
 	var all []string
 	for line := range strings.Lines(string(data)) {
 		if m := logLine.FindStringSubmatch(line); m != nil && !slices.Contains(all, m[1]) {

@@ -99,10 +99,10 @@ func second(c Config) int {
 // third runs the checks.
 func third(c Config) int {
 	unix.CloseOnExec(reports)
-	l := newLab(c)
+	h := newHarness(c)
 	each := func(r Result) { say(message{Result: &r}) }
-	l.runAll(checks, each)
-	l.runExtras(each)
+	h.runAll(checks, each)
+	h.runExtras(each)
 	say(message{Done: true})
 	return 0
 }
@@ -117,7 +117,7 @@ const (
 )
 
 // enter makes a root file system in memory with the built files in /bin and next to nothing else, and makes it ours.
-// all says that it is the root of all threads.
+// all reports whether it is the root of all threads.
 func enter(c Config) (all bool, err error) {
 	root := filepath.Join(c.Work, "root")
 	if err := private(); err != nil {
