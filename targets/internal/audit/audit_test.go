@@ -64,7 +64,7 @@ func TestVersionsOfOtherKinds(t *testing.T) {
 	}
 	for in, want := range map[string]string{"github.com/docker/docker": "v26.1.5+incompatible",
 		"github.com/containerd/containerd/v2": "v26.1.5"} {
-		if got := MainVersion(in, "26.1.5"); got != want {
+		if got := mainVersion(in, "26.1.5"); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
@@ -135,7 +135,7 @@ func TestFunctionsOfAStrippedFile(t *testing.T) {
 		}
 	}
 	reach := func(text string) Reach {
-		db := NewDatabase("2026-11-05", []*Entry{entry(t, text)})
+		db := newDatabase("2026-11-05", []*Entry{entry(t, text)})
 		all := db.In(p, "amd64")
 		if len(all) != 1 || all[0].Fixed != "v1.2.0" || all[0].CVE != "CVE-2026-9001" {
 			t.Fatalf("got %+v, want one finding", all)
@@ -160,7 +160,7 @@ func TestTheRepositorysOwnFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, ps := ParseTable(data, "advisories-c.toml", recipe.Rows().Names())
+	table, ps := parseTable(data, "advisories-c.toml", recipe.Rows().Names())
 	for _, p := range ps {
 		t.Error(p)
 	}
@@ -170,7 +170,7 @@ func TestTheRepositorysOwnFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, ps := ParseStatements(data, file)
+		_, ps := parseStatements(data, file)
 		for _, p := range ps {
 			t.Error(p)
 		}
@@ -193,7 +193,7 @@ func TestTheEngineIsKnownByItsRepositoryToo(t *testing.T) {
 	text := `{"id": "GO-2026-9003", "affected": [{"package": {"name": "github.com/moby/moby"},
 		"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "26.0.0+incompatible"}]}],
 		"ecosystem_specific": {"imports": [{"path": "github.com/moby/moby/daemon", "symbols": ["Bad"]}]}}]}`
-	all := NewDatabase("", []*Entry{entry(t, text)}).In(p, "amd64")
+	all := newDatabase("", []*Entry{entry(t, text)}).In(p, "amd64")
 	if len(all) != 1 || all[0].Reach != ReachYes || all[0].Module != "github.com/docker/docker" ||
 		all[0].Fixed != "v26.0.0+incompatible" {
 		t.Errorf("got %+v", all)
@@ -202,7 +202,7 @@ func TestTheEngineIsKnownByItsRepositoryToo(t *testing.T) {
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	book, ps := ParseStatements([]byte(`
+	book, ps := parseStatements([]byte(`
 [[statement]]
 id = ["GO-2026-9001 CVE-2026-9001"]
 status = "fixed"
@@ -243,7 +243,7 @@ reason = "of a component that is not looked at"
 	table := &Table{Covers: []Cover{{Component: "musl"}},
 		Known: []Known{{ID: []string{"CVE-2026-40200"}, Component: "musl"},
 			{ID: []string{"CVE-2025-26519"}, Component: "expat"}}}
-	r, ps := Make(sub, NewDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
+	r, ps := Make(sub, newDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
 	if ps != nil {
 		t.Fatal(ps)
 	}
@@ -262,7 +262,7 @@ reason = "of a component that is not looked at"
 	sub.Evidence["containerd"] = Evidence{Raises: []string{"example.invalid/dep@v1.2.0"}}
 	book.Statements[1].Raise = []string{"example.invalid/dep@v1.2.0"}
 	book.Statements[1].Components = []string{"containerd"}
-	_, ps = Make(sub, NewDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
+	_, ps = Make(sub, newDatabase("2026-11-05", []*Entry{entry(t, inDep)}), table, book)
 	if len(ps) != 2 ||
 		!strings.Contains(ps.Error(), "a.vex.toml:2: status: got \"fixed\", but none of its patches and raises "+
 			"is in containerd") ||
@@ -276,7 +276,7 @@ func TestAStatementOfAnExtraHoldsForAPackageWithoutIt(t *testing.T) {
 	t.Parallel()
 	table := &Table{Known: []Known{{ID: []string{"CVE-2025-59375"}, Component: "expat"}}}
 	for component, want := range map[string]string{"expat": "", "expta": "want a component of the stack"} {
-		book, ps := ParseStatements([]byte("[[statement]]\nid = ['CVE-2025-59375']\ncomponents = ['"+component+"']\n"+
+		book, ps := parseStatements([]byte("[[statement]]\nid = ['CVE-2025-59375']\ncomponents = ['"+component+"']\n"+
 			"status = 'not_affected'\njustification = 'vulnerable_code_cannot_be_controlled_by_adversary'\n"+
 			"see = ['x']\nreason = 'y'\n"), "a.vex.toml")
 		if ps != nil {
@@ -284,7 +284,7 @@ func TestAStatementOfAnExtraHoldsForAPackageWithoutIt(t *testing.T) {
 		}
 		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64",
 			Evidence: map[string]Evidence{"musl": {}}, Parts: []Part{{"musl", "1.2.5"}}}
-		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, book)
+		r, ps := Make(sub, newDatabase("2026-11-05", nil), table, book)
 		if want == "" && (ps != nil || r.Unneeded != nil) || want != "" && !strings.Contains(ps.Error(), want) {
 			t.Errorf("%s: got %v, %v", component, ps, r.Unneeded)
 		}
@@ -298,7 +298,7 @@ func TestWhatGosDatabaseDoesNotNameOfAComponentIsFoundOnceForItsFiles(t *testing
 		sub := &Subject{Known: recipe.Rows().Names(), Stack: "s", Arch: "amd64",
 			Programs: []*Program{{File: "docker", Component: "docker-cli", Version: version},
 				{File: "docker-2", Component: "docker-cli", Version: version}}}
-		r, ps := Make(sub, NewDatabase("2026-11-05", nil), table, &Book{})
+		r, ps := Make(sub, newDatabase("2026-11-05", nil), table, &Book{})
 		if ps != nil || !strings.HasPrefix(r.Line(), want) {
 			t.Errorf("%s: got %s, %v, want %s", version, r.Line(), ps, want)
 		}
@@ -310,15 +310,15 @@ func FuzzStatements(f *testing.F) {
 	f.Add("[[statement]]\nid = ['GO-2026-9001']\nstatus = 'not_affected'\njustification = 'component_not_present'\n")
 	f.Add("[[advisory]]\nid = ['CVE-2025-59375']\ncomponent = 'expat'\nfixed = '2.7.2'\nsummary = 'x'\nsee = ['y']\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		book, ps := ParseStatements([]byte(text), "x")
-		table, more := ParseTable([]byte(text), "x", recipe.Rows().Names())
+		book, ps := parseStatements([]byte(text), "x")
+		table, more := parseTable([]byte(text), "x", recipe.Rows().Names())
 		for _, p := range append(ps, more...) {
 			if p.Line < 0 || p.Line > strings.Count(text, "\n")+1 {
 				t.Errorf("line %d of %q", p.Line, text)
 			}
 		}
 		table.In("expat", "2.7.1")
-		book.Check(recipe.Rows().Names(), map[string]Evidence{"runc": {}}, NewDatabase("", nil), table)
+		book.Check(recipe.Rows().Names(), map[string]Evidence{"runc": {}}, newDatabase("", nil), table)
 	})
 }
 
@@ -332,7 +332,7 @@ func FuzzEntry(f *testing.F) {
 			return
 		}
 		p := &Program{Modules: []Module{{"example.invalid/dep", "example.invalid/dep", v}}}
-		for _, found := range NewDatabase("", []*Entry{e}).In(p, "amd64") {
+		for _, found := range newDatabase("", []*Entry{e}).In(p, "amd64") {
 			if found.Fixed != "" && !strings.HasPrefix(found.Fixed, "v") {
 				t.Errorf("fixed in %q", found.Fixed)
 			}

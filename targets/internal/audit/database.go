@@ -88,8 +88,8 @@ type Database struct {
 	byName   map[string]*Entry
 }
 
-// NewDatabase makes a database of entries.
-func NewDatabase(date string, entries []*Entry) *Database {
+// newDatabase makes a database of entries.
+func newDatabase(date string, entries []*Entry) *Database {
 	db := &Database{Date: date, byModule: map[string][]*Entry{}, byName: map[string]*Entry{}}
 	for _, e := range entries {
 		for _, n := range e.Names() {
@@ -124,7 +124,7 @@ func Open(file, date string) (*Database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return NewDatabase(date, entries), nil
+	return newDatabase(date, entries), nil
 }
 
 // readEntries reads what lies in data/osv/.

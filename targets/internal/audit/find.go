@@ -8,8 +8,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Stdlib is the name under which the database has Go's own library.
-const Stdlib = "stdlib"
+// stdlib is the name under which the database has Go's own library.
+const stdlib = "stdlib"
 
 // repositories are modules' repositories, where the database knows some advisories by their names alone.
 var repositories = map[string][]string{"github.com/docker/docker": {"github.com/moby/moby"}}
@@ -41,7 +41,7 @@ type Finding struct {
 // In finds what the database knows against a program.
 func (db *Database) In(p *Program, arch string) []Finding {
 	var all []Finding
-	for _, m := range append(slices.Clone(p.Modules), Module{Stdlib, Stdlib, p.Go}) {
+	for _, m := range append(slices.Clone(p.Modules), Module{stdlib, stdlib, p.Go}) {
 		seen := map[*Entry]bool{}
 		for _, source := range append([]string{m.Source}, repositories[m.Source]...) {
 			for _, e := range db.byModule[source] {

@@ -47,9 +47,9 @@ var ErrNotGo = errors.New("not a Go file")
 // maxTable is the size, in bytes, up to which a table of functions is read: that of dockerd has 24 MB.
 const maxTable = 256 << 20
 
-// ReadProgram reads what Go wrote into a file. The main module has the version of the component, for upstream's trees
+// readProgram reads what Go wrote into a file. The main module has the version of the component, for upstream's trees
 // name none. The error is ErrNotGo for a file that no Go linked.
-func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, error) {
+func readProgram(r io.ReaderAt, file, component, version string) (*Program, error) {
 	info, err := buildinfo.Read(r)
 	if err != nil {
 		return nil, ErrNotGo
@@ -61,7 +61,7 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 		main = strings.Join(parts[:3], "/")
 	}
 	if main != "" {
-		p.Modules = append(p.Modules, Module{main, main, MainVersion(main, version)})
+		p.Modules = append(p.Modules, Module{main, main, mainVersion(main, version)})
 	}
 	for _, d := range info.Deps {
 		m := Module{d.Path, d.Path, d.Version}
@@ -82,14 +82,14 @@ func ReadProgram(r io.ReaderAt, file, component, version string) (*Program, erro
 	return p, nil
 }
 
-// ReadProgramFile is ReadProgram of a file on disk. It fails as that does, and where the file cannot be opened.
+// ReadProgramFile is readProgram of a file on disk. It fails as that does, and where the file cannot be opened.
 func ReadProgramFile(file, component, version string) (*Program, error) {
 	f, err := archive.OpenFile(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return ReadProgram(f, filepath.Base(file), component, version)
+	return readProgram(f, filepath.Base(file), component, version)
 }
 
 // Take notes the modules of a file that does not name them itself; none leaves them unknown.
@@ -119,8 +119,8 @@ func DebianVersion(v string) string {
 	return "v" + base + "-" + date + "000000-" + commit
 }
 
-// MainVersion is the version that a release of a component has as a module.
-func MainVersion(path, release string) string {
+// mainVersion is the version that a release of a component has as a module.
+func mainVersion(path, release string) string {
 	v := "v" + release
 	if _, major, ok := module.SplitPathVersion(path); ok && major == "" && semver.Compare(v, "v2") >= 0 {
 		v += "+incompatible"
@@ -328,7 +328,7 @@ func (p *Program) has(pkg, symbol string) bool {
 
 // hasModule reports whether code of some package of a module is in the file.
 func (p *Program) hasModule(m Module) bool {
-	if m.Path == Stdlib {
+	if m.Path == stdlib {
 		return true
 	}
 	for pkg := range p.packages {

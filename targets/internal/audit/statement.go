@@ -30,9 +30,9 @@ const (
 // NotPresent is the justification that audit finds by itself.
 const NotPresent = "vulnerable_code_not_present"
 
-// Justifications are the reasons that VEX knows for "not affected" (CISA, Vulnerability Exploitability eXchange, 2022;
+// justifications are the reasons that VEX knows for "not affected" (CISA, Vulnerability Exploitability eXchange, 2022;
 // OpenVEX 0.2.0).
-var Justifications = []string{"component_not_present", NotPresent, "vulnerable_code_not_in_execute_path",
+var justifications = []string{"component_not_present", NotPresent, "vulnerable_code_not_in_execute_path",
 	"vulnerable_code_cannot_be_controlled_by_adversary", "inline_mitigations_already_exist"}
 
 // Statement is what is said of advisories in a stack.
@@ -43,7 +43,7 @@ type Statement struct {
 	Components []string `toml:"components"`
 	Module     string   `toml:"module"`
 	Status     string   `toml:"status"`
-	// Justification is one of Justifications, of what is not affected.
+	// Justification is one of justifications, of what is not affected.
 	Justification string `toml:"justification"`
 	// Action is what to do on a host that is affected.
 	Action string `toml:"action"`
@@ -111,8 +111,8 @@ func (p *problems) bad(table, key, format string, a ...any) {
 	p.all = append(p.all, stack.Problem{File: p.file, Line: line, Text: fmt.Sprintf(format, a...)})
 }
 
-// ParseStatements reads a file of statements, and returns all that is wrong with it by itself.
-func ParseStatements(data []byte, file string) (*Book, stack.Problems) {
+// parseStatements reads a file of statements, and returns all that is wrong with it by itself.
+func parseStatements(data []byte, file string) (*Book, stack.Problems) {
 	var content struct {
 		Statement []*Statement `toml:"statement"`
 	}
@@ -179,9 +179,9 @@ func (s *Statement) check(p *problems, t string) {
 			p.bad(t, "status", "status: got %q without evidence, want patch or raise, which mends it", s.Status)
 		}
 	case NotAffected:
-		if !slices.Contains(Justifications, s.Justification) {
+		if !slices.Contains(justifications, s.Justification) {
 			p.bad(t, "justification", "justification: got %q, want one of %s", s.Justification,
-				strings.Join(Justifications, ", "))
+				strings.Join(justifications, ", "))
 		}
 		if len(s.Patch)+len(s.Raise)+len(s.Tag)+len(s.Test)+len(s.See) == 0 {
 			p.bad(t, "status", "status: got %q without evidence, want some of patch, raise, tag, test, see", s.Status)
@@ -267,8 +267,8 @@ func (b *Book) known(s *Statement, names []string, db *Database, t *Table, bad f
 	}
 }
 
-// ParseTable reads the table of what is no Go; components are the names that one can have.
-func ParseTable(data []byte, file string, components []string) (*Table, stack.Problems) {
+// parseTable reads the table of what is no Go; components are the names that one can have.
+func parseTable(data []byte, file string, components []string) (*Table, stack.Problems) {
 	t := &Table{}
 	lines, ps := stack.Decode(data, file, t)
 	p := &problems{file, lines, ps}
@@ -331,14 +331,14 @@ func StatementsFile(stack string) string { return stack + ".vex.toml" }
 // in it is stack.Problems.
 func ReadTable(dir, shown string, components []string) (*Table, error) {
 	return readIn(dir, shown, TableFile, func(data []byte, file string) (*Table, stack.Problems) {
-		return ParseTable(data, file, components)
+		return parseTable(data, file, components)
 	})
 }
 
 // ReadBook reads a stack's statements in a directory, which may be missing; shown is how errors name the directory.
 // What is wrong in them is stack.Problems.
 func ReadBook(dir, shown, name string) (*Book, error) {
-	return readIn(dir, shown, StatementsFile(name), ParseStatements)
+	return readIn(dir, shown, StatementsFile(name), parseStatements)
 }
 
 func readIn[T any](dir, shown, name string, parse func([]byte, string) (*T, stack.Problems)) (*T, error) {

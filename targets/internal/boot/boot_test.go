@@ -336,11 +336,11 @@ func boots(t *testing.T, target *Target) {
 	}
 	k, err := target.Unpacked(debs[target.Kernels[0].Name])
 	try(t, err)
-	busybox, err := BusyboxIn(debs[target.Busybox.Name])
+	busybox, err := busyboxIn(debs[target.Busybox.Name])
 	try(t, err)
 	disk := filepath.Join(work, "disk")
 	disks := []string{"", disk, disk} // the second time it is the root that the first made
-	if err := NewDisk(t.Context(), disk, 256); err != nil {
+	if err := newDisk(t.Context(), disk, 256); err != nil {
 		t.Log(err)
 		disks = disks[:1]
 	}
@@ -382,7 +382,7 @@ func TestADisksCopyHasItsDataAndItsHoles(t *testing.T) {
 		_, err := f.WriteAt(bytes.Repeat([]byte{1, byte(at >> 20)}, 3000), at)
 		try(t, err)
 	}
-	try(t, f.Truncate(size), f.Close(), os.WriteFile(to, bytes.Repeat([]byte("older"), 100), 0o644), CopyDisk(to, from))
+	try(t, f.Truncate(size), f.Close(), os.WriteFile(to, bytes.Repeat([]byte("older"), 100), 0o644), copyDisk(to, from))
 	want, err := os.ReadFile(from)
 	try(t, err)
 	got, err := os.ReadFile(to)

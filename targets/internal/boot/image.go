@@ -92,8 +92,8 @@ func writeImage(file string, t *Target, k Kernel, c Contents, order []byte) erro
 	return archive.WriteFile(file, 0o644, func(w io.Writer) error { return writeCpio(w, es) })
 }
 
-// BusyboxIn returns the program in the unpacked package; an error where it has none.
-func BusyboxIn(dir string) (string, error) {
+// busyboxIn returns the program in the unpacked package; an error where it has none.
+func busyboxIn(dir string) (string, error) {
 	for _, p := range []string{"bin/busybox", "usr/bin/busybox"} {
 		if isThere(filepath.Join(dir, p)) {
 			return filepath.Join(dir, p), nil

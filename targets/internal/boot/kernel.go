@@ -95,7 +95,7 @@ func (from Sources) Busybox(ctx context.Context, t *Target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return BusyboxIn(dir)
+	return busyboxIn(dir)
 }
 
 // Find returns the target's kernel of that series; the error names those that there are.

@@ -120,9 +120,9 @@ func (m Machine) argv(initrd string) []string {
 	return argv
 }
 
-// NewDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to. The
+// newDisk makes an image with an empty ext4 file system of so many MB; it takes no space until it is written to. The
 // error has what mke2fs said.
-func NewDisk(ctx context.Context, file string, mb int) error {
+func newDisk(ctx context.Context, file string, mb int) error {
 	// What the ext4 of Linux 3.10 knows, whatever the mke2fs here would choose.
 	const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super," +
 		"large_file,huge_file,dir_nlink,extra_isize"
@@ -164,8 +164,8 @@ func RootIn(file string) (Root, error) {
 	return Root{Path: path, Size: fi.Size()}, nil
 }
 
-// CopyDisk makes a copy of an image, holes and all; it fails where a file cannot be read or written.
-func CopyDisk(to, from string) error {
+// copyDisk makes a copy of an image, holes and all; it fails where a file cannot be read or written.
+func copyDisk(to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err

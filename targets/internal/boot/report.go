@@ -81,7 +81,7 @@ func (t *Target) Documents(root, stack string) (map[string]string, error) {
 	}
 	made := map[string]string{"kernels.md": Page(all, string(before))}
 	if !t.pc() {
-		made["smoke-"+t.Name+".md"] = t.SmokePage(all)
+		made["smoke-"+t.Name+".md"] = t.smokePage(all)
 	}
 	return made, nil
 }
@@ -129,8 +129,8 @@ func Page(reports []*Report, before string) string {
 //go:embed page.md
 var page string
 
-// SmokePage makes docs/smoke-<arch>.md of the reports of one architecture's machines.
-func (t *Target) SmokePage(reports []*Report) string {
+// smokePage makes docs/smoke-<arch>.md of the reports of one architecture's machines.
+func (t *Target) smokePage(reports []*Report) string {
 	text := fmt.Sprintf("# The stack at work on %[1]s\n\nMade by `ARCH=%[1]s mage boot -write`; never edited by hand. "+
 		"The package was built on a PC, and installed, started and used in a\n"+
 		"virtual machine of that architecture, which qemu emulates. What each check does: `targets/internal/smoke/`; "+

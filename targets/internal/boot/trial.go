@@ -46,7 +46,7 @@ func (t Trial) Do(ctx context.Context, each func(smoke.Result)) (string, error) 
 	if m.Root.Path != "" {
 		m.Disk = filepath.Join(m.Work, "disk")
 		defer os.Remove(m.Disk)
-		if err := NewDisk(ctx, m.Disk, diskMB); err != nil {
+		if err := newDisk(ctx, m.Disk, diskMB); err != nil {
 			return what, err
 		}
 	}
@@ -61,7 +61,7 @@ func (t Trial) life(ctx context.Context, each func(smoke.Result)) error {
 	m := t.Machine
 	m.Disk = filepath.Join(m.Work, "disk")
 	defer os.Remove(m.Disk)
-	if err := NewDisk(ctx, m.Disk, diskMB); err != nil {
+	if err := newDisk(ctx, m.Disk, diskMB); err != nil {
 		return err
 	}
 	ok := true
@@ -95,7 +95,7 @@ func (t Trial) cuts(ctx context.Context, each func(smoke.Result)) error {
 	}
 	made := m
 	made.Disk = first
-	if err := NewDisk(ctx, first, diskMB); err != nil {
+	if err := newDisk(ctx, first, diskMB); err != nil {
 		return err
 	}
 	ok := true
@@ -104,7 +104,7 @@ func (t Trial) cuts(ctx context.Context, each func(smoke.Result)) error {
 		return err
 	}
 	for i := range t.Cuts + 1 {
-		if err := CopyDisk(m.Disk, first); err != nil {
+		if err := copyDisk(m.Disk, first); err != nil {
 			return err
 		}
 		if i == 0 { // how long it takes

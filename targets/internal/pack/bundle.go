@@ -17,21 +17,21 @@ import (
 )
 
 // A bundle is what is carried to a host without a network: a repository with the runner, the sources and the toolchain
-// in it. Names in it, below BundleDir:
+// in it. Names in it, below bundleDir:
 const (
-	BundleDir  = "drydock/"
+	bundleDir  = "drydock/"
 	BundleSums = "BUNDLE.sha256" // of every other file, also of those that a difference leaves out
-	BundleText = "BUNDLE.txt"    // for people
-	// BundleSignature is that of BundleSums, in minisign's format.
-	BundleSignature = BundleSums + ".minisig"
+	bundleText = "BUNDLE.txt"    // for people
+	// bundleSignature is that of BundleSums, in minisign's format.
+	bundleSignature = BundleSums + ".minisig"
 	// BundleStack holds what it was made for, as stack or stack/architecture, which is built there when STACK does not
 	// say otherwise.
 	BundleStack = "BUNDLE.stack"
 )
 
-// BundleLinks lists a bundle's links, of which BUNDLE.sha256 says nothing; it is one of the files that are listed
+// bundleLinks lists a bundle's links, of which BUNDLE.sha256 says nothing; it is one of the files that are listed
 // there.
-const BundleLinks = "BUNDLE.links"
+const bundleLinks = "BUNDLE.links"
 
 // linksOf is the list of the links among entries: a line for each, with target and name; nil without any.
 func linksOf(es []archive.Entry) []byte {
@@ -48,13 +48,13 @@ func linksOf(es []archive.Entry) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// ParseLinks reads BUNDLE.links: targets by name. The error names the line that is none.
-func ParseLinks(data []byte) (map[string]string, error) {
+// parseLinks reads BUNDLE.links: targets by name. The error names the line that is none.
+func parseLinks(data []byte) (map[string]string, error) {
 	links := map[string]string{}
 	for line := range strings.Lines(string(data)) {
 		var target, name string
 		if _, err := fmt.Sscanf(line, "%q %q\n", &target, &name); err != nil || !filepath.IsLocal(name) {
-			return nil, fmt.Errorf("%s: got %.80q, want a target and a name below the directory", BundleLinks, line)
+			return nil, fmt.Errorf("%s: got %.80q, want a target and a name below the directory", bundleLinks, line)
 		}
 		links[name] = target
 	}
@@ -66,8 +66,8 @@ type Sums map[string]string
 
 var sumLine = regexp.MustCompile(`^([0-9a-f]{64}) [ *](.+)$`)
 
-// ParseSums reads what sha256sum writes. The error names the line that is none.
-func ParseSums(data []byte) (Sums, error) {
+// parseSums reads what sha256sum writes. The error names the line that is none.
+func parseSums(data []byte) (Sums, error) {
 	sums := Sums{}
 	n := 0
 	for line := range strings.Lines(string(data)) {
@@ -96,7 +96,7 @@ type Bundled struct {
 
 // Bundle is what a bundle is made from.
 type Bundle struct {
-	Entries []archive.Entry          // with names below BundleDir
+	Entries []archive.Entry          // with names below bundleDir
 	Old     Sums                     // what is there already, and left out; nil for nothing
 	Text    func(Sums) []byte        // makes BUNDLE.txt from the digests
 	Sign    func(list []byte) []byte // signs BUNDLE.sha256; nil without a key
@@ -109,17 +109,17 @@ type Bundle struct {
 func (x Bundle) Write(file string) (*Bundled, error) {
 	es, old := slices.Clone(x.Entries), x.Old
 	if links := linksOf(es); links != nil {
-		es = append(es, archive.Entry{Name: BundleLinks, Data: links, Mode: 0o644})
+		es = append(es, archive.Entry{Name: bundleLinks, Data: links, Mode: 0o644})
 	}
 	data, err := sumsOf(es)
 	if err != nil {
 		return nil, err
 	}
-	sums, err := ParseSums(data)
+	sums, err := parseSums(data)
 	if err != nil {
 		return nil, err
 	}
-	about := archive.Entry{Name: BundleText, Data: x.Text(sums), Mode: 0o644}
+	about := archive.Entry{Name: bundleText, Data: x.Text(sums), Mode: 0o644}
 	line, err := sumsOf([]archive.Entry{about})
 	if err != nil {
 		return nil, err
@@ -128,16 +128,16 @@ func (x Bundle) Write(file string) (*Bundled, error) {
 	b := &Bundled{}
 	all := len(es)
 	es = slices.DeleteFunc(es, func(e archive.Entry) bool {
-		return old[e.Name] != "" && old[e.Name] == sums[e.Name] && e.Name != BundleLinks
+		return old[e.Name] != "" && old[e.Name] == sums[e.Name] && e.Name != bundleLinks
 	})
 	b.Left, b.Files = all-len(es), len(es)+2
 	es = append(es, about, archive.Entry{Name: BundleSums, Data: data, Mode: 0o644, First: true})
 	if x.Sign != nil {
-		es = append(es, archive.Entry{Name: BundleSignature, Data: x.Sign(data), Mode: 0o644, First: true})
+		es = append(es, archive.Entry{Name: bundleSignature, Data: x.Sign(data), Mode: 0o644, First: true})
 		b.Files++
 	}
 	for i := range es {
-		es[i].Name = BundleDir + es[i].Name
+		es[i].Name = bundleDir + es[i].Name
 	}
 	if err := plainNames(es); err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func OldSums(file string) (Sums, error) {
 	} else if data, err = os.ReadFile(file); err != nil {
 		return nil, err
 	}
-	sums, err := ParseSums(data)
+	sums, err := parseSums(data)
 	if err == nil && len(sums) == 0 {
 		err = errors.New("no digest in it")
 	}
@@ -192,7 +192,7 @@ func checkUnpacked(root string, was Sums) (problems, outdated []string, list []b
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	want, err := ParseSums(list)
+	want, err := parseSums(list)
 	if err != nil {
 		return []string{BundleSums + ": " + err.Error()}, nil, list, nil
 	}
@@ -229,19 +229,19 @@ func checkUnpacked(root string, was Sums) (problems, outdated []string, list []b
 
 // readLinks reads the list of links of an unpacked bundle; nil where it has none.
 func readLinks(root string, listed Sums) (map[string]string, error) {
-	if listed[BundleLinks] == "" {
+	if listed[bundleLinks] == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(filepath.Join(root, BundleLinks))
+	data, err := os.ReadFile(filepath.Join(root, bundleLinks))
 	if err != nil {
 		return nil, err
 	}
-	return ParseLinks(data)
+	return parseLinks(data)
 }
 
 // listed are the names that an unpacked bundle in root has by its list: files and links.
 func listed(root string, list []byte) (map[string]bool, error) {
-	sums, err := ParseSums(list)
+	sums, err := parseSums(list)
 	if err != nil {
 		return nil, err
 	}

@@ -208,7 +208,7 @@ func (l *lister) entry(h *tar.Header, r io.Reader) error {
 	}
 	l.got[name] = hex.EncodeToString(sum.Sum(nil))
 	if name == l.list {
-		want, err := ParseSums(l.contained.texts[name])
+		want, err := parseSums(l.contained.texts[name])
 		if err != nil {
 			return &brokenError{fmt.Errorf("%s: %w", l.list, err)}
 		}
@@ -290,14 +290,14 @@ func (l *lister) compare() {
 // by file, and the files that its list names and a difference leaves out. It fails only where the file cannot be read.
 func ReadBundle(file string) (list, signature []byte, problems, left []string, err error) {
 	c, err := readListed(file,
-		form{BundleDir, BundleSums, []string{BundleSignature}, []string{BundleSignature, BundleLinks}})
+		form{bundleDir, BundleSums, []string{bundleSignature}, []string{bundleSignature, bundleLinks}})
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
 	if len(c.problems) == 0 {
 		c.problems = c.closed()
 	}
-	return c.texts[BundleSums], c.texts[BundleSignature], c.problems, c.left, nil
+	return c.texts[BundleSums], c.texts[bundleSignature], c.problems, c.left, nil
 }
 
 // CheckSum returns an error when a file's digest is none of those in file.sha256, where that is there.
@@ -309,7 +309,7 @@ func CheckSum(file, sum string) error {
 	if err != nil {
 		return err
 	}
-	sums, err := ParseSums(data)
+	sums, err := parseSums(data)
 	if err != nil {
 		return fmt.Errorf("%s.sha256: %w", file, err)
 	}
@@ -326,14 +326,14 @@ func CheckSum(file, sum string) error {
 // closed says what is wrong with a bundle whose files are those of its list: links that are not in theirs, and what is
 // not where it was written.
 func (c *contained) closed() (problems []string) {
-	want, err := ParseLinks(c.texts[BundleLinks])
+	want, err := parseLinks(c.texts[bundleLinks])
 	if err != nil {
 		return []string{err.Error()}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.links)) {
 		if to, ok := want[name]; !ok || to != c.links[name] {
 			problems = append(problems,
-				fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], BundleLinks))
+				fmt.Sprintf("%s: a link to %q that %s does not have", name, c.links[name], bundleLinks))
 		}
 		delete(want, name)
 	}
@@ -392,7 +392,7 @@ func linkedBy(bill *cdx.BOM) map[string][]Module {
 // It fails only where the file or its list cannot be read.
 func ReadPackage(file string) (*Read, []string, error) {
 	c, err := readListed(file,
-		form{"", SumsName, []string{SignatureName}, []string{ManifestName, SBOMName, SignatureName}})
+		form{"", SumsName, []string{signatureName}, []string{manifestName, sbomName, signatureName}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -403,16 +403,16 @@ func ReadPackage(file string) (*Read, []string, error) {
 		return nil, c.problems, nil
 	}
 	r := &Read{SHA256: c.sha256, Modules: map[string]string{}, List: c.texts[SumsName],
-		Signature: c.texts[SignatureName]}
-	if r.Sums, err = ParseSums(r.List); err != nil {
+		Signature: c.texts[signatureName]}
+	if r.Sums, err = parseSums(r.List); err != nil {
 		return nil, nil, err
 	}
-	if err := json.Unmarshal(c.texts[ManifestName], &r.Manifest); err != nil {
-		return nil, []string{ManifestName + ": " + err.Error()}, nil
+	if err := json.Unmarshal(c.texts[manifestName], &r.Manifest); err != nil {
+		return nil, []string{manifestName + ": " + err.Error()}, nil
 	}
 	var bill cdx.BOM
-	if err := json.Unmarshal(c.texts[SBOMName], &bill); err != nil {
-		return nil, []string{SBOMName + ": " + err.Error()}, nil
+	if err := json.Unmarshal(c.texts[sbomName], &bill); err != nil {
+		return nil, []string{sbomName + ": " + err.Error()}, nil
 	}
 	if bill.Components != nil {
 		for _, x := range *bill.Components {
@@ -428,14 +428,14 @@ func ReadPackage(file string) (*Read, []string, error) {
 	for _, f := range r.Manifest.Files {
 		switch {
 		case f.Link == "" && r.Sums[f.Name] != f.SHA256:
-			return broken("%s: %s has %s, %s has %s", f.Name, SumsName, r.Sums[f.Name], ManifestName, f.SHA256)
+			return broken("%s: %s has %s, %s has %s", f.Name, SumsName, r.Sums[f.Name], manifestName, f.SHA256)
 		case f.Link != c.links[f.Name]:
-			return broken("%s: got a link to %q, %s has %q", f.Name, c.links[f.Name], ManifestName, f.Link)
+			return broken("%s: got a link to %q, %s has %q", f.Name, c.links[f.Name], manifestName, f.Link)
 		}
 		delete(c.links, f.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.links)) {
-		return broken("%s: a link to %q that %s does not have", name, c.links[name], ManifestName)
+		return broken("%s: a link to %q that %s does not have", name, c.links[name], manifestName)
 	}
 	if c.order != "" {
 		return nil, []string{c.order}, nil
@@ -448,12 +448,12 @@ func ReadPackage(file string) (*Read, []string, error) {
 func (r *Read) foreign(heads map[string][]byte) (problems []string) {
 	a, err := platform.Of(r.Manifest.Arch)
 	if err != nil {
-		return []string{fmt.Sprintf("%s: arch: %v", ManifestName, err)}
+		return []string{fmt.Sprintf("%s: arch: %v", manifestName, err)}
 	}
 	for _, name := range slices.Sorted(maps.Keys(heads)) {
 		if why := a.Foreign(heads[name]); why != "" {
 			problems = append(problems,
-				fmt.Sprintf("%s: %s, which is %s's: %s says arch %q", name, why, a.Name, ManifestName, a.Name))
+				fmt.Sprintf("%s: %s, which is %s's: %s says arch %q", name, why, a.Name, manifestName, a.Name))
 		}
 	}
 	return problems

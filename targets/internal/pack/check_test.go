@@ -371,7 +371,7 @@ func FuzzParseSums(f *testing.F) {
 	f.Add([]byte(strings.Repeat("a", 64) + "  name\n"))
 	f.Add([]byte(strings.Repeat("0", 64) + " *../x\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		sums, err := ParseSums(data)
+		sums, err := parseSums(data)
 		if err != nil {
 			return
 		}

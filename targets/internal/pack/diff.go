@@ -91,7 +91,7 @@ func Diff(a, b *Read) []Change {
 	others := func(sums map[string]string) map[string]string { // the installer's, licence texts
 		m := map[string]string{}
 		for n, sum := range sums {
-			if was[n] == "" && is[n] == "" && n != ManifestName && n != SBOMName && n != VEXName {
+			if was[n] == "" && is[n] == "" && n != manifestName && n != sbomName && n != vexName {
 				m[n] = short(sum)
 			}
 		}

@@ -25,8 +25,8 @@ import (
 // Names in a package.
 const (
 	BinDir       = "docker/" // as in upstream's static archive
-	ManifestName = "manifest.json"
-	SBOMName     = "sbom.cdx.json"
+	manifestName = "manifest.json"
+	sbomName     = "sbom.cdx.json"
 	SumsName     = "SHA256SUMS"
 	licenceDir   = "licenses/"
 )
@@ -210,11 +210,11 @@ func Write(file, relink string, c *Contents) error {
 		return err
 	}
 	if vex != nil {
-		es = append(es, archive.Entry{Name: VEXName, Data: vex, Mode: 0o644})
+		es = append(es, archive.Entry{Name: vexName, Data: vex, Mode: 0o644})
 	}
 	es = append(es,
-		archive.Entry{Name: ManifestName, Data: manifest, Mode: 0o644},
-		archive.Entry{Name: SBOMName, Data: b.json, Mode: 0o644})
+		archive.Entry{Name: manifestName, Data: manifest, Mode: 0o644},
+		archive.Entry{Name: sbomName, Data: b.json, Mode: 0o644})
 	if err := writeListed(file, es, c.Released, c.Sign); err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func writeListed(file string, es []archive.Entry, released time.Time, sign func(
 	}
 	es = append(es, archive.Entry{Name: SumsName, Data: sums, Mode: 0o644})
 	if sign != nil {
-		es = append(es, archive.Entry{Name: SignatureName, Data: sign(sums), Mode: 0o644})
+		es = append(es, archive.Entry{Name: signatureName, Data: sign(sums), Mode: 0o644})
 	}
 	if err := plainNames(es); err != nil {
 		return err
@@ -238,8 +238,8 @@ func writeListed(file string, es []archive.Entry, released time.Time, sign func(
 	return err
 }
 
-// SignatureName is the signature of SHA256SUMS, in minisign's format.
-const SignatureName = SumsName + ".minisig"
+// signatureName is the signature of SHA256SUMS, in minisign's format.
+const signatureName = SumsName + ".minisig"
 
 // encode writes JSON for people and machines.
 func encode(v any) ([]byte, error) {

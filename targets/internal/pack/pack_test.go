@@ -205,15 +205,15 @@ func entriesOf(t *testing.T, file string) map[string][]byte {
 // checkBill holds a bill against the schema, the files' own module lists, and the demand that all have a licence.
 func checkBill(t *testing.T, entries map[string][]byte, bin string) {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(entries[SBOMName]))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(entries[sbomName]))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := schema(t).Validate(doc); err != nil {
-		t.Errorf("%s: %v", SBOMName, err)
+		t.Errorf("%s: %v", sbomName, err)
 	}
 	var bill cdx.BOM
-	if err := json.Unmarshal(entries[SBOMName], &bill); err != nil {
+	if err := json.Unmarshal(entries[sbomName], &bill); err != nil {
 		t.Fatal(err)
 	}
 	names := map[string]bool{}
@@ -315,7 +315,7 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 		}
 	}
 	var m Contents
-	if err := json.Unmarshal(entries[ManifestName], &m); err != nil {
+	if err := json.Unmarshal(entries[manifestName], &m); err != nil {
 		t.Fatal(err)
 	}
 	sum, err := archive.SHA256File(relink)
@@ -323,7 +323,7 @@ func TestThePackageSaysWhatIsInIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	var bill cdx.BOM
-	if err := json.Unmarshal(entries[SBOMName], &bill); err != nil || m.Drydock != c.Drydock ||
+	if err := json.Unmarshal(entries[sbomName], &bill); err != nil || m.Drydock != c.Drydock ||
 		(*bill.Metadata.Tools.Components)[0].Version != c.Drydock {
 		t.Errorf("the tool: got %q and %+v, %v, want %s", m.Drydock, bill.Metadata.Tools, err, c.Drydock)
 	}
@@ -346,7 +346,7 @@ func TestTheBillSaysWhatWasRaisedAndPatched(t *testing.T) {
 		SHA256: strings.Repeat("4", 64)}}
 	_, _, got := write(t, c)
 	var bill cdx.BOM
-	if err := json.Unmarshal(got[SBOMName], &bill); err != nil {
+	if err := json.Unmarshal(got[sbomName], &bill); err != nil {
 		t.Fatal(err)
 	}
 	props := map[string][]cdx.Property{}
@@ -372,8 +372,8 @@ func TestTheBillSaysWhatWasRaisedAndPatched(t *testing.T) {
 			t.Errorf("got patches %+v, want Debian's with what it closes, and ours", ps)
 		}
 	}
-	if !bytes.Contains(got[ManifestName], []byte(`"from": "v0.0.1"`)) {
-		t.Errorf("no word of it in the manifest: %s", got[ManifestName])
+	if !bytes.Contains(got[manifestName], []byte(`"from": "v0.0.1"`)) {
+		t.Errorf("no word of it in the manifest: %s", got[manifestName])
 	}
 }
 
@@ -510,7 +510,7 @@ func TestWithMuslOnlyWhatLinksLibseccompIsForRelinking(t *testing.T) {
 	if slices.Contains(got, "docker-init/args") || !slices.Contains(got, "runc/args") {
 		t.Errorf("got %q, want the objects of runc and not those of docker-init", got)
 	}
-	if bytes.Contains(entries[SBOMName], []byte("glibc")) || !bytes.Contains(entries[SBOMName], []byte("musl@1.2.5")) {
+	if bytes.Contains(entries[sbomName], []byte("glibc")) || !bytes.Contains(entries[sbomName], []byte("musl@1.2.5")) {
 		t.Error("the bill names glibc, or not musl")
 	}
 }
@@ -591,7 +591,7 @@ func TestRealPackage(t *testing.T) {
 	dir := checkSums(t, file)
 	checkBill(t, entries, filepath.Join(dir, BinDir))
 	var bill cdx.BOM
-	if err := json.Unmarshal(entries[SBOMName], &bill); err != nil {
+	if err := json.Unmarshal(entries[sbomName], &bill); err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range *bill.Components {
@@ -687,25 +687,25 @@ func TestStatementsAreInThePackage(t *testing.T) {
 			Reason: "not in this package"},
 	}
 	file, _, got := write(t, c)
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(got[SBOMName]))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(got[sbomName]))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := schema(t).Validate(doc); err != nil {
-		t.Errorf("%s: %v", SBOMName, err)
+		t.Errorf("%s: %v", sbomName, err)
 	}
 	var vex map[string]any
-	if err := json.Unmarshal(got[VEXName], &vex); err != nil {
+	if err := json.Unmarshal(got[vexName], &vex); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"@context", "@id", "author", "timestamp", "version", "statements"} {
 		if vex[key] == nil {
-			t.Errorf("no %s: %s", key, got[VEXName])
+			t.Errorf("no %s: %s", key, got[vexName])
 		}
 	}
 	statements := vex["statements"].([]any)
 	if len(statements) != 3 {
-		t.Fatalf("got %d statements, want 3: %s", len(statements), got[VEXName])
+		t.Fatalf("got %d statements, want 3: %s", len(statements), got[vexName])
 	}
 	first := statements[0].(map[string]any)
 	want := map[string]any{

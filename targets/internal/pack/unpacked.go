@@ -35,7 +35,7 @@ func AcceptBundle(root string) (removed []string, said string, err error) {
 	if err == nil && string(last) == string(list) {
 		return nil, "", nil
 	}
-	was, _ := ParseSums(last)
+	was, _ := parseSums(last)
 	problems, outdated, list, err := checkUnpacked(root, was)
 	if err != nil {
 		return nil, "", err
@@ -76,7 +76,7 @@ func AcceptBundle(root string) (removed []string, said string, err error) {
 
 // checkOwnList checks the signature of an unpacked bundle's list, and returns what can be said of it.
 func checkOwnList(root string, list []byte) (string, error) {
-	signature, err := os.ReadFile(filepath.Join(root, BundleSignature))
+	signature, err := os.ReadFile(filepath.Join(root, bundleSignature))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}

@@ -13,9 +13,9 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// VEXName is the file with what is stated of advisories, in the form of OpenVEX 0.2.0; the bill of materials says the
+// vexName is the file with what is stated of advisories, in the form of OpenVEX 0.2.0; the bill of materials says the
 // same in its own form. A package without statements has none.
-const VEXName = "openvex.json"
+const vexName = "openvex.json"
 
 // analyses are VEX's words in CycloneDX's.
 var (

@@ -72,7 +72,7 @@ func (c *Cache) listed(ctx context.Context, tag string) (*Listed, error) {
 		return nil, ignored(err)
 	}
 	m, err := c.manifest(ctx, d)
-	if err != nil || m.ArtifactType != BuildType && m.ArtifactType != PackageType {
+	if err != nil || m.ArtifactType != buildType && m.ArtifactType != packageType {
 		return nil, ignored(err)
 	}
 	l := &Listed{Tag: tag, Kind: kinds[m.ArtifactType], Name: m.Annotations[ocispec.AnnotationTitle],
@@ -85,7 +85,7 @@ func (c *Cache) listed(ctx context.Context, tag string) (*Listed, error) {
 }
 
 // kinds are what a person reads of our types.
-var kinds = map[string]string{BuildType: "build", PackageType: "package"}
+var kinds = map[string]string{buildType: "build", packageType: "package"}
 
 // ignored is an error but for what is not there, or cannot be read.
 func ignored(err error) error {

@@ -23,8 +23,8 @@ import (
 	"oras.land/oras-go/v2/errdef"
 )
 
-// PackageType is the type of a package's manifest: its layers are the files that a user takes away.
-const PackageType = "application/vnd.drydock.package.v1"
+// packageType is the type of a package's manifest: its layers are the files that a user takes away.
+const packageType = "application/vnd.drydock.package.v1"
 
 // Package is a package with what is known of it.
 type Package struct {
@@ -57,7 +57,7 @@ func (c *Cache) PushPackage(ctx context.Context, p Package) error {
 	}
 	notes := map[string]string{ocispec.AnnotationCreated: p.Made.UTC().Format(time.RFC3339),
 		ocispec.AnnotationTitle: "docker", ocispec.AnnotationVersion: p.Version, stackNote: p.Stack}
-	main, err := oras.PackManifest(ctx, c.at, oras.PackManifestVersion1_1, PackageType,
+	main, err := oras.PackManifest(ctx, c.at, oras.PackManifestVersion1_1, packageType,
 		oras.PackManifestOptions{Layers: layers, ManifestAnnotations: notes})
 	if err != nil {
 		return err
@@ -94,10 +94,10 @@ func describe(file string) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{MediaType: fileType, Digest: sum, Size: int64(size)}, err
 }
 
-// PullPackage gets the files of a package by a name of PushPackage into dir, which is there, and returns their paths.
+// pullPackage gets the files of a package by a name of PushPackage into dir, which is there, and returns their paths.
 // Their digests are those of the manifest; whose manifest it is, nobody has said: the package's own signature does. It
 // fails where there is none of that name, a file is damaged, or is there already.
-func (c *Cache) PullPackage(ctx context.Context, name, dir string, took func(n int)) (files []string, err error) {
+func (c *Cache) pullPackage(ctx context.Context, name, dir string, took func(n int)) (files []string, err error) {
 	d, err := c.at.Resolve(ctx, name)
 	if notFound(err) {
 		return nil, fmt.Errorf("%s has no package %s: \"mage cache\" lists them", c.Address, name)
@@ -106,7 +106,7 @@ func (c *Cache) PullPackage(ctx context.Context, name, dir string, took func(n i
 		return nil, fmt.Errorf("%s: %w", c.Address, err)
 	}
 	m, err := c.manifest(ctx, d)
-	if err == nil && m.ArtifactType != PackageType {
+	if err == nil && m.ArtifactType != packageType {
 		err = fmt.Errorf("%s is a %s, and no package", name, m.ArtifactType)
 	}
 	if err != nil {
@@ -130,8 +130,8 @@ func (c *Cache) PullPackage(ctx context.Context, name, dir string, took func(n i
 	return files, nil
 }
 
-// Believes returns the key of the team that signed data; empty where none did.
-func (c *Cache) Believes(data, signature []byte) string {
+// believes returns the key of the team that signed data; empty where none did.
+func (c *Cache) believes(data, signature []byte) string {
 	for i, k := range c.keys {
 		if minisign.Verify(k, data, signature) {
 			return c.Keys()[i]
@@ -151,7 +151,7 @@ func (c *Cache) Pull(ctx context.Context, name, dir string, u *ui.UI) error {
 	}
 	defer os.RemoveAll(tmp)
 	u.Start(name, c.Address, 0)
-	files, err := c.PullPackage(ctx, name, tmp, func(n int) { u.Add(name, int64(n)) })
+	files, err := c.pullPackage(ctx, name, tmp, func(n int) { u.Add(name, int64(n)) })
 	if err != nil {
 		return failure.With(failure.Sources, err)
 	}
@@ -184,7 +184,7 @@ func (c *Cache) checked(files []string) (by string, err error) {
 	case len(problems) > 0:
 		return "", errors.New(strings.Join(problems, "; "))
 	}
-	if by = c.Believes(p.List, p.Signature); by == "" {
+	if by = c.believes(p.List, p.Signature); by == "" {
 		return "", errors.New("not signed by a key of CACHE_KEYS")
 	}
 	for _, f := range files[1:] {

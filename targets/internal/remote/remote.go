@@ -31,7 +31,7 @@ import (
 // Media types of ours. A manifest's layers are a record, its signature in minisign's format, and then the files that
 // the record names.
 const (
-	BuildType     = "application/vnd.drydock.build.v1"
+	buildType     = "application/vnd.drydock.build.v1"
 	recordType    = "application/vnd.drydock.record.v1+json"
 	signatureType = "application/vnd.drydock.minisig.v1"
 	fileType      = "application/vnd.drydock.file.v1"
@@ -290,7 +290,7 @@ func (c *Cache) record(ctx context.Context, m *ocispec.Manifest, key string) (*R
 		parts[i] = data
 	}
 	r := &Record{}
-	if r.by = c.Believes(parts[0], parts[1]); r.by == "" {
+	if r.by = c.believes(parts[0], parts[1]); r.by == "" {
 		who := "nobody"
 		var s minisign.Signature
 		if s.UnmarshalText(parts[1]) == nil {
@@ -344,7 +344,7 @@ func (c *Cache) Push(ctx context.Context, r *Record, dir string, sign Signer) er
 	}
 	notes := map[string]string{ocispec.AnnotationCreated: r.Build.Built.UTC().Format(time.RFC3339),
 		ocispec.AnnotationTitle: r.Build.Name, ocispec.AnnotationVersion: r.Version, stackNote: r.Stack}
-	return c.publish(ctx, BuildType, r.Build.Key,
+	return c.publish(ctx, buildType, r.Build.Key,
 		oras.PackManifestOptions{Layers: layers, ManifestAnnotations: notes})
 }
 

@@ -313,16 +313,16 @@ func TestAPackageIsFoundWithWhatIsKnownOfIt(t *testing.T) {
 		must(t, x.PushPackage(t.Context(), p))
 		for _, name := range []string{p.Name, "fake"} {
 			to := t.TempDir()
-			files, err := x.PullPackage(t.Context(), name, to, nil)
+			files, err := x.pullPackage(t.Context(), name, to, nil)
 			if err != nil || len(files) != 2 {
 				t.Fatalf("%s: got %v, %v", address, files, err)
 			}
-			if _, err := x.PullPackage(t.Context(), name, to, nil); err == nil ||
+			if _, err := x.pullPackage(t.Context(), name, to, nil); err == nil ||
 				!strings.Contains(err.Error(), "not overwritten") {
 				t.Errorf("%s: over itself: got %v", address, err)
 			}
 		}
-		if _, err := x.PullPackage(t.Context(), "none", t.TempDir(), nil); err == nil ||
+		if _, err := x.pullPackage(t.Context(), "none", t.TempDir(), nil); err == nil ||
 			!strings.Contains(err.Error(), "has no package none") {
 			t.Errorf("%s: got %v", address, err)
 		}
