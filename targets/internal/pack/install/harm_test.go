@@ -89,6 +89,21 @@ for a; do case $a in --config-file=*)
 
 func TestAnOperatorsDaemonJSONIsTaken(t *testing.T) {
 	t.Parallel()
+	k := newKit(t)
+	k.path = oldTools(t) + ":/usr/sbin:/usr/bin:/sbin:/bin" // sudo's, say: no docker-proxy in it
+	k.write(daemonFile, `{}`)
+	a := unpacked(t, "26.1.5", particular)
+	k.ok(a)
+	if got := k.read(daemonFile); got != `{}` {
+		t.Errorf("daemon.json became %q", got)
+	}
+	k.write(daemonFile, `{"unknown":1}`)
+	k.refused(5, "is not accepted by dockerd 26.1.6: no such setting", unpacked(t, "26.1.6", particular))
+}
+
+func TestLongAnOperatorsDaemonJSONIsTakenByAnUpgradeAndARollback(t *testing.T) {
+	testlong.Skip(t)
+	t.Parallel()
 	for i, json := range []string{"{\n  \"debug\": true\n}", `{}`} {
 		k := newKit(t)
 		k.path = oldTools(t) + ":/usr/sbin:/usr/bin:/sbin:/bin" // sudo's, say: no docker-proxy in it
@@ -391,7 +406,8 @@ func TestLongAStorageDriverThatThisDockerdLacksIsSaid(t *testing.T) {
 	}
 }
 
-func TestNothingOfTheUsersInThePrefixIsTouched(t *testing.T) {
+func TestLongNothingOfTheUsersInThePrefixIsTouched(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	a, b, c := unpacked(t, "26.1.5"), unpacked(t, "26.1.6"), unpacked(t, "26.1.7")
 	k := ready(t, a)
@@ -519,7 +535,22 @@ func signing(t *testing.T, id string) (key string, sign func(dir string)) {
 	}
 }
 
-func TestTheKeyIsRememberedAndAForgedPackageDoesNotCheckItself(t *testing.T) {
+func TestAForgedPackageDoesNotCheckItself(t *testing.T) {
+	t.Parallel()
+	good := unpacked(t, "26.1.5")
+	key, sign := signing(t, "12345678")
+	_, signOther := signing(t, "87654321")
+	// Its checker finds all good.
+	forged := unpacked(t, "26.1.7", func(f map[string]string) { f[CheckName] = "#!/bin/sh\nexit 0\n" })
+	sign(good)
+	signOther(forged)
+	k := newKit(t)
+	k.ok(good, "--key="+key)
+	k.refused(4, "says the installed version", forged)
+}
+
+func TestLongTheKeyIsRememberedAndAForgedPackageDoesNotCheckItself(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	k := newKit(t)
 	key, sign := signing(t, "12345678")

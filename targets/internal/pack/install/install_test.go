@@ -539,7 +539,15 @@ func TestADryRunSaysWhatWouldBeDoneAndDoesNothing(t *testing.T) {
 	k.is("26.1.5")
 }
 
-func TestDamageIsNamedAndNothingIsTouched(t *testing.T) {
+func TestDamageIsNamedAndNothingIsTouched(t *testing.T) { damaged(t, 3) }
+
+func TestLongDamageOfEachKindIsNamedAndNothingIsTouched(t *testing.T) {
+	testlong.Skip(t)
+	damaged(t, 1)
+}
+
+// damaged tries each n-th kind of damage.
+func damaged(t *testing.T, n int) {
 	t.Parallel()
 	flip := func(t *testing.T, file string, at int) {
 		data, err := os.ReadFile(file)
@@ -568,6 +576,9 @@ func TestDamageIsNamedAndNothingIsTouched(t *testing.T) {
 				func(t *testing.T, d string) { must(t, os.WriteFile(d+"/extra", nil, 0o644)) }},
 			{"init/profile", func(t *testing.T, d string) { must(t, os.Remove(d+"/init/profile")) }},
 		} {
+			if i%n != 0 {
+				continue
+			}
 			k := newKit(t)
 			k.path = path
 			dir := unpacked(t, "26.1.5")
@@ -591,7 +602,7 @@ func TestDamageIsNamedAndNothingIsTouched(t *testing.T) {
 
 // TestAnUpgradeThatIsKilledLeavesOneWholeVersion kills the whole process group at one of the commands that change
 // something: before it, or, for a copy, when half of it is written.
-func TestAnUpgradeThatIsKilledLeavesOneWholeVersion(t *testing.T) { killedAt(t, 2, "upgrade") }
+func TestAnUpgradeThatIsKilledLeavesOneWholeVersion(t *testing.T) { killedAt(t, 1, "upgrade") }
 
 func TestLongAnUpgradeThatIsKilledAnywhereLeavesOneWholeVersion(t *testing.T) {
 	testlong.Skip(t)
@@ -828,7 +839,8 @@ func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
 	}
 }
 
-func TestTheHostsInitSystemIsServed(t *testing.T) {
+func TestLongTheHostsInitSystemIsServed(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	for _, c := range []struct{ init, has, not string }{
 		{"systemd", "etc/systemd/system/docker.socket", "etc/init.d/docker"},
@@ -855,11 +867,8 @@ func TestTheHostsInitSystemIsServed(t *testing.T) {
 	}
 }
 
-func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
-	t.Parallel()
-	k := newKit(t)
-	k.refused(5, "carries no iptables", unpacked(t, "26.1.5"), "--with-iptables")
-	k.refused(5, "carries no dbus", unpacked(t, "26.1.5"), "--with-dbus")
+// withExtras is a package that has iptables and a bus.
+func withExtras(t *testing.T) string {
 	dir := unpacked(t, "26.1.5", func(f map[string]string) {
 		f["iptables/xtables-legacy-multi"] = "#!/bin/sh\necho ${0##*/}\n"
 		for _, n := range []string{"dbus-daemon", "dbus-send", "dbus-uuidgen"} {
@@ -868,32 +877,58 @@ func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
 		f["dbus/share/dbus-1/system.conf"] = "<busconfig/>\n"
 	})
 	must(t, os.Symlink("xtables-legacy-multi", dir+"/iptables/iptables")) // as a package has it
+	return dir
+}
+
+// hasExtras holds what is installed against what the extras are.
+func (k *kit) hasExtras() {
+	t := k.t
+	t.Helper()
+	if d := k.read(daemonFile); strings.Contains(d, "tables") || !strings.Contains(d, "log-opts") {
+		t.Errorf("daemon.json: %s", d)
+	}
+	// what init/service reads
+	if s := k.read("usr/local/libexec/drydock/current/.options"); !strings.Contains(s, "with_iptables=yes\n") {
+		t.Errorf("options: %s", s)
+	}
+	for _, c := range []string{"libexec/drydock/current/iptables/ip6tables-restore", "bin/dbus-uuidgen"} {
+		if out, err := exec.Command(filepath.Join(k.root, "usr/local", c)).Output(); err != nil ||
+			string(out) != filepath.Base(c)+"\n" {
+			t.Errorf("%s: got %q, %v", c, out, err)
+		}
+	}
+	if s := k.read("etc/init.d/dbus"); !strings.Contains(s, "dir=/usr/local/libexec/drydock/current/dbus\n") {
+		t.Errorf("the bus's init script: %s", s)
+	}
+}
+
+func TestExtrasAreInstalledWhenThePackageHasThem(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.refused(5, "carries no iptables", unpacked(t, "26.1.5"), "--with-iptables")
+	dir := withExtras(t)
+	k.ok(dir, "--with-iptables", "--with-dbus")
+	k.hasExtras()
+	k.ok(dir, "--uninstall")
+	if k.has("usr/local/bin/dbus-daemon") || k.has("etc/init.d/dbus") {
+		t.Error("uninstalled, and the bus is still there")
+	}
+}
+
+func TestLongExtrasAreInstalledAsTheyAreAskedFor(t *testing.T) {
+	testlong.Skip(t)
+	t.Parallel()
+	k := newKit(t)
+	k.refused(5, "carries no dbus", unpacked(t, "26.1.5"), "--with-dbus")
+	dir := withExtras(t)
 	k.ok(dir)
 	if k.has("usr/local/bin/dbus-send") || !strings.Contains(k.read(daemonFile), `"iptables": false`) {
 		t.Error("extras were installed unasked")
 	}
 	k.ok(dir, "--with-iptables", "--with-dbus")
-	for i := range 2 {
-		if d := k.read(daemonFile); strings.Contains(d, "tables") || !strings.Contains(d, "log-opts") {
-			t.Errorf("daemon.json: %s", d)
-		}
-		// what init/service reads
-		if s := k.read("usr/local/libexec/drydock/current/.options"); !strings.Contains(s, "with_iptables=yes\n") {
-			t.Errorf("options: %s", s)
-		}
-		for _, c := range []string{"libexec/drydock/current/iptables/ip6tables-restore", "bin/dbus-uuidgen"} {
-			if out, err := exec.Command(filepath.Join(k.root, "usr/local", c)).Output(); err != nil ||
-				string(out) != filepath.Base(c)+"\n" {
-				t.Errorf("%s: got %q, %v", c, out, err)
-			}
-		}
-		if s := k.read("etc/init.d/dbus"); !strings.Contains(s, "dir=/usr/local/libexec/drydock/current/dbus\n") {
-			t.Errorf("the bus's init script: %s", s)
-		}
-		if i == 0 {
-			k.ok(dir) // the choice goes on
-		}
-	}
+	k.hasExtras()
+	k.ok(dir) // the choice goes on
+	k.hasExtras()
 	k.ok(dir, "--init=systemd")
 	if s := k.read("etc/systemd/system/docker.service"); !strings.Contains(s,
 		"/current/docker:/usr/local/libexec/drydock/current/iptables:/usr") ||
@@ -973,7 +1008,8 @@ func TestAWrongCommandLineIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheScriptsAreCleanForShellcheck(t *testing.T) {
+func TestLongTheScriptsAreCleanForShellcheck(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	notShort(t)
 	shellcheck, err := exec.LookPath("shellcheck")

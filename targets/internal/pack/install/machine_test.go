@@ -35,6 +35,7 @@ func TestAPackageForAnotherProcessorIsRefusedByItsName(t *testing.T) {
 
 func TestTheMachinesThatRunAPackageAreToldApart(t *testing.T) {
 	t.Parallel()
+	text, want := "root='' here=$0 profile=x\n", ""
 	for _, c := range []struct{ arch, machine, runs, want string }{
 		{"amd64", "x86_64", "no", "taken"}, {"amd64", "aarch64", "yes", "refused"}, {"amd64", "i686", "yes", "taken"},
 		{"amd64", "i686", "no", "refused"},
@@ -45,11 +46,11 @@ func TestTheMachinesThatRunAPackageAreToldApart(t *testing.T) {
 		{"armv7", "aarch64", "yes", "taken"}, {"armv7", "aarch64", "no", "refused"}, {"armv7", "", "yes", "refused"},
 	} {
 		arch := platform.Must(c.arch)
-		text := "root='' here=$0 profile=x\nuname() { echo " + c.machine + "; }\n" +
+		text += "uname() { echo " + c.machine + "; }\n" +
 			"value() { case $1 in arch) echo " + arch.Name + " ;; *) echo " + strings.Join(arch.Uname, " ") +
 			" ;; esac; }\nquiet() { [ " + c.runs + " = yes ]; }\n" +
-			"if (this_machine) 2>/dev/null; then echo taken; else echo refused; fi"
-		each(t, text, c.want)
+			"if (this_machine) 2>/dev/null; then echo taken; else echo refused; fi\n"
+		want += c.want + "\n"
 	}
-	each(t, "root=/mnt/card\nthis_machine && echo taken", "taken")
+	each(t, text+"root=/mnt/card\nthis_machine && echo taken", want+"taken")
 }
