@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,20 +13,12 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Decode reads TOML strictly into v, and gives the line of every key: "table.key", with "[i]" behind the name of an
-// array of tables. What is wrong with the text is in the problems.
-func Decode(data []byte, file string, v any) (lines map[string]int, ps Problems) {
-	return decode(data, file, v)
-}
-
 // Advisories pins the database of published holes: a Go module, as the module proxy serves it. All stacks share it.
 type Advisories struct {
 	Module  string `toml:"module"`
 	Version string `toml:"version"`
-	// Sum is the module's h1: sum, which the zip is held against.
-	Sum string `toml:"h1"`
-	// SHA256 is the digest of the zip that was recorded, for who carries it by hand.
-	SHA256 string `toml:"sha256"`
+	Sum     string `toml:"h1"`     // the module's h1: sum, which the zip is held against
+	SHA256  string `toml:"sha256"` // the digest of the zip that was recorded, for who carries it by hand
 }
 
 // AdvisoriesLock is the name of the lock of the database, beside those of the stacks.
@@ -58,7 +49,7 @@ func LoadAdvisories(dir string) (*Advisories, error) {
 		return nil, err
 	}
 	a := &Advisories{}
-	lines, ps := decode(data, file, a)
+	lines, ps := Decode(data, file, a)
 	bad := func(key, format string, x ...any) {
 		ps = append(ps, Problem{file, lines[key], fmt.Sprintf(format, x...)})
 	}
@@ -77,7 +68,7 @@ func LoadAdvisories(dir string) (*Advisories, error) {
 	return a, nil
 }
 
-// Encode gives the lock's file content.
+// Encode returns the lock's file content.
 func (a *Advisories) Encode() []byte {
 	return fmt.Appendf(nil, "# The database of published holes, by version and digest. "+
 		"Written by \"mage fetch -advisories\"; do not edit.\n"+
@@ -87,5 +78,5 @@ func (a *Advisories) Encode() []byte {
 // isStack reports whether a .toml file in vendor-sources/ is a stack's, by its name without the ending: others have
 // what is known against stacks.
 func isStack(name string) bool {
-	return !strings.HasSuffix(name, ".vex") && !slices.Contains([]string{"advisories-c"}, name)
+	return !strings.HasSuffix(name, ".vex") && name != "advisories-c"
 }

@@ -19,16 +19,18 @@ type Lock struct {
 type LockedCheckout struct {
 	Component string `toml:"component"`
 	Name      string `toml:"name"`
-	// SHA256 is the digest of the tree: names, modes and contents.
-	SHA256 string `toml:"sha256"`
+	SHA256    string `toml:"sha256"` // the digest of the tree: names, modes and contents
 }
 
-// CheckoutFor gives the lock's line for a component's checkout, or nil.
+// CheckoutFor returns the lock's line for a component's checkout, or nil.
 func (l *Lock) CheckoutFor(component string) *LockedCheckout {
-	for _, c := range l.Checkout {
-		if c.Component == component {
-			return c
-		}
+	return first(l.Checkout, func(c *LockedCheckout) bool { return c.Component == component })
+}
+
+// first returns the first of a list that fits, or nil.
+func first[T any](list []*T, fits func(*T) bool) *T {
+	if i := slices.IndexFunc(list, fits); i >= 0 {
+		return list[i]
 	}
 	return nil
 }
@@ -54,15 +56,13 @@ func (f *LockedFile) OnlyComputed() bool { return f.Publishers != nil && *f.Publ
 type LockedVendor struct {
 	Component string `toml:"component"`
 	Name      string `toml:"name"`
-	// Source is the SHA-256 of the archive that the vendor tree was restored for.
-	Source string `toml:"source"`
+	Source    string `toml:"source"` // the SHA-256 of the archive that the vendor tree was restored for
 	// Also are the digests of further archives, of the same tree but for vendor/, that the vendor tree is for.
 	Also []string `toml:"also"`
 	// TarSHA256 is the digest of the uncompressed tar: gzip's bytes depend on the Go that wrote them.
-	TarSHA256 string `toml:"tar_sha256"`
-	// Raise is what the stack asked to be raised in it, Raised what came of that.
-	Raise  []string `toml:"raise"`
-	Raised []Raised `toml:"raised"`
+	TarSHA256 string   `toml:"tar_sha256"`
+	Raise     []string `toml:"raise"` // what the stack asked to be raised in it, Raised what came of that
+	Raised    []Raised `toml:"raised"`
 }
 
 // of reports whether a vendor tree is one that c asks for.
@@ -81,49 +81,29 @@ type LockedGo struct {
 	Sum     string `toml:"h1"`
 }
 
-// GoFor gives the lock's line for a Go release, or nil.
+// GoFor returns the lock's line for a Go release, or nil.
 func (l *Lock) GoFor(release string) *LockedGo {
-	for _, g := range l.Go {
-		if g.Version == release {
-			return g
-		}
-	}
-	return nil
+	return first(l.Go, func(g *LockedGo) bool { return g.Version == release })
 }
 
-// FileFor gives the lock's line for a file of a component, or nil.
+// FileFor returns the lock's line for a file of a component, or nil.
 func (l *Lock) FileFor(component, name string) *LockedFile {
-	for _, f := range l.File {
-		if f.Component == component && f.Name == name {
-			return f
-		}
-	}
-	return nil
+	return first(l.File, func(f *LockedFile) bool { return f.Component == component && f.Name == name })
 }
 
-// VendorFor gives the lock's line for the vendor tree of a component's archive, or nil.
+// VendorFor returns the lock's line for the vendor tree of a component's archive, or nil.
 func (l *Lock) VendorFor(c *Component, sourceSHA string) *LockedVendor {
-	for _, v := range l.Vendor {
-		if v.of(c) && v.For(sourceSHA) {
-			return v
-		}
-	}
-	return nil
+	return first(l.Vendor, func(v *LockedVendor) bool { return v.of(c) && v.For(sourceSHA) })
 }
 
-// VendorOf gives the lock's line for a vendor tree of a component, by the digest of its tar, or nil.
+// VendorOf returns the lock's line for a vendor tree of a component, by the digest of its tar, or nil.
 func (l *Lock) VendorOf(c *Component, tarSHA string) *LockedVendor {
-	for _, v := range l.Vendor {
-		if v.of(c) && v.TarSHA256 == tarSHA {
-			return v
-		}
-	}
-	return nil
+	return first(l.Vendor, func(v *LockedVendor) bool { return v.of(c) && v.TarSHA256 == tarSHA })
 }
 
-// ParseLock reads a lock's bytes into l and gives all problems that they have.
+// ParseLock reads a lock's bytes into l and returns all problems that they have.
 func ParseLock(data []byte, file string, l *Lock) Problems {
-	lines, ps := decode(data, file, l)
+	lines, ps := Decode(data, file, l)
 	bad := func(table string, i int, key, format string, a ...any) {
 		k := fmt.Sprintf("%s[%d]", table, i)
 		line := lines[k]
@@ -134,7 +114,8 @@ func ParseLock(data []byte, file string, l *Lock) Problems {
 	}
 	digest := func(table string, i int, key, name, got string) {
 		if got == "" {
-			bad(table, i, key, "%s %s: %s: missing, want 64 hex digits; run \"mage fetch -record\" to record it", table, name, key)
+			bad(table, i, key, "%s %s: %s: missing, want 64 hex digits; run \"mage fetch -record\" to record it",
+				table, name, key)
 		} else if !hexDigest.MatchString(got) {
 			bad(table, i, key, "%s %s: %s: got %q, want 64 hex digits", table, name, key, got)
 		}
@@ -150,7 +131,8 @@ func ParseLock(data []byte, file string, l *Lock) Problems {
 		if was, ok := said[subject]; !ok {
 			said[subject] = saying{line, value}
 		} else if was.value != value {
-			bad(table, i, key, "%s: got %s here and %s in line %d: one of them is wrong", subject, value, was.value, was.line)
+			bad(table, i, key, "%s: got %s here and %s in line %d: one of them is wrong",
+				subject, value, was.value, was.line)
 		}
 	}
 	for i, f := range l.File {
@@ -199,17 +181,16 @@ type saying struct {
 	value string
 }
 
-// Encode gives the lock's file content, sorted, so that two recordings of the same facts are the same bytes.
+// Encode returns the lock's file content, sorted, so that two recordings of the same facts are the same bytes.
 func (l *Lock) Encode() []byte {
-	byName := func(a, b string) int { return cmp.Compare(a, b) }
 	slices.SortFunc(l.File, func(a, b *LockedFile) int {
-		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(l.Vendor, func(a, b *LockedVendor) int {
-		return cmp.Or(byName(a.Component, b.Component), byName(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Name, b.Name))
 	})
-	slices.SortFunc(l.Go, func(a, b *LockedGo) int { return byName(a.Version, b.Version) })
-	slices.SortFunc(l.Checkout, func(a, b *LockedCheckout) int { return byName(a.Component, b.Component) })
+	slices.SortFunc(l.Go, func(a, b *LockedGo) int { return cmp.Compare(a.Version, b.Version) })
+	slices.SortFunc(l.Checkout, func(a, b *LockedCheckout) int { return cmp.Compare(a.Component, b.Component) })
 	var b strings.Builder
 	b.WriteString("# Every byte that enters this stack, by digest. Written by \"mage fetch -record\"; do not edit.\n")
 	for _, f := range l.File {

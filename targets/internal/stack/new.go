@@ -21,21 +21,18 @@ import (
 // Wanted is a stack that is to be written.
 type Wanted struct {
 	Name string
-	// From is the stack whose other components it takes; empty for the nearest that is not newer.
-	From string
+	From string // the stack whose other components it takes; empty for the nearest that is not newer
 	// Release is docker's, which the package is named after. Versions are those of other components; empty for From's.
 	Release  string
 	Versions map[string]string
-	// Modules are the Go modules of components, without a major version's suffix.
-	Modules map[string]string
+	Modules  map[string]string // the Go modules of components, without a major version's suffix
 }
 
 // Draft is a stack file with its lock, as a person would have written them.
 type Draft struct {
 	From       string
 	File, Lock string
-	// Unknown are the archives of which no digest is known: theirs will be that of the first download.
-	Unknown []string
+	Unknown    []string // the archives of which no digest is known: theirs will be that of the first download
 }
 
 var (
@@ -69,11 +66,13 @@ func (w Wanted) Write(dir string, rows Rows) (Draft, error) {
 		return Draft{}, err
 	}
 	d.From = from.Name
-	if err := errors.Join(archive.WriteBytes(lock, 0o644, []byte(d.Lock)), archive.WriteBytes(file, 0o644, []byte(d.File))); err != nil {
+	err = archive.WriteBytes(lock, 0o644, []byte(d.Lock))
+	if err = errors.Join(err, archive.WriteBytes(file, 0o644, []byte(d.File))); err != nil {
 		return Draft{}, err
 	}
 	if _, err := Load(dir, w.Name, rows); err != nil {
-		return Draft{}, errors.Join(fmt.Errorf("what was written is no stack, and is removed: %w", err), os.Remove(file), os.Remove(lock))
+		err = fmt.Errorf("what was written is no stack, and is removed: %w", err)
+		return Draft{}, errors.Join(err, os.Remove(file), os.Remove(lock))
 	}
 	return d, nil
 }
@@ -141,9 +140,11 @@ func (w Wanted) draft(from *Stack, text string) (Draft, error) {
 	if at == nil || !versionRE.MatchString(text) {
 		return Draft{}, fmt.Errorf("%s: want a version in its first lines, and components", from.File)
 	}
-	head := versionRE.ReplaceAllLiteralString(text[:at[0][0]], fmt.Sprintf("# Docker %s, written by \"mage stack:new\" from %s: whoever builds it\n"+
-		"# first sees what its patches, its modules and its advisories want.\nversion = %q", w.Release, from.Name, w.Release))
-	head = epochRE.ReplaceAllStringFunc(head, func(line string) string { return "# That of " + from.Name + ".\n" + line })
+	head := versionRE.ReplaceAllLiteralString(text[:at[0][0]], fmt.Sprintf(
+		"# Docker %s, written by \"mage stack:new\" from %s: whoever builds it\n"+
+			"# first sees what its patches, its modules and its advisories want.\nversion = %q",
+		w.Release, from.Name, w.Release))
+	head = epochRE.ReplaceAllString(head, "# That of "+from.Name+".\n$0")
 	d, lock := Draft{File: head}, &Lock{Go: from.Lock.Go}
 	for i, m := range at {
 		end := len(text)
@@ -158,13 +159,16 @@ func (w Wanted) draft(from *Stack, text string) (Draft, error) {
 		}
 		if release == was.Version {
 			d.File += text[m[0]:end]
-			lock.File = append(lock.File, ofComponent(from.Lock.File, func(f *LockedFile) string { return f.Component }, name)...)
-			lock.Vendor = append(lock.Vendor, ofComponent(from.Lock.Vendor, func(v *LockedVendor) string { return v.Component }, name)...)
+			fileOf := func(f *LockedFile) bool { return f.Component == name }
+			vendorOf := func(v *LockedVendor) bool { return v.Component == name }
+			lock.File = append(lock.File, those(from.Lock.File, fileOf)...)
+			lock.Vendor = append(lock.Vendor, those(from.Lock.Vendor, vendorOf)...)
 			continue
 		}
 		archives := archivesOf(all, name, release)
 		if archives == nil {
-			return Draft{}, fmt.Errorf("%s %s: nothing is known of its archives: write its block by hand, as that of %s has it", name, release, from.Name)
+			return Draft{}, fmt.Errorf("%s %s: nothing is known of its archives: "+
+				"write its block by hand, as that of %s has it", name, release, from.Name)
 		}
 		block, unknown := w.block(was, release, archives, lock)
 		d.File, d.Unknown = d.File+block, append(d.Unknown, unknown...)
@@ -173,8 +177,8 @@ func (w Wanted) draft(from *Stack, text string) (Draft, error) {
 	return d, nil
 }
 
-func ofComponent[T any](all []T, component func(T) string, name string) []T {
-	return slices.DeleteFunc(slices.Clone(all), func(x T) bool { return component(x) != name })
+func those[T any](all []T, fits func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(all), func(x T) bool { return !fits(x) })
 }
 
 // block is a component's table, with the origins of those archives; their digests go into the lock.
@@ -196,18 +200,21 @@ func (w Wanted) block(was *Component, release string, archives []Archive, lock *
 		switch {
 		case a.SHA256 == "":
 			unknown = append(unknown, file)
-			fmt.Fprintf(&b, "\n# No digest of it was known: the lock has that of the first download.")
+			b.WriteString("\n# No digest of it was known: the lock has that of the first download.")
 		case a.Publishers == 0:
-			fmt.Fprintf(&b, "\n# Nobody publishes its digest: it was computed from upstream's git.")
+			b.WriteString("\n# Nobody publishes its digest: it was computed from upstream's git.")
 		}
 		if a.SHA256 != "" {
-			n := a.Publishers
-			lock.File = append(lock.File, &LockedFile{Component: was.Name, Name: file, SHA256: a.SHA256, Size: a.Size, Publishers: &n})
+			line := &LockedFile{Component: was.Name, Name: file, SHA256: a.SHA256, Size: a.Size}
+			line.Publishers = &a.Publishers
+			lock.File = append(lock.File, line)
 		}
-		fmt.Fprintf(&b, "\n[[component.%s.origin]]\nkind = \"url\"\nurl = %q\nfile = %q\nvendored = true\n", was.Name, a.URL, file)
+		fmt.Fprintf(&b, "\n[[component.%s.origin]]\nkind = \"url\"\nurl = %q\nfile = %q\nvendored = true\n",
+			was.Name, a.URL, file)
 	}
 	if module != "" {
-		fmt.Fprintf(&b, "\n# Any module proxy has it, without vendor/, which \"mage fetch -record\" restores.\n[[component.%s.origin]]\nkind = \"module\"\nmodule = %q\n",
+		fmt.Fprintf(&b, "\n# Any module proxy has it, without vendor/, which \"mage fetch -record\" restores.\n"+
+			"[[component.%s.origin]]\nkind = \"module\"\nmodule = %q\n",
 			was.Name, module)
 	}
 	return b.String() + "\n", unknown

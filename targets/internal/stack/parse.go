@@ -50,7 +50,7 @@ func (ps Problems) Error() string {
 	return b.String()
 }
 
-// List gives the names of the stacks in dir, sorted.
+// List returns the names of the stacks in dir, sorted; an error where it cannot be read.
 func List(dir string) ([]string, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -96,8 +96,9 @@ func Load(dir, name string, rows Rows) (*Stack, error) {
 	return s, nil
 }
 
-// decode unmarshals strictly and gives the line of every key.
-func decode(data []byte, file string, v any) (map[string]int, Problems) {
+// Decode reads TOML strictly into v, and returns the line of every key: "table.key", with "[i]" behind the name of an
+// array of tables. What is wrong with the text is in the problems.
+func Decode(data []byte, file string, v any) (map[string]int, Problems) {
 	lines := keyLines(data)
 	dec := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
 	err := dec.Decode(v)
@@ -110,7 +111,8 @@ func decode(data []byte, file string, v any) (map[string]int, Problems) {
 		var ps Problems
 		for _, e := range strict.Errors {
 			row, _ := e.Position()
-			ps = append(ps, Problem{file, row, fmt.Sprintf("unknown key %q; see README.md for the keys of a stack", strings.Join(e.Key(), "."))})
+			text := fmt.Sprintf("unknown key %q; see README.md for the keys of a stack", strings.Join(e.Key(), "."))
+			ps = append(ps, Problem{file, row, text})
 		}
 		return lines, ps
 	case errors.As(err, &de):
@@ -228,14 +230,15 @@ func (ck *checking) toolchain(release, constraint, key string) {
 func (ck *checking) gopath(layout map[string]string, line int, key string) {
 	for _, imp := range slices.Sorted(maps.Keys(layout)) {
 		if module.CheckImportPath(imp) != nil || !filepath.IsLocal(layout[imp]) {
-			ck.bad(line, "%s: got %q = %q, want an import path and a directory of the tree (\".\" for all of it)", key, imp, layout[imp])
+			ck.bad(line, "%s: got %q = %q, want an import path and a directory of the tree (\".\" for all of it)",
+				key, imp, layout[imp])
 		}
 	}
 }
 
 // Parse reads a stack file's bytes into s, which has its Rows, and returns all problems that they have.
 func Parse(data []byte, file string, s *Stack) Problems {
-	lines, ps := decode(data, file, s)
+	lines, ps := Decode(data, file, s)
 	if len(ps) > 0 {
 		return ps
 	}
@@ -246,7 +249,9 @@ func Parse(data []byte, file string, s *Stack) Problems {
 		c.Name = name
 		ck.component(s, c)
 	}
-	slices.SortStableFunc(ck.ps, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
+	slices.SortStableFunc(ck.ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text))
+	})
 	return ck.ps
 }
 
@@ -260,7 +265,8 @@ func (ck *checking) stack(s *Stack) {
 	ck.toolchain(s.Toolchain, s.Go, "toolchain")
 	for _, p := range s.Packages {
 		if o := Package(p); !isPoolPath(p) || Format(o.Name()) != "deb" || !fileName.MatchString(o.Name()) {
-			ck.bad(ck.at("packages"), "packages: got %q, want a path below a mirror's base, such as pool/main/g/golang-x/golang-x-dev_1.0-1_all.deb", p)
+			ck.bad(ck.at("packages"), "packages: got %q, want a path below a mirror's base, "+
+				"such as pool/main/g/golang-x/golang-x-dev_1.0-1_all.deb", p)
 		}
 	}
 	if why := s.libcProblem(s.Libc); why != "" {
@@ -293,12 +299,16 @@ func (ck *checking) target(t Target) {
 		}
 	}
 	if t.Storage != "" && !slices.Contains(drivers, t.Storage) {
-		ck.bad(ck.at("target.storage"), "target.storage: got %q, want one of %s", t.Storage, strings.Join(drivers, ", "))
+		known := strings.Join(drivers, ", ")
+		ck.bad(ck.at("target.storage"), "target.storage: got %q, want one of %s", t.Storage, known)
 	}
 }
 
 func (ck *checking) component(s *Stack, c *Component) {
 	t := "component." + c.Name
+	bad := func(key, format string, a ...any) {
+		ck.bad(ck.at(t+"."+key), "%s.%s: %s", t, key, fmt.Sprintf(format, a...))
+	}
 	if s.Rows.of(c.Name).Name == "" {
 		ck.bad(ck.at(t), "%s: unknown component, want one of %s", t, strings.Join(s.Rows.Names(), ", "))
 	}
@@ -307,10 +317,10 @@ func (ck *checking) component(s *Stack, c *Component) {
 	ck.toolchain(c.Toolchain, s.GoConstraint(c), t+".toolchain")
 	ck.gopath(c.Gopath, ck.at(t+".gopath", t), t+".gopath")
 	if c.Checkout != "" && !fileName.MatchString(c.Checkout) {
-		ck.bad(ck.at(t+".checkout"), "%s.checkout: got %q, want the name of a directory in vendor-sources", t, c.Checkout)
+		bad("checkout", "got %q, want the name of a directory in vendor-sources", c.Checkout)
 	}
 	if c.Commit != "" && !commitRE.MatchString(c.Commit) {
-		ck.bad(ck.at(t+".commit"), "%s.commit: got %q, want 7 to 40 hex digits, or no such line when it is unknown", t, c.Commit)
+		bad("commit", "got %q, want 7 to 40 hex digits, or no such line when it is unknown", c.Commit)
 	}
 	if c.Vendor != nil {
 		ck.vendor(c, t+".vendor")
@@ -323,7 +333,8 @@ func (ck *checking) component(s *Stack, c *Component) {
 		ck.origin(o, table, t+".origin")
 		for _, w := range o.With {
 			if w.ofSeries() || w.Vendored || len(w.With) > 0 || len(w.Gopath) > 0 {
-				ck.bad(ck.at(table), "%s.origin.with: got a series, skip, only, series_dirs, gopath, vendored or with of its own, want these in the origin", t)
+				ck.bad(ck.at(table), "%s.origin.with: got a series, skip, only, series_dirs, gopath, vendored "+
+					"or with of its own, want these in the origin", t)
 			}
 			ck.origin(w, table, t+".origin")
 		}
@@ -352,10 +363,14 @@ func (ck *checking) vendor(c *Component, t string) {
 
 // origin checks an origin that stands in a table, which messages call name.
 func (ck *checking) origin(o *Origin, table, name string) {
+	bad := func(key, format string, a ...any) {
+		ck.bad(ck.at(table+"."+key, table), "%s: %s: %s", name, key, fmt.Sprintf(format, a...))
+	}
 	ck.gopath(o.Gopath, ck.at(table+".gopath", table), name+".gopath")
 	for key, p := range map[string]string{"into": o.Into, "series": o.Series} {
 		if p != "" && (!filepath.IsLocal(p) || key == "series" && path.Base(p) != "series") {
-			ck.bad(ck.at(table+"."+key, table), "%s.%s: got %q, want a path in the tree (of a file named series)", name, key, p)
+			ck.bad(ck.at(table+"."+key, table), "%s.%s: got %q, want a path in the tree (of a file named series)",
+				name, key, p)
 		}
 	}
 	if why := seriesProblem(o); why != "" {
@@ -365,25 +380,26 @@ func (ck *checking) origin(o *Origin, table, name string) {
 	case o.Kind == KindFile && o.File == "":
 		ck.bad(ck.at(table), "%s: kind \"file\" wants file = \"<name in vendor-sources>\"", name)
 	case o.Kind == KindDebian && !isPoolPath(o.Path):
-		ck.bad(ck.at(table+".path", table), "%s: path: got %q, want a path below a mirror's base, such as pool/main/r/runc/…", name, o.Path)
+		bad("path", "got %q, want a path below a mirror's base, such as pool/main/r/runc/…", o.Path)
 	case o.Kind == KindURL && urlProblem(o.URL) != "":
-		ck.bad(ck.at(table+".url", table), "%s: url: got %q, want %s", name, ui.Masked(o.URL), urlProblem(o.URL))
+		bad("url", "got %q, want %s", ui.Masked(o.URL), urlProblem(o.URL))
 	case o.Kind == KindModule && moduleProblem(o) != "":
-		ck.bad(ck.at(table+".module", table), "%s: module: got %q, want %s", name, o.Module, moduleProblem(o))
+		bad("module", "got %q, want %s", o.Module, moduleProblem(o))
 	case o.Kind == KindGit && gitProblem(o) != "":
 		ck.bad(ck.at(table+".git", table), "%s: %s", name, gitProblem(o))
 	case !slices.Contains([]string{KindFile, KindDebian, KindURL, KindModule, KindGit}, o.Kind):
-		ck.bad(ck.at(table+".kind", table), "%s: kind: got %q, want \"file\", \"debian\", \"url\", \"module\" or \"git\"", name, o.Kind)
+		bad("kind", "got %q, want \"file\", \"debian\", \"url\", \"module\" or \"git\"", o.Kind)
 	case !fileName.MatchString(o.Name()) || Format(o.Name()) == "":
-		ck.bad(ck.at(table+".file", table), "%s: file: got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar, .zip or .deb", name, o.Name())
+		bad("file", "got %q, want a plain name that ends in .tar.gz, .tgz, .tar.xz, .tar, .zip or .deb", o.Name())
 	case o.SignedBy != "" && !fingerprint.MatchString(o.SignedBy):
-		ck.bad(ck.at(table+".signed_by", table), "%s: signed_by: got %q, want the 40 hex digits, in upper case, of the fingerprint of the key that signs", name, o.SignedBy)
+		bad("signed_by", "got %q, want the 40 hex digits, in upper case, of the fingerprint of the key that signs",
+			o.SignedBy)
 	case o.StripCount() < 0 || o.StripCount() > 8:
-		ck.bad(ck.at(table+".strip", table), "%s: strip: got %d, want 0 to 8", name, o.StripCount())
+		bad("strip", "got %d, want 0 to 8", o.StripCount())
 	}
 }
 
-// isPoolPath says whether p is a path below a mirror's base.
+// isPoolPath reports whether p is a path below a mirror's base.
 func isPoolPath(p string) bool { return path.Clean(p) == p && filepath.IsLocal(p) && p != "." }
 
 // urlProblem says what an origin's address must be where it is not; empty when all is well. A stack file is for
@@ -430,12 +446,14 @@ func gitProblem(o *Origin) string {
 	}
 	switch {
 	case !web && !filepath.IsAbs(o.Git) || password:
-		return fmt.Sprintf("git: got %q, want an address (https, http, ssh, git) without a password, or the path of a directory", ui.Masked(o.Git))
+		return fmt.Sprintf("git: got %q, want an address (https, http, ssh, git) without a password, "+
+			"or the path of a directory", ui.Masked(o.Git))
 	case len(o.Commit) != 40 || !commitRE.MatchString(o.Commit):
 		return fmt.Sprintf("commit: got %q, want 40 hex digits", o.Commit)
 	case o.Tag != "" && (!gitName.MatchString(o.Tag) || strings.Contains(o.Tag, "..")):
 		return fmt.Sprintf("tag: got %q, want the name of a tag", o.Tag)
-	case o.Prefix != "" && (!gitName.MatchString(o.Prefix) || !filepath.IsLocal(o.Prefix) || !strings.HasSuffix(o.Prefix, "/")):
+	case o.Prefix != "" && (!gitName.MatchString(o.Prefix) || !filepath.IsLocal(o.Prefix) ||
+		!strings.HasSuffix(o.Prefix, "/")):
 		return fmt.Sprintf("prefix: got %q, want a directory and a slash, such as runc-1.3.6/", o.Prefix)
 	case !strings.HasSuffix(o.File, ".tar.gz"):
 		return fmt.Sprintf("file: got %q, want a name that ends in .tar.gz", o.File)
@@ -445,44 +463,7 @@ func gitProblem(o *Origin) string {
 	return ""
 }
 
-// IsLoopback says whether a host is this very machine, which may be asked in plain http: tests do.
+// IsLoopback reports whether a host is this very machine, which may be asked in plain http: tests do.
 func IsLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
-}
-
-// satisfiable looks for a release that meets c among the bounds that c itself names and their neighbours.
-func satisfiable(c string) bool {
-	cs, err := version.NewConstraint(c)
-	if err != nil {
-		return false
-	}
-	for _, one := range cs {
-		bound := strings.TrimLeft(one.String(), "=!<>~ ")
-		v, err := version.NewVersion(bound)
-		if err != nil {
-			continue
-		}
-		seg := v.Segments()
-		for i := range seg {
-			for _, d := range []int{-1, 0, 1} {
-				n := slices.Clone(seg)
-				if n[i] += d; n[i] < 0 {
-					continue
-				}
-				if d < 0 {
-					for j := i + 1; j < len(n); j++ {
-						n[j] = 1 << 20
-					}
-				}
-				parts := make([]string, len(n))
-				for j, x := range n {
-					parts[j] = fmt.Sprint(x)
-				}
-				if w, err := version.NewVersion(strings.Join(parts, ".")); err == nil && cs.Check(w) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }

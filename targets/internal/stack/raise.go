@@ -13,11 +13,10 @@ import (
 // Raise asks for a module at a version at least, where upstream pins an older one.
 type Raise struct {
 	Module, Version string
-	// At is where the stack file asks for it: file:line.
-	At string
+	At              string // where the stack file asks for it: file:line
 }
 
-// UnmarshalText reads "module@version". What is wrong with it is Parse's to say.
+// UnmarshalText reads "module@version". It never fails: what is wrong with it is Parse's to say.
 func (r *Raise) UnmarshalText(text []byte) error {
 	r.Module, r.Version, _ = strings.Cut(string(text), "@")
 	return nil
@@ -54,10 +53,8 @@ func (s *Stack) Raised(component string) []Raised {
 	if c == nil || c.Raises() == nil {
 		return nil
 	}
-	for _, v := range s.Lock.Vendor {
-		if v.of(c) {
-			return v.Raised
-		}
+	if v := first(s.Lock.Vendor, func(v *LockedVendor) bool { return v.of(c) }); v != nil {
+		return v.Raised
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,15 +24,13 @@ type Recorded struct {
 type RecordedBuild struct {
 	Component string `toml:"component"`
 	// Go and CC are the identities of what compiled it; empty for what it does not need.
-	Go string `toml:"go"`
-	CC string `toml:"cc"`
-	// Key is the digest of all inputs.
-	Key string `toml:"key"`
-	// Files are the SHA-256 of its files, by name.
-	Files map[string]string `toml:"files"`
+	Go    string            `toml:"go"`
+	CC    string            `toml:"cc"`
+	Key   string            `toml:"key"`   // the digest of all inputs
+	Files map[string]string `toml:"files"` // the SHA-256 of its files, by name
 }
 
-// LoadRecorded reads the file; none is no error.
+// LoadRecorded reads the file; none is no error, and what is wrong with one names it.
 func LoadRecorded(file string) (*Recorded, error) {
 	data, err := archive.ReadFile(file, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,18 +48,17 @@ func LoadRecorded(file string) (*Recorded, error) {
 
 // Put adds a build, in place of one of the same component by the same toolchain.
 func (r *Recorded) Put(b *RecordedBuild) {
-	r.Build = slices.DeleteFunc(r.Build, func(o *RecordedBuild) bool { return o.Component == b.Component && o.Go == b.Go && o.CC == b.CC })
+	r.Build = slices.DeleteFunc(r.Build, func(o *RecordedBuild) bool { return o.by(b.Component, b.Go, b.CC) })
 	r.Build = append(r.Build, b)
 }
 
-// Find gives the build of a component by that toolchain; nil when there is none.
+// Find returns the build of a component by that toolchain; nil when there is none.
 func (r *Recorded) Find(component, goID, cc string) *RecordedBuild {
-	for _, b := range r.Build {
-		if b.Component == component && b.Go == goID && b.CC == cc {
-			return b
-		}
-	}
-	return nil
+	return first(r.Build, func(b *RecordedBuild) bool { return b.by(component, goID, cc) })
+}
+
+func (b *RecordedBuild) by(component, goID, cc string) bool {
+	return b.Component == component && b.Go == goID && b.CC == cc
 }
 
 // Of lists the builds of a component.
@@ -74,15 +72,12 @@ func (r *Recorded) Encode() []byte {
 		return cmp.Or(cmp.Compare(a.Go, b.Go), cmp.Compare(a.CC, b.CC), cmp.Compare(a.Component, b.Component))
 	})
 	var s strings.Builder
-	s.WriteString("# What the toolchains made of this stack, twice and bit for bit the same. Written by \"mage reproduce -record\".\n")
+	s.WriteString("# What the toolchains made of this stack, twice and bit for bit the same. " +
+		"Written by \"mage reproduce -record\".\n")
 	for _, b := range r.Build {
-		fmt.Fprintf(&s, "\n[[build]]\ncomponent = %q\ngo = %q\ncc = %q\nkey = %q\n[build.files]\n", b.Component, b.Go, b.CC, b.Key)
-		var names []string
-		for n := range b.Files {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		for _, n := range names {
+		fmt.Fprintf(&s, "\n[[build]]\ncomponent = %q\ngo = %q\ncc = %q\nkey = %q\n[build.files]\n",
+			b.Component, b.Go, b.CC, b.Key)
+		for _, n := range slices.Sorted(maps.Keys(b.Files)) {
 			fmt.Fprintf(&s, "%q = %q\n", n, b.Files[n])
 		}
 	}

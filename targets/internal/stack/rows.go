@@ -12,14 +12,12 @@ import (
 // Row is what this room knows of a component that a stack file can name. Its whole row, and where it comes from, is in
 // room recipe.
 type Row struct {
-	Name string
-	// Optional says that a stack may lack it.
-	Optional bool
+	Name     string
+	Optional bool // a stack may lack it
 	// Extra is the word by which a stack asks for it, where it is made only then; components with the same word go
 	// together.
 	Extra string
-	// Needs are the components that it is always compiled with.
-	Needs []string
+	Needs []string // the components that it is always compiled with
 	// Ground says that it takes the place of something of the host's that all C is compiled with: its kernel headers,
 	// or, with Libc, its C library, whose name libc = "…" is then.
 	Ground, Libc bool
@@ -100,8 +98,8 @@ func (s *Stack) With(set Settings) (*Stack, error) {
 		return nil, fmt.Errorf("EXTRAS: %w", err)
 	}
 	now := *s
-	now.Target.Arch = arch.Name
-	now.Libc, now.Extras, now.Component = cmp.Or(set.Libc, s.Libc), slices.Concat(s.Extras, set.Extras), map[string]*Component{}
+	now.Target.Arch, now.Component = arch.Name, map[string]*Component{}
+	now.Libc, now.Extras = cmp.Or(set.Libc, s.Libc), slices.Concat(s.Extras, set.Extras)
 	for n, c := range s.Component {
 		own := *c
 		own.Version, own.Commit = cmp.Or(set.Versions[n], c.Version), cmp.Or(set.Commits[n], c.Commit)
@@ -135,7 +133,8 @@ func (s *Stack) libcProblem(libc string) string {
 // that it does not ask for, and without what would stand in for a C library of the host's.
 func (s *Stack) Parts() []string {
 	return s.Rows.where(func(r Row) bool {
-		unused := r.Extra != "" && !slices.Contains(s.Extras, r.Extra) || r.Ground && !s.OwnLibc() || r.Libc && r.Name != s.Libc
+		unused := r.Extra != "" && !slices.Contains(s.Extras, r.Extra) || r.Ground && !s.OwnLibc() ||
+			r.Libc && r.Name != s.Libc
 		return s.Component[r.Name] != nil && !unused
 	})
 }
@@ -158,14 +157,13 @@ func (s *Stack) checkExtras(words []string) error {
 
 // lacking are the problems of components that are not there: those that every stack has, and those that others need.
 func (s *Stack) lacking(bad func(line int, format string, a ...any), at func(keys ...string) int) {
+	optional := func(r Row) bool { return r.Optional || r.Ground || r.Extra != "" }
 	for _, r := range s.Rows {
-		optional := r.Optional || r.Ground || r.Extra != ""
-		if s.Component[r.Name] == nil && !optional {
+		if s.Component[r.Name] == nil && !optional(r) {
 			bad(0, "component.%s: missing", r.Name)
 		}
 		for _, n := range r.Needs {
-			need := s.Rows.of(n)
-			if s.Component[r.Name] != nil && s.Component[n] == nil && (need.Optional || need.Ground || need.Extra != "") {
+			if s.Component[r.Name] != nil && s.Component[n] == nil && optional(s.Rows.of(n)) {
 				bad(at("component."+r.Name), "component.%s: missing, which %s needs", n, r.Name)
 			}
 		}

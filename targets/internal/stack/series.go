@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ofSeries says that an origin names a series, or what is to be done with one.
+// ofSeries reports whether an origin names a series, or what is to be done with one.
 func (o *Origin) ofSeries() bool {
 	return o.Series != "" || len(o.Skip) > 0 || len(o.Only) > 0 || len(o.SeriesDirs) > 0
 }
@@ -27,6 +27,7 @@ func (o *Origin) SeriesID() string {
 }
 
 // SeriesPlace is where a file of the tree that the patches are of lies in the origin's; out says that it is left out.
+// Where series_dirs does not say where, it is an error.
 func (o *Origin) SeriesPlace(name string) (place string, out bool, err error) {
 	if len(o.SeriesDirs) == 0 {
 		return name, false, nil
@@ -57,7 +58,8 @@ func seriesProblem(o *Origin) string {
 	for _, d := range slices.Sorted(maps.Keys(o.SeriesDirs)) {
 		to := o.SeriesDirs[d]
 		if !filepath.IsLocal(d) || path.Clean(d) != d || to != "" && (!filepath.IsLocal(to) || path.Clean(to) != to) {
-			return fmt.Sprintf("series_dirs: got %q = %q, want directories of the trees, \".\" for the top of one, or \"\" to leave it out", d, to)
+			return fmt.Sprintf("series_dirs: got %q = %q, want directories of the trees, "+
+				"\".\" for the top of one, or \"\" to leave it out", d, to)
 		}
 	}
 	return ""

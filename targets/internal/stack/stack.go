@@ -4,61 +4,49 @@ package stack
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
+	version "github.com/hashicorp/go-version"
 	"golang.org/x/mod/module"
 )
 
 // Stack is one pinned set of versions that belong together.
 type Stack struct {
-	// Name is the file's name without ".toml", as STACK= selects it.
-	Name string `toml:"-"`
-	// Version is the release that the package is named after.
-	Version string `toml:"version"`
+	Name    string `toml:"-"`       // the file's name without ".toml", as STACK= selects it
+	Version string `toml:"version"` // the release that the package is named after
 	// Go constrains the toolchain that compiles the Go components, in hashicorp/go-version's syntax.
 	Go string `toml:"go"`
 	// Toolchain is the Go release that "mage fetch" brings to a machine where none fits; empty for none.
 	Toolchain string `toml:"toolchain"`
-	// Epoch is SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date.
-	Epoch int64 `toml:"epoch"`
+	Epoch     int64  `toml:"epoch"` // SOURCE_DATE_EPOCH for every step, in seconds since 1970: the release's date
 	// Libc is the C library of all that has C in it: a component, built with kernel headers of its own, or "host", the
 	// build host's static one. Empty is "host".
-	Libc string `toml:"libc"`
-	// Extras are the words for what belongs to the stack and is made only where it is asked for.
-	Extras []string `toml:"extras"`
-	// Target is the machine that will run the outputs.
-	Target Target `toml:"target"`
+	Libc   string   `toml:"libc"`
+	Extras []string `toml:"extras"` // the words for what belongs to the stack and is made only where it is asked for
+	Target Target   `toml:"target"` // the machine that will run the outputs
 	// Packages are paths of Debian packages of Go libraries below a mirror's base: what the components of a GOPATH
 	// import, where an origin strips their vendor/.
-	Packages []string `toml:"packages"`
-	// Component has one entry for each part of the stack.
-	Component map[string]*Component `toml:"component"`
+	Packages  []string              `toml:"packages"`
+	Component map[string]*Component `toml:"component"` // by name: the parts of the stack
 
-	// Rows are the components that it can have.
-	Rows Rows `toml:"-"`
-	// File is the path that the stack was read from.
-	File string `toml:"-"`
-	// Lock is the lock beside it; empty, not nil, where there is none yet.
-	Lock *Lock `toml:"-"`
+	Rows Rows   `toml:"-"` // the components that it can have
+	File string `toml:"-"` // the path that the stack was read from
+	Lock *Lock  `toml:"-"` // the lock beside it; empty, not nil, where there is none yet
 }
 
 // Target describes the host that runs the binaries; it need not be the one that builds them.
 type Target struct {
-	// Kernel is the oldest kernel release that the outputs must start on.
-	Kernel string `toml:"kernel"`
-	// Init is what starts services there: "sysv" or "systemd"; empty for both.
-	Init string `toml:"init"`
-	// Cgroup is the layout of control groups there: "v1" or "v2"; empty for either.
-	Cgroup string `toml:"cgroup"`
+	Kernel string `toml:"kernel"` // the oldest kernel release that the outputs must start on
+	Init   string `toml:"init"`   // what starts services there: "sysv" or "systemd"; empty for both
+	Cgroup string `toml:"cgroup"` // the layout of control groups there: "v1" or "v2"; empty for either
 	// IPTables says whether dockerd makes iptables rules there; without it, the installer looks whether it can.
-	IPTables *bool `toml:"iptables"`
-	// Storage is the storage driver that daemon.json names; empty leaves the choice to dockerd.
-	Storage string `toml:"storage"`
-	// Arch is the name of a platform.Arch.
-	Arch string `toml:"arch"`
+	IPTables *bool  `toml:"iptables"`
+	Storage  string `toml:"storage"` // the storage driver that daemon.json names; empty leaves the choice to dockerd
+	Arch     string `toml:"arch"`    // the name of a platform.Arch
 }
 
 // Component is one upstream part at one version.
@@ -77,11 +65,9 @@ type Component struct {
 	// origin of another layout has its own. Empty for a component with a go.mod.
 	Gopath map[string]string `toml:"gopath"`
 	// Quota keeps dockerd's XFS project quotas, which need cgo and kernel headers. Default true.
-	Quota *bool `toml:"quota"`
-	// Vendor says how a Go vendor tree is restored for origins that strip it.
-	Vendor *Vendor `toml:"vendor"`
-	// Origin lists where the sources can be had, in the order in which they are tried.
-	Origin []*Origin `toml:"origin"`
+	Quota  *bool     `toml:"quota"`
+	Vendor *Vendor   `toml:"vendor"` // how a Go vendor tree is restored for origins that strip it
+	Origin []*Origin `toml:"origin"` // where the sources can be had, in the order in which they are tried
 }
 
 // VersionFile is where the sources of a component say their version.
@@ -94,12 +80,10 @@ type VersionFile struct {
 
 // Vendor is the instruction for restoring a stripped vendor tree.
 type Vendor struct {
-	// Modfile is the module file that holds the dependencies: go.mod (the default) or vendor.mod.
-	Modfile string `toml:"modfile"`
+	Modfile string `toml:"modfile"` // the module file that holds the dependencies: go.mod (the default) or vendor.mod
 	// Replace are go.mod replace directives ("old => new version") for pins that no proxy serves any more.
 	Replace []string `toml:"replace"`
-	// Raise are the least versions of modules, where upstream pins older ones.
-	Raise []Raise `toml:"raise"`
+	Raise   []Raise  `toml:"raise"` // the least versions of modules, where upstream pins older ones
 }
 
 // Kinds of origin.
@@ -113,13 +97,10 @@ const (
 
 // Origin is one place that serves a component's sources, with its own bytes and layout.
 type Origin struct {
-	Kind string `toml:"kind"`
-	// Path is below the mirror's base for a Debian origin.
-	Path string `toml:"path"`
-	// URL is upstream's address for an url origin.
-	URL string `toml:"url"`
-	// Module is the module and its release for a module origin, such as example.org/x@v1.2.3.
-	Module string `toml:"module"`
+	Kind   string `toml:"kind"`
+	Path   string `toml:"path"`   // below the mirror's base for a Debian origin
+	URL    string `toml:"url"`    // upstream's address for an url origin
+	Module string `toml:"module"` // the module and its release for a module origin, such as example.org/x@v1.2.3
 	// Git is the address or the directory of a git repository; Commit is the whole name of the commit that is wanted,
 	// and Tag, where there is one, the tag of it, which says what the archive's bytes are. Prefix is the archive's
 	// leading directory, by default the file's name without .tar.gz, and a slash.
@@ -134,19 +115,14 @@ type Origin struct {
 	// where a subkey did. The signature lies beside the archive, under its name with ".asc". Empty where there is none
 	// to check.
 	SignedBy string `toml:"signed_by"`
-	// Strip is the number of leading directories that the archive's names lose. Default 1, or those of the module's own
-	// path.
-	Strip *int `toml:"strip"`
-	// Vendored says that the archive carries its vendor/ tree.
-	Vendored bool `toml:"vendored"`
-	// Into is the directory of the tree that the archive is unpacked into; empty for its top.
-	Into string `toml:"into"`
+	// Strip is how many leading directories the archive's names lose. Default 1, or those of the module's own path.
+	Strip    *int   `toml:"strip"`
+	Vendored bool   `toml:"vendored"` // the archive carries its vendor/ tree
+	Into     string `toml:"into"`     // the directory of the tree that the archive is unpacked into; empty for its top
 	// With are further archives of the same tree.
-	With []*Origin `toml:"with"`
-	// Series is the series file in the tree of the patches that belong to these sources.
-	Series string `toml:"series"`
-	// Skip are patches of the series that are left out, by their names in it; Only are those that are applied, and no
-	// others.
+	With   []*Origin `toml:"with"`
+	Series string    `toml:"series"` // the series file in the tree of the patches that belong to these sources
+	// Skip are patches of the series that are left out, by their names in it; Only are all those that are applied.
 	Skip []string `toml:"skip"`
 	Only []string `toml:"only"`
 	// SeriesDirs says where the directories of the tree that the patches are of lie in this one; "" leaves out what is
@@ -196,12 +172,9 @@ func (o *Origin) Signature() *Origin {
 func (o *Origin) Files() []*Origin {
 	var all []*Origin
 	for _, a := range o.Archives() {
-		all = append(all, a)
-		if s := a.Signature(); s != nil {
-			all = append(all, s)
-		}
+		all = append(all, a, a.Signature())
 	}
-	return all
+	return slices.DeleteFunc(all, func(o *Origin) bool { return o == nil })
 }
 
 // StripCount is the number of leading directories to drop.
@@ -255,6 +228,37 @@ func (c *Component) WantsQuota() bool { return c.Quota == nil || *c.Quota }
 
 // GoConstraint is the constraint on the toolchain that compiles component c.
 func (s *Stack) GoConstraint(c *Component) string { return cmp.Or(c.Go, s.Go) }
+
+// satisfiable looks for a release that meets c among the bounds that c itself names and their neighbours.
+func satisfiable(c string) bool {
+	cs, err := version.NewConstraint(c)
+	if err != nil {
+		return false
+	}
+	for _, one := range cs {
+		v, err := version.NewVersion(strings.TrimLeft(one.String(), "=!<>~ "))
+		if err != nil {
+			continue
+		}
+		seg := v.Segments()
+		for i := range seg {
+			for _, d := range []int{-1, 0, 1} {
+				n := slices.Clone(seg)
+				if n[i] += d; n[i] < 0 {
+					continue
+				}
+				for j := i + 1; d < 0 && j < len(n); j++ {
+					n[j] = 1 << 20
+				}
+				text := strings.ReplaceAll(strings.Trim(fmt.Sprint(n), "[]"), " ", ".")
+				if w, err := version.NewVersion(text); err == nil && cs.Check(w) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
 
 // Format names an archive's format by its file name: "gz", "xz", "tar", "zip", "deb", or "" for none that is known.
 func Format(name string) string {

@@ -42,7 +42,8 @@ func Archives() ([]Archive, error) {
 		if err == nil {
 			a.Publishers, err = strconv.Atoi(l[6])
 		}
-		if err != nil || !hexDigest.MatchString(a.SHA256) || urlProblem(a.URL) != "" || a.Commit != "" && !commitRE.MatchString(a.Commit) {
+		if err != nil || !hexDigest.MatchString(a.SHA256) || urlProblem(a.URL) != "" ||
+			a.Commit != "" && !commitRE.MatchString(a.Commit) {
 			return nil, fmt.Errorf("upstream.csv:%d: got %q: %w", i+2, l, err)
 		}
 		all = append(all, a)
@@ -53,20 +54,12 @@ func Archives() ([]Archive, error) {
 // archivesOf are those of a component's release. Where none is known, the first is what upstream would call it, without
 // a digest: as it called its last release before that one.
 func archivesOf(all []Archive, component, release string) []Archive {
-	var of, exact []Archive
-	for _, a := range all {
-		if a.Component == component {
-			of = append(of, a)
-		}
-		if a.Component == component && a.Version == release {
-			exact = append(exact, a)
-		}
-	}
-	if exact != nil {
+	of := those(all, func(a Archive) bool { return a.Component == component })
+	if exact := those(of, func(a Archive) bool { return a.Version == release }); len(exact) > 0 {
 		return exact
 	}
 	v, err := version.NewVersion(release)
-	if err != nil || of == nil {
+	if err != nil || len(of) == 0 {
 		return nil
 	}
 	like := of[0]
