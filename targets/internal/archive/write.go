@@ -22,8 +22,7 @@ import (
 // Entry is one file, directory or link to be written.
 type Entry struct {
 	Name string // slash-separated, in the archive
-	// Path is the file on disk; empty when Data is the content.
-	Path string
+	Path string // the file on disk; empty when Data is the content
 	// From and Len, where Len is not 0, say that the content is so many bytes of the file.
 	From, Len int64
 	Data      []byte

@@ -39,18 +39,14 @@ type Made struct {
 
 // Graph is a set of nodes with the directory of their records.
 type Graph struct {
-	// Root is the directory that outputs' paths are relative to.
-	Root string
-	// Records is the directory of the records.
-	Records string
+	Root    string // the directory that outputs' paths are relative to
+	Records string // the directory of the records
 	Nodes   []*Node
-	// Width is how many nodes run at a time.
-	Width int
+	Width   int // how many nodes run at a time
 	// KeepGoing begins what does not depend on a failure, too.
 	KeepGoing bool
 	Watch     Watcher
-	// Done are nodes that this process has brought up to date before; they are not looked at again.
-	Done map[string]Result
+	Done      map[string]Result // nodes that this process has brought up to date before; they are not looked at again
 	// Elsewhere returns the record of another machine that made a node with this key; nil where none did. Plan asks it
 	// of what is stale; it may be nil.
 	Elsewhere func(n *Node, key string) *Record
@@ -122,13 +118,11 @@ const (
 
 // Planned is what Run would do with a node.
 type Planned struct {
-	Name   string
-	Status Status
-	Why    string
-	// Changes are all inputs that are not what they were.
-	Changes []Change
-	// Record is what is remembered of it; nil when it was never made.
-	Record *Record
+	Name    string
+	Status  Status
+	Why     string
+	Changes []Change // all inputs that are not what they were
+	Record  *Record  // what is remembered of it; nil when it was never made
 }
 
 // Plan says what Run would do, and does nothing.

@@ -40,9 +40,8 @@ type StepTime struct {
 	Name    string    `json:"name"`
 	Start   time.Time `json:"start"`
 	Seconds float64   `json:"seconds"`
-	// CPU is in seconds, on all cores together; Peak in bytes, of the largest process.
-	CPU  float64 `json:"cpu,omitempty"`
-	Peak int64   `json:"peak,omitempty"`
+	CPU     float64   `json:"cpu,omitempty"` // in seconds, on all cores together; Peak in bytes, of the largest process
+	Peak    int64     `json:"peak,omitempty"`
 	// Exclusive says that no other such step ran beside it.
 	Exclusive bool `json:"exclusive,omitempty"`
 	// Units is how many pieces of work it did, where that is known (packages that Go compiled).

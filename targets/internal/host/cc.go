@@ -26,18 +26,15 @@ type CC struct {
 	Version string `json:"version"`
 	// ID is the digest over "cc -v", the assembler, the linker, the static C library and the headers of KERNEL_HEADERS;
 	// of Facts.Bare, over the compiler, the assembler, the linker and what the compiler itself adds to a link.
-	ID   string `json:"id"`
-	bare string // the second of these, while the facts are taken
-	// Fails says of each probe that failed what the compiler or the program answered.
-	Fails map[string]string `json:"fails"`
+	ID    string            `json:"id"`
+	bare  string            // the second of these, while the facts are taken
+	Fails map[string]string `json:"fails"` // by probe that failed: what the compiler or the program answered
 	// Headers is the directory that KERNEL_HEADERS names, as the compiler wants it; empty without.
 	Headers string `json:"headers,omitempty"`
 	// Dirs are the directories in which it looks for its programs, libraries and headers.
-	Dirs []string `json:"dirs,omitempty"`
-	// Passed are the compilers that were not taken, each with the reason.
-	Passed []string `json:"passed,omitempty"`
-	// Problem says why it cannot be used at all; empty when it can.
-	Problem string `json:"problem,omitempty"`
+	Dirs    []string `json:"dirs,omitempty"`
+	Passed  []string `json:"passed,omitempty"`  // the compilers that were not taken, each with the reason
+	Problem string   `json:"problem,omitempty"` // why it cannot be used at all; empty when it can
 }
 
 // Does reports whether the probe of that name compiled, linked and, where it is a program to run, ran.

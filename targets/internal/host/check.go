@@ -26,8 +26,7 @@ type Finding struct {
 	Need  string `json:"need"`
 	Found string `json:"found"`
 	OK    bool   `json:"ok"`
-	// Fix says what to do; set when not OK, or as a remark.
-	Fix string `json:"fix,omitempty"`
+	Fix   string `json:"fix,omitempty"` // what to do; set when not OK, or as a remark
 }
 
 // Asks are what a set of components needs of the host.
@@ -43,17 +42,14 @@ type Asks struct {
 	Make bool
 	// Quota says that project quotas are wanted, Setns that runc's first stage is compiled.
 	Quota, Setns bool
-	// Kernel is the oldest that may build.
-	Kernel string
+	Kernel       string // the oldest that may build
 	// Disk is needed bytes below Dir, Memory needed bytes of memory.
 	Dir          string
 	Disk, Memory int64
-	// Epoch is a time that has passed, in seconds since 1970: the release's date.
-	Epoch int64
+	Epoch        int64 // a time that has passed, in seconds since 1970: the release's date
 	// Isolation asks whether build steps can be confined: to try it starts a process.
 	Isolation bool
-	// Writable are directories that must take files, made or not.
-	Writable []string
+	Writable  []string // directories that must take files, made or not
 }
 
 // Floors of the tools. gcc 4 built a runc that did not run; the recipe that drydock replaces asks for gcc 8.

@@ -21,12 +21,10 @@ import (
 // Go is one Go toolchain.
 type Go struct {
 	Path    string `json:"path"`
-	Version string `json:"version"` // 1.26.8
-	Root    string `json:"root"`    // GOROOT
-	// ID is the digest over the go command, the compiler and the linker.
-	ID string `json:"id"`
-	// Problem says why it cannot be used at all; empty when it can.
-	Problem string `json:"problem,omitempty"`
+	Version string `json:"version"`           // 1.26.8
+	Root    string `json:"root"`              // GOROOT
+	ID      string `json:"id"`                // the digest over the go command, the compiler and the linker
+	Problem string `json:"problem,omitempty"` // why it cannot be used at all; empty when it can
 }
 
 // findGo lists every toolchain in the usual places. GO= leaves just that one.

@@ -28,20 +28,17 @@ type Facts struct {
 	Bare CC     `json:"bare"`
 	AR   string `json:"ar"`
 	// Emulator runs the files of the architecture; empty where this machine does, or where there is none.
-	Emulator string `json:"emulator,omitempty"`
-	Make     string `json:"make"`
-	MakeV    string `json:"make_version"`
-	Shell    string `json:"shell"`
-	Kernel   string `json:"-"` // release, as uname says
-	// Stamps are the files that the facts were taken from.
-	Stamps map[string]string `json:"stamps"`
-	// Asked are the settings that they depend on.
-	Asked Asked `json:"asked"`
+	Emulator string            `json:"emulator,omitempty"`
+	Make     string            `json:"make"`
+	MakeV    string            `json:"make_version"`
+	Shell    string            `json:"shell"`
+	Kernel   string            `json:"-"`      // release, as uname says
+	Stamps   map[string]string `json:"stamps"` // the files that the facts were taken from
+	Asked    Asked             `json:"asked"`  // the settings that they depend on
 
 	mu      sync.Mutex // guards these while the facts are taken
 	scratch string     // where what is tried is made
-	// unsure says that a program was killed before it had answered: such facts are not kept.
-	unsure bool
+	unsure  bool       // a program was killed before it had answered: such facts are not kept
 }
 
 // Asked are the settings of the user that say where to look.
@@ -49,8 +46,7 @@ type Asked struct {
 	Path, Go, CC, Goroot, Home, Sources, KernelHeaders string
 	// Build is where programs are made and started, or will be; empty for the system's directory for temporary files.
 	Build string
-	// Tools are more directories for Facts.Dirs, separated by colons.
-	Tools string
+	Tools string // more directories for Facts.Dirs, separated by colons
 	// Arch is the architecture to compile for, by its name in room platform, where that is another one than this
 	// machine's.
 	Arch string `json:",omitempty"`

@@ -16,9 +16,8 @@ import (
 type Libc struct {
 	Name    string // "glibc"
 	Version string
-	Build   string // what it calls itself, with its distribution's release
-	// Texts are its notices on this machine; none is possible.
-	Texts []string
+	Build   string   // what it calls itself, with its distribution's release
+	Texts   []string // its notices on this machine; none is possible
 }
 
 // banner is how the GNU C library calls itself in its libc.a: the build, the version. (musl's does not say what it is;

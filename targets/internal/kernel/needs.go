@@ -19,13 +19,11 @@ const (
 
 // Need is what a range of kernel releases must have.
 type Need struct {
-	Kind string
-	// Options are names without CONFIG_, any of which will do; the first is the right one for these releases.
-	Options []string
+	Kind    string
+	Options []string // names without CONFIG_, any of which will do; the first is the right one for these releases
 	// From and To are the first and the last release, such as 4.15; empty where the range is open.
 	From, To string
-	// Why says what does not work without it; for Want only.
-	Why string
+	Why      string // what does not work without it; for Want only
 }
 
 // lifetimes are the releases of vanilla Linux in which an option exists, where upstream's list names it for others as

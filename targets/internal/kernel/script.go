@@ -13,11 +13,9 @@ import (
 
 // Option is one option of the kernel's configuration that the script looks at, for one release.
 type Option struct {
-	Name string `json:"name"` // without CONFIG_
-	// For says what needs it: "required", or the optional feature as the script heads it.
-	For string `json:"for"`
-	// State is "y", "m" or empty for one that is missing.
-	State string `json:"state"`
+	Name  string `json:"name"`  // without CONFIG_
+	For   string `json:"for"`   // what needs it: "required", or the optional feature as the script heads it
+	State string `json:"state"` // "y", "m" or empty for one that is missing
 	// Note says where upstream's list is not followed, and why.
 	Note string `json:"note,omitempty"`
 }

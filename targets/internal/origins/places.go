@@ -16,12 +16,9 @@ import (
 
 // Places are where files can be had besides the addresses that a stack names.
 type Places struct {
-	// Mirrors are Debian's archives.
-	Mirrors Mirrors
-	// Site is the base address of a site's own mirror; empty for none.
-	Site string
-	// Snapshot is the base address of Debian's snapshot service; empty for none.
-	Snapshot string
+	Mirrors  Mirrors // Debian's archives
+	Site     string  // the base address of a site's own mirror; empty for none
+	Snapshot string  // the base address of Debian's snapshot service; empty for none
 }
 
 // Named are the places that settings name (DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR, SOURCE_MIRROR, DEBIAN_SNAPSHOT), and

@@ -28,12 +28,9 @@ import (
 type Patch struct {
 	// File is its path; Name is how messages and keys call it: constraint/name.
 	File, Name string
-	// Strip is -pN of the series line; 1 without one.
-	Strip int
-	// Strict says that its hunks must lie where they say.
-	Strict bool
-	// SHA256 is the digest of its bytes.
-	SHA256 string
+	Strip      int    // -pN of the series line; 1 without one
+	Strict     bool   // its hunks must lie where they say
+	SHA256     string // the digest of its bytes
 	// Place says where a file that it names lies, or that it is left out; nil for where it says.
 	Place func(name string) (place string, out bool, err error)
 }

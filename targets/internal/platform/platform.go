@@ -12,27 +12,20 @@ import (
 
 // Arch is a processor architecture.
 type Arch struct {
-	// Name is what stack files, ARCH=, directories and packages call it.
-	Name string
+	Name string // what stack files, ARCH=, directories and packages call it
 	// GOARCH and GOARM are Go's; GOARM is empty where there is none.
 	GOARCH, GOARM string
-	// Triplet is GNU's name of the machine, as Debian's cross compilers and multiarch directories have it.
-	Triplet string
-	// Musl is the end of musl's loader's name, ld-musl-<Musl>.so.1.
-	Musl string
-	// Emulation is what the GNU linker's -m takes, with the flags that gcc's own specs have for all links.
-	Emulation string
+	Triplet       string // GNU's name of the machine, as Debian's cross compilers and multiarch directories have it
+	Musl          string // the end of musl's loader's name, ld-musl-<Musl>.so.1
+	Emulation     string // what the GNU linker's -m takes, with the flags that gcc's own specs have for all links
 	// Debian is the architecture of Debian's packages, and GCC its package of the cross compiler.
 	Debian, GCC string
-	// Qemu is the end of qemu's names: qemu-<Qemu> in user mode and qemu-system-<Qemu>.
-	Qemu string
-	// Uname are what uname -m says on a machine that runs its files.
-	Uname []string
+	Qemu        string   // the end of qemu's names: qemu-<Qemu> in user mode and qemu-system-<Qemu>
+	Uname       []string // what uname -m says on a machine that runs its files
 	// Kernel is the first Linux release that runs on it, where that is newer than the oldest that Docker does; or
 	// empty.
 	Kernel string
-	// OCI is the platform in the words of the OCI's image specification.
-	OCI string
+	OCI    string // the platform in the words of the OCI's image specification
 
 	Machine elf.Machine
 	Class   elf.Class
@@ -40,8 +33,7 @@ type Arch struct {
 	// one that has a level and a float ABI in its files, which is that of hardware; or 0.
 	ARM int
 
-	// Exits is exit(0) in C, without a C library.
-	Exits string
+	Exits string // exit(0) in C, without a C library
 }
 
 // Debian's gcc for arm64 works around an erratum of the Cortex-A53, which many a NAS box has. Arm64 appeared in Linux

@@ -29,15 +29,13 @@ const statusFD = 3
 
 // order is what a child does to itself before it becomes the command.
 type order struct {
-	Path string // the program; empty for one that only tries what can be done
-	Argv []string
-	Dir  string
-	// Parts are those of the confinement that are to be made.
-	Parts  []string
+	Path   string // the program; empty for one that only tries what can be done
+	Argv   []string
+	Dir    string
+	Parts  []string // those of the confinement that are to be made
 	Mounts []mount
-	UID    int // the user and group that it becomes; 0 for none
-	// Beside says that the command is to have BesideIn and BesideOut.
-	Beside bool
+	UID    int  // the user and group that it becomes; 0 for none
+	Beside bool // the command is to have BesideIn and BesideOut
 }
 
 // mount is something of the host's that is there in the child's root, under the same path.

@@ -34,9 +34,8 @@ var namespaces = []struct {
 
 // Isolation is what this machine lets children be confined by.
 type Isolation struct {
-	// Refused says of each part that cannot be had what the kernel answered.
-	Refused map[string]string
-	flags   uintptr // of clone: the namespaces
+	Refused map[string]string // by part that cannot be had: what the kernel answered
+	flags   uintptr           // of clone: the namespaces
 }
 
 // RefusedError says that children would not be confined as they should.

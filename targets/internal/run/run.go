@@ -25,8 +25,7 @@ import (
 type Cmd struct {
 	Argv []string
 	Dir  string
-	// Env is the whole environment, as KEY=value; nothing of ours is added.
-	Env []string
+	Env  []string // the whole environment, as KEY=value; nothing of ours is added
 	// Out receives standard output and standard error. Nil throws them away.
 	Out io.Writer
 	// Sandbox is what the child is confined to. One without can do what we can: for tools that are asked about

@@ -25,8 +25,7 @@ type Sandbox struct {
 	// Read are for reading; what this machine lacks is left out. Write are its own (see Give). Hide are covered where
 	// they lie in something that is read; what the other two name is seen even there.
 	Read, Write, Hide []string
-	// Names are further paths, by which the child can read directories of ours.
-	Names map[string]string
+	Names             map[string]string // further paths, by which the child can read directories of ours
 	// Online leaves it in our network.
 	Online bool
 }

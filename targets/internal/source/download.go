@@ -66,12 +66,10 @@ type transfer struct {
 	have int64
 	// mixed says that the bytes are not all of one answer: an earlier run's, or those of a file that may have changed
 	// meanwhile.
-	mixed bool
-	// validator is the ETag or the date of the file that the bytes are of; empty where the server names none.
-	validator string
-	whole     int64 // the size of that file in bytes; 0 where it is not known
-	// undone says that the server packed the file once more for the way, and that the bytes are without that.
-	undone bool
+	mixed     bool
+	validator string // the ETag or the date of the file that the bytes are of; empty where the server names none
+	whole     int64  // the size of that file in bytes; 0 where it is not known
+	undone    bool   // the server packed the file once more for the way, and that the bytes are without that
 }
 
 // download brings one file into the store. Its name appears only after its digest matched, or where there is none to

@@ -46,8 +46,7 @@ func (s *Set) Edits() []string {
 
 // openedEdit is the note beside the tree of an edit.
 type openedEdit struct {
-	// Base is what the tree was made from: source, vendor tree, patches.
-	Base []graph.Input `json:"base"`
+	Base []graph.Input `json:"base"` // what the tree was made from: source, vendor tree, patches
 }
 
 // base names what a component's tree is made from.

@@ -27,13 +27,11 @@ type Set struct {
 	*Store
 	Stack *stack.Stack
 	UI    *ui.UI
-	// Root is the repository: patches/ lies in it, and build/tmp, where trees are made and thrown away.
-	Root string
+	Root  string // the repository: patches/ lies in it, and build/tmp, where trees are made and thrown away
 	// Editing says that open edits take their components' place; Record, that what the lock does not know is added to
 	// it, and then WriteLock writes it.
 	Editing, Record bool
-	// Given are what settings name in place of components' sources, compiled already.
-	Given map[string]*Found
+	Given           map[string]*Found // what settings name in place of components' sources, compiled already
 	// VersionIn says in which file of a component's sources their version stands; nil where none says it.
 	VersionIn func(component string) *stack.VersionFile
 	// Online returns a go command that can reach modules, whatever its release; with no Path where there is none.

@@ -22,13 +22,12 @@ const file = "run.json"
 
 // Run is one run that did something.
 type Run struct {
-	Start   time.Time `json:"start"`
-	Seconds float64   `json:"seconds"`
-	Command string    `json:"command"`
-	Cores   int       `json:"cores"`
-	Parts   []Part    `json:"parts"`
-	// Busy are how many cores of the machine were busy, every Interval seconds.
-	Busy     []float64 `json:"busy"`
+	Start    time.Time `json:"start"`
+	Seconds  float64   `json:"seconds"`
+	Command  string    `json:"command"`
+	Cores    int       `json:"cores"`
+	Parts    []Part    `json:"parts"`
+	Busy     []float64 `json:"busy"` // how many cores of the machine were busy, every Interval seconds
 	Interval float64   `json:"interval"`
 
 	stop func() // ends the sampling
