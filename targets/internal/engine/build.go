@@ -165,13 +165,13 @@ func (e *Engine) partsOf(names []string) []string {
 func (e *Engine) graph(names []string, sources map[string]*source.Source) (*graph.Graph, error) {
 	g := e.Records()
 	g.Width = width
-	jobs := map[string]*Job{}
+	jobs := map[string]*job{}
 	for _, n := range e.partsOf(names) {
 		jobs[n] = e.job(n, sources[n])
 		g.Nodes = append(g.Nodes, e.node(jobs[n]))
 	}
 	if slices.Contains(names, PackageNode) {
-		var packed []*Job
+		var packed []*job
 		for _, n := range e.partsOf([]string{PackageNode}) {
 			packed = append(packed, jobs[n])
 		}
@@ -231,7 +231,7 @@ func (e *Engine) Fit(parts []string) error {
 }
 
 // node makes the graph node of a job.
-func (e *Engine) node(j *Job) *graph.Node {
+func (e *Engine) node(j *job) *graph.Node {
 	return &graph.Node{
 		Name: j.Name, Needs: j.Needs, Inputs: j.inputs(), From: j.From,
 		Do: func(ctx context.Context, key string) (graph.Made, error) {

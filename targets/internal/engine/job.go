@@ -16,8 +16,8 @@ import (
 	"drydock/targets/internal/store"
 )
 
-// Job is one component on this host: what it is made from, and how.
-type Job struct {
+// job is one component on this host: what it is made from, and how.
+type job struct {
 	*stack.Component
 	Source *source.Source
 	Needs  []string
@@ -28,8 +28,8 @@ type Job struct {
 }
 
 // job resolves a component whose source is known.
-func (e *Engine) job(name string, src *source.Source) *Job {
-	j := &Job{Component: e.Stack.Component[name], Source: src, Needs: recipe.Needs(e.Stack, name)}
+func (e *Engine) job(name string, src *source.Source) *job {
+	j := &job{Component: e.Stack.Component[name], Source: src, Needs: recipe.Needs(e.Stack, name)}
 	j.Tools, j.Go = e.tools(j.Component)
 	sym := j.Tools
 	sym.Go, sym.CC, sym.AR, sym.Make, sym.Shell, sym.Jobs, sym.Memory = "<go>", "<cc>", "<ar>", "<make>", "<sh>", 0, 0
@@ -54,7 +54,7 @@ func (e *Engine) job(name string, src *source.Source) *Job {
 }
 
 // inputs are what its key is made of, in an order and in words that stay.
-func (j *Job) inputs() []graph.Input {
+func (j *job) inputs() []graph.Input {
 	inputs := []graph.Input{{Name: "source", Value: j.From.Source}}
 	add := func(name, value string) { inputs = append(inputs, graph.Input{Name: name, Value: value}) }
 	// The source's digest is of the archives alone: the lock's lines of vendor trees are found by it.
@@ -91,13 +91,13 @@ func (j *Job) inputs() []graph.Input {
 
 // cached reports whether Go's cache has nearly all of what a component is made from: it was made before, with the same
 // tools by the same commands.
-func (j *Job) cached(r *graph.Record) bool {
+func (j *job) cached(r *graph.Record) bool {
 	return r != nil && reflect.DeepEqual(r.From.Tools, j.From.Tools) && reflect.DeepEqual(r.From.Steps, j.From.Steps)
 }
 
 // tree makes the directories below base in which a job is done, with what it needs of other components, which must be
 // as it was built: the key says that these bytes go in.
-func (e *Engine) tree(j *Job, base string) (recipe.Paths, error) {
+func (e *Engine) tree(j *job, base string) (recipe.Paths, error) {
 	p := recipe.Below(base)
 	p.Cache, p.Path = e.cache(j.Component, j.Go), e.facts.PathDirs(e.cc())
 	p.Gopath, p.Libraries = j.Source.Layout, j.Source.Libraries()

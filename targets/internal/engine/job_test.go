@@ -12,7 +12,7 @@ func TestOnlyWhatTheSameToolsMadeByTheSameCommandsIsTakenToBeCached(t *testing.T
 		return graph.From{Source: goTool + command, Tools: map[string]string{"go": goTool},
 			Steps: []graph.Command{{Command: command, Env: []string{"A=1"}}}}
 	}
-	j := &Job{From: from("1.22", "go build")}
+	j := &job{From: from("1.22", "go build")}
 	same := graph.From{Tools: j.From.Tools, Steps: j.From.Steps}
 	older := from("1.22", "go build")
 	older.Steps = nil

@@ -24,7 +24,7 @@ import (
 // making is one component in the making.
 type making struct {
 	e       *Engine
-	job     *Job
+	job     *job
 	key     string
 	whole   bool // see make
 	log     *os.File
@@ -39,7 +39,7 @@ type making struct {
 
 // make builds one component in a private tree and puts what it made in place. Where little is to be compiled, and
 // nothing would overlap with the link, whole has the linking step compile, too: Go reads the sources once.
-func (e *Engine) make(ctx context.Context, j *Job, key string, whole bool) (graph.Made, error) {
+func (e *Engine) make(ctx context.Context, j *job, key string, whole bool) (graph.Made, error) {
 	m := &making{e: e, job: j, key: key, whole: whole}
 	logs, err := e.logDir()
 	if err != nil {

@@ -33,7 +33,7 @@ func (e *Engine) relinkPackage() string {
 }
 
 // packNode makes the node of the package from the components' jobs.
-func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
+func (e *Engine) packNode(jobs []*job) (*graph.Node, error) {
 	sign, err := pack.EnvSigner()
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 		if err != nil {
 			return made, err
 		}
-		daemon := slices.IndexFunc(jobs, func(j *Job) bool { return j.Name == recipe.Daemon })
+		daemon := slices.IndexFunc(jobs, func(j *job) bool { return j.Name == recipe.Daemon })
 		if c.Installer, err = e.installer(ctx, jobs[daemon].Source.Found); err != nil {
 			return made, err
 		}
@@ -85,7 +85,7 @@ func (e *Engine) packNode(jobs []*Job) (*graph.Node, error) {
 
 // packInputs are what the package's key is made of, in an order that stays; by is whose signature it gets, empty for
 // nobody's. Whatever the manifest says of a component is an input, even where it leaves no trace in its files.
-func (e *Engine) packInputs(jobs []*Job, by string, book *audit.Book) ([]graph.Input, error) {
+func (e *Engine) packInputs(jobs []*job, by string, book *audit.Book) ([]graph.Input, error) {
 	installer, err := e.installerInputs()
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ const signedBy = "signed by"
 func (e *Engine) ownLicence() string { return filepath.Join(e.Root, "LICENSE") }
 
 // signatureInputs are upstream's signatures of a component's archives: the manifest says what and whose they are.
-func (e *Engine) signatureInputs(j *Job) []graph.Input {
+func (e *Engine) signatureInputs(j *job) []graph.Input {
 	var all []graph.Input
 	if j.Source.Checkout() {
 		return nil
@@ -152,7 +152,7 @@ func (e *Engine) signatureInputs(j *Job) []graph.Input {
 }
 
 // contents says what the package is made from, and of what.
-func (e *Engine) contents(ctx context.Context, jobs []*Job) (*pack.Contents, error) {
+func (e *Engine) contents(ctx context.Context, jobs []*job) (*pack.Contents, error) {
 	s := e.Stack
 	c := &pack.Contents{Drydock: version.Drydock, Stack: s.Name, Version: s.Version, Arch: s.Target.Arch,
 		Kernel: s.Target.Kernel, Released: time.Unix(s.Epoch, 0).UTC(), GoTexts: map[string][]string{}}
@@ -203,7 +203,7 @@ func (e *Engine) Whole(rec *graph.Record) error {
 }
 
 // part is what the manifest says of a component.
-func (e *Engine) part(j *Job, rec *graph.Record) (*pack.Part, error) {
+func (e *Engine) part(j *job, rec *graph.Record) (*pack.Part, error) {
 	kept := e.Store.Path(j.Name, rec.Key)
 	p := &pack.Part{Name: j.Name, Version: j.Version, Commit: j.Commit, Links: j.Needs,
 		Facts:   factsOf(recipe.Row(j.Name)),
@@ -226,7 +226,7 @@ func (e *Engine) part(j *Job, rec *graph.Record) (*pack.Part, error) {
 
 // sourcesOf says in a part what it was made from: archives with their signatures, or a checkout; a vendor tree;
 // patches.
-func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
+func (e *Engine) sourcesOf(j *job, p *pack.Part) error {
 	if j.Source.Checkout() {
 		p.Sources = []pack.Digest{{Name: "checkout", SHA256: j.Source.SHA256}}
 	} else {
@@ -271,7 +271,7 @@ func (e *Engine) sourcesOf(j *Job, p *pack.Part) error {
 }
 
 // files are those that the package has of a component.
-func (e *Engine) files(j *Job, rec *graph.Record) ([]*pack.File, error) {
+func (e *Engine) files(j *job, rec *graph.Record) ([]*pack.File, error) {
 	var files []*pack.File
 	for _, o := range j.Plan.Outputs {
 		if !o.Bin && !o.Data {

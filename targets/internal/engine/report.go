@@ -45,7 +45,8 @@ func (e *Engine) summary(results []graph.Result) {
 			e.UI.Text("logs     " + d)
 		}
 	}
-	total, said := ui.Duration(time.Since(e.Started)), ""
+	total := ui.Duration(time.Since(e.Started))
+	var said string
 	switch {
 	case failed > 0:
 		e.outcome = fmt.Sprintf("%d of %d not done, %s", failed, len(results), total)

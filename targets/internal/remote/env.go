@@ -28,7 +28,7 @@ func FromEnv(u *ui.UI, offline bool) (*Cache, error) {
 	}
 	c.Say = func(format string, a ...any) { u.Line("cache     "+format, a...) }
 	if offline {
-		c.Forbid(errors.New("OFFLINE forbids it"))
+		c.forbid(errors.New("OFFLINE forbids it"))
 	}
 	return c, nil
 }

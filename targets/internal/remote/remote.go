@@ -156,8 +156,8 @@ func (c *Cache) Down() error {
 	return c.down
 }
 
-// Forbid has nobody ask the cache, for a reason that needs no telling.
-func (c *Cache) Forbid(why error) {
+// forbid has nobody ask the cache, for a reason that needs no telling.
+func (c *Cache) forbid(why error) {
 	c.mu.Lock()
 	c.down = why
 	c.mu.Unlock()
