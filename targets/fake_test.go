@@ -252,6 +252,7 @@ func TestScripts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds made-up stacks")
 	}
+	t.Parallel()
 	testscript.Run(t, scripts("testdata/script"))
 }
 

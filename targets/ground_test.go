@@ -32,8 +32,8 @@ install:
 `,
 }
 
-// headersOfC are the headers of this machine that are asked for by what the tests compile, Go's own C included: those of
-// the kernel, and the C library's.
+// headersOfC are the headers of this machine that are asked for by what the tests compile, Go's own C included: those
+// of the kernel, and the C library's.
 func headersOfC() (kernel, libc []archive.Entry, err error) {
 	var asked strings.Builder
 	for h := range strings.FieldsSeq("dlfcn errno fcntl grp pthread pwd signal stdint stdio stdlib string sys/mman sys/prctl " +

@@ -360,6 +360,7 @@ func quick() map[string][]string {
 // One life is enough where everybody runs the tests: in the strictest of the shells and with its commands, or, where no
 // busybox is, in this machine's with old ones.
 func TestInstallUpgradeRollBackUninstall(t *testing.T) {
+	t.Parallel()
 	name, shell := "busybox", shells()["busybox"]
 	if shell == nil {
 		name, shell = "sh", []string{"sh"}
@@ -602,7 +603,10 @@ func damaged(t *testing.T, n int) {
 
 // TestAnUpgradeThatIsKilledLeavesOneWholeVersion kills the whole process group at one of the commands that change
 // something: before it, or, for a copy, when half of it is written.
-func TestAnUpgradeThatIsKilledLeavesOneWholeVersion(t *testing.T) { killedAt(t, 1, "upgrade") }
+func TestAnUpgradeThatIsKilledLeavesOneWholeVersion(t *testing.T) {
+	t.Parallel()
+	killedAt(t, 1, "upgrade")
+}
 
 func TestLongAnUpgradeThatIsKilledAnywhereLeavesOneWholeVersion(t *testing.T) {
 	testlong.Skip(t)

@@ -74,6 +74,7 @@ cd /
 }
 
 func TestTheServiceLives(t *testing.T) {
+	t.Parallel()
 	serviceLives(t, map[string][]string{"sh": {"sh"}})
 }
 
