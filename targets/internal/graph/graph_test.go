@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"drydock/targets/internal/testlong"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -229,11 +230,15 @@ func TestTheLockNamesItsHolder(t *testing.T) {
 }
 
 // TestRandomGraphsRunWhatTheModelSays changes random graphs at random and holds what ran against a model.
-func TestRandomGraphsRunWhatTheModelSays(t *testing.T) {
-	seeds := uint64(60)
-	if testing.Short() {
-		seeds = 5
-	}
+func TestRandomGraphsRunWhatTheModelSays(t *testing.T) { randomGraphs(t, 12) }
+
+func TestLongManyRandomGraphsRunWhatTheModelSays(t *testing.T) {
+	testlong.Skip(t)
+	randomGraphs(t, 60)
+}
+
+func randomGraphs(t *testing.T, seeds uint64) {
+	t.Parallel()
 	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var names []string
