@@ -36,8 +36,8 @@ install:
 // of the kernel, and the C library's.
 func headersOfC() (kernel, libc []archive.Entry, err error) {
 	var asked strings.Builder
-	for h := range strings.FieldsSeq("dlfcn errno fcntl grp pthread pwd signal stdint stdio stdlib string sys/mman sys/prctl " +
-		"sys/stat sys/syscall sys/types time unistd linux/dqblk_xfs linux/quota linux/types linux/version") {
+	for h := range strings.FieldsSeq("dlfcn errno fcntl grp pthread pwd signal stdint stdio stdlib string sys/mman " +
+		"sys/prctl sys/stat sys/syscall sys/types time unistd linux/dqblk_xfs linux/quota linux/types linux/version") {
 		fmt.Fprintf(&asked, "#include <%s.h>\n", h)
 	}
 	var files []string

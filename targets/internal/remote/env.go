@@ -19,8 +19,8 @@ func FromEnv(u *ui.UI, offline bool) (*Cache, error) {
 	}
 	keys := cmp.Or(os.Getenv("CACHE_KEYS"), pack.EnvPublicKey())
 	if keys == "" {
-		return nil, fmt.Errorf("REMOTE_CACHE=%s without CACHE_KEYS: name the public keys of those whose builds are believed "+
-			"(\"mage key\" makes a pair)", address)
+		return nil, fmt.Errorf("REMOTE_CACHE=%s without CACHE_KEYS: name the public keys of those "+
+			"whose builds are believed (\"mage key\" makes a pair)", address)
 	}
 	c, err := Open(address, keys)
 	if err != nil {
