@@ -48,10 +48,6 @@ func (r *Report) section() string {
 			b.WriteString("\n| advisory | in | reachable | fixed in | verdict |\n| --- | --- | --- | --- | --- |\n")
 		}
 		rows++
-		name := strings.TrimSpace(x.ID + " " + x.CVE)
-		if x.ID == x.CVE {
-			name = x.ID
-		}
 		verdict := "**" + strings.ReplaceAll(x.Verdict, "_", " ") + "**"
 		var why []string
 		for _, more := range []string{strings.ReplaceAll(x.Justification, "_", " "), x.Why, x.Action} {
@@ -72,7 +68,7 @@ func (r *Report) section() string {
 		if x.Module == x.Component {
 			where = x.Module + " " + x.Version
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, cell(where), x.Reach, cell(x.Fixed), cell(verdict))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", x.names(), cell(where), x.Reach, cell(x.Fixed), cell(verdict))
 	}
 	if len(reasons) > 0 {
 		b.WriteString("\nReasons:\n\n")
@@ -98,6 +94,14 @@ func (r *Report) section() string {
 		}
 	}
 	return b.String()
+}
+
+// names are those of the advisory, each once.
+func (x *Row) names() string {
+	if x.ID == x.CVE {
+		return x.ID
+	}
+	return strings.TrimSpace(x.ID + " " + x.CVE)
 }
 
 // raisedFrom reports whether it is a raised module that mends what the row is of, and nobody had to say so.

@@ -259,12 +259,8 @@ func (r *Report) Draft() string {
 		if ids[g] == nil {
 			groups = append(groups, g)
 		}
-		id := strings.TrimSpace(x.ID + " " + x.CVE)
-		if x.CVE == x.ID {
-			id = x.ID
-		}
 		what := strings.Join(append([]string{x.Summary}, x.Symbols...), "; ")
-		ids[g] = append(ids[g], fmt.Sprintf("  %q, # %s\n", id, what))
+		ids[g] = append(ids[g], fmt.Sprintf("  %q, # %s\n", x.names(), what))
 	}
 	for _, g := range groups {
 		of := slices.Compact(slices.Sorted(slices.Values(ids[g])))

@@ -3,6 +3,7 @@ package boot
 import (
 	"bytes"
 	"debug/elf"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,13 +16,9 @@ import (
 
 // wanted are the modules that the machine loads where the kernel has them as modules: its disk, what Docker uses, and
 // what the rules of iptables use. Older names of the same code stand beside the newer ones.
-var wanted = strings.Fields(`virtio_pci virtio_blk virtio_rng ext4 overlay bridge br_netfilter veth vxlan macvlan
-	ip_tables iptable_filter iptable_nat iptable_mangle iptable_raw
-	ip6_tables ip6table_filter ip6table_nat ip6table_mangle ip6table_raw
-	nf_nat nf_conntrack nf_conntrack_ipv4 nf_conntrack_ipv6 nf_nat_ipv4 nf_nat_ipv6 nf_conntrack_netlink xfrm_user
-	xt_addrtype xt_conntrack xt_state xt_nat xt_MASQUERADE ipt_MASQUERADE ip6t_MASQUERADE xt_REDIRECT xt_tcpudp
-	xt_comment xt_mark xt_connmark xt_multiport xt_limit xt_LOG nf_log_ipv4 nf_log_ipv6 nf_log_syslog xt_policy xt_u32
-	xt_bpf xt_CT xt_TCPMSS xt_physdev xt_sctp ipt_REJECT ip6t_REJECT`)
+//
+//go:embed modules.txt
+var wanted string
 
 // module is one file of them.
 type module struct {

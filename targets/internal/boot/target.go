@@ -93,4 +93,4 @@ func resultLine() string {
 }
 
 // loads are the modules that the machine loads.
-func (t *Target) loads() []string { return slices.Concat(t.modules, wanted) }
+func (t *Target) loads() []string { return slices.Concat(t.modules, strings.Fields(wanted)) }

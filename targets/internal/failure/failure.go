@@ -4,6 +4,7 @@ package failure
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -157,44 +158,17 @@ func (f *Failure) writeReplay() error {
 var errorLine = regexp.MustCompile(`(?i)\b(error|undefined|fatal|cannot find|no such file|not found|` +
 	`permission denied|no space left|killed)\b|^\S+\.go:\d+(:\d+)?: |^go: `)
 
-// hints are the known failures of the upstream parts and what to do about them.
-var hints = []struct {
-	pattern *regexp.Regexp
-	text    string
-}{
-	{regexp.MustCompile(`cannot find -lseccomp|seccomp\.h: No such file`),
-		"libseccomp is not where this build expects it: \"mage libseccomp\"; " +
-			"if it is, the compile cache is stale: \"mage clean\""},
-	{regexp.MustCompile(`cannot find main module|inconsistent vendoring|import lookup disabled by -mod=vendor|` +
-		`cannot find module providing package`),
-		"the vendor tree and go.mod disagree: after a patch that adds an import, or with a vendor archive of another " +
-			"version; remove vendor-sources/*_vendor-*.tar.gz of this component and run \"mage fetch\""},
-	{regexp.MustCompile("undefined reference to `(__[a-z]+_chk|__isoc(99|23)_[a-z]+)'"),
-		"a library that was compiled for glibc is linked with the stack's own C library: compile the one at " +
-			"LIBSECCOMP_PREFIX with musl, or build with LIBC=host"},
-	{regexp.MustCompile(`rcrt1\.o`), "this C library cannot link static-pie (glibc before 2.26): \"mage check\""},
-	{regexp.MustCompile(`cannot find -lc\b|cannot find -lpthread|attempted static link`),
-		"the C library's static archive is missing: install libc6-dev (Debian) or glibc-static (Red Hat)"},
-	{regexp.MustCompile(`__NR_setns|linux/quota\.h|dqblk_xfs\.h`),
-		"the kernel's headers are missing or too old: install them, or name others with KERNEL_HEADERS"},
-	{regexp.MustCompile(`undefined: (errors\.Is|io\.ReadAll|strings\.Cut|atomic\.Pointer|slices\.|maps\.)|` +
-		`requires go1\.|go\.mod requires go|predeclared any|note: module requires Go`),
-		"this Go is too old for the source: \"mage check\" says which is taken; GO= names another"},
-	{regexp.MustCompile(`gperf`),
-		"make thinks that a generated file is older than its source: were times lost when the source was copied?"},
-	{regexp.MustCompile(`(?i)no space left on device`),
-		"the disk is full: \"mage clean\" removes what can be made again"},
-	{regexp.MustCompile(`(?i)signal: killed|out of memory|cannot allocate memory|virtual memory exhausted`),
-		"the machine ran out of memory, or somebody killed the compiler: a link needs 1.2 GB"},
-	{regexp.MustCompile(`flag provided but not defined|unknown flag`),
-		"this Go does not know one of the flags: it is too old for the stack"},
-}
+// hintsText has the known failures of the upstream parts and what to do about them: a line with a pattern, one with a
+// text.
+//
+//go:embed hints.txt
+var hintsText string
 
 func hint(lines []string, err error) string {
 	text := strings.Join(lines, "\n") + "\n" + err.Error()
-	for _, h := range hints {
-		if h.pattern.MatchString(text) {
-			return h.text
+	for known := range slices.Chunk(strings.Split(strings.TrimSpace(hintsText), "\n"), 2) {
+		if regexp.MustCompile(known[0]).MatchString(text) {
+			return known[1]
 		}
 	}
 	return ""

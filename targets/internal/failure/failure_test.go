@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,17 @@ func TestOneLineSaysWhatSeveralSay(t *testing.T) {
 		if got := OneLine(strings.TrimSpace(text)); got != want {
 			t.Errorf("%.60q: got %q, want %q", text, got, want)
 		}
+	}
+}
+
+func TestEveryHintHasAPatternAndAText(t *testing.T) {
+	hints := strings.Split(strings.TrimSpace(hintsText), "\n")
+	for i, line := range hints {
+		if _, err := regexp.Compile(line); err != nil && i%2 == 0 || line == "" {
+			t.Errorf("hints.txt:%d: got %q, %v, want a pattern, and a text below it", i+1, line, err)
+		}
+	}
+	if len(hints)%2 != 0 {
+		t.Errorf("hints.txt: got %d lines, want pairs", len(hints))
 	}
 }

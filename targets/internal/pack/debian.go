@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	_ "embed"
 	"path"
 	"regexp"
 	"slices"
@@ -18,23 +19,10 @@ const LibraryList = "libraries.txt"
 // libraryDocs is where their copyright files lie in a tree, below a directory named after the package.
 const libraryDocs = ".libraries/doc/"
 
-// homes are import paths whose packages name another place as their source.
-var homes = map[string]string{
-	"github.com/grpc/grpc-go": "google.golang.org/grpc", "github.com/google/go-genproto": "google.golang.org/genproto",
-	"github.com/protocolbuffers/protobuf-go":          "google.golang.org/protobuf",
-	"github.com/googleapis/google-api-go-client":      "google.golang.org/api",
-	"cs.opensource.google/go/x/oauth2":                "golang.org/x/oauth2",
-	"github.com/go-inf/inf":                           "gopkg.in/inf.v0",
-	"github.com/go-yaml/yaml/tree/v2":                 "gopkg.in/yaml.v2",
-	"github.com/notaryproject/notary":                 "github.com/theupdateframework/notary",
-	"code.googlesource.com/gocloud":                   "cloud.google.com/go",
-	"github.com/kubernetes-sigs/yaml":                 "sigs.k8s.io/yaml",
-	"github.com/docker/containerd":                    "github.com/containerd/containerd",
-	"github.com/census-instrumentation/opencensus-go": "go.opencensus.io",
-	"github.com/etcd-io/bbolt":                        "go.etcd.io/bbolt",
-	"github.com/gotestyourself/gotest.tools":          "gotest.tools",
-	"github.com/etcd-io/etcd":                         "go.etcd.io/etcd",
-}
+// homesText has import paths whose packages name another place as their source: that place, and the path.
+//
+//go:embed homes.txt
+var homesText string
 
 // older are earlier names of the same import paths.
 var older = map[string]string{
@@ -56,8 +44,10 @@ func importPath(copyright []byte) string {
 		p = rest
 	}
 	p = strings.TrimSuffix(strings.TrimRight(p, "/"), ".git")
-	if home, ok := homes[p]; ok {
-		return home
+	for line := range strings.Lines(homesText) {
+		if place, home, _ := strings.Cut(strings.TrimSpace(line), " "); place == p {
+			return home
+		}
 	}
 	if !strings.HasPrefix(p, "github.com/golang/protobuf") && !strings.HasPrefix(p, "github.com/golang/groupcache") &&
 		!strings.HasPrefix(p, "github.com/golang/snappy") {

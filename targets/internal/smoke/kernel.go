@@ -23,7 +23,7 @@ func (t *table) absent(kernel string) ([]span, []flag, error) {
 	has := func(since string) bool { return k.GreaterThanOrEqual(version.Must(version.NewVersion(since))) }
 	var missing []span
 	end := uint32(0)
-	for _, c := range slices.Concat(t.calls, everywhere, t.private) {
+	for _, c := range slices.Concat(t.calls, calls("all"), t.private) {
 		if !has(c.since) {
 			continue
 		}

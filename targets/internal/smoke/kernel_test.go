@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"regexp"
 	"slices"
 	"testing"
 
@@ -155,12 +156,16 @@ func TestKernelsThatAreNotKnownAreRefused(t *testing.T) {
 }
 
 func TestTheTablesOfCallsAreInOrder(t *testing.T) {
+	read := len(calls("all")) + len(calls("amd64")) + len(calls("arm64")) + len(calls("armv7"))
+	if rows := len(regexp.MustCompile(`(?m)^[^#\n]`).FindAllString(callsText, -1)); read != rows {
+		t.Errorf("calls.txt: got %d rows, want all %d", read, rows)
+	}
 	for _, arch := range []string{"amd64", "arm64", "armv7"} {
 		table, err := tableOf(arch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		calls := slices.Concat(table.calls, everywhere, table.private)
+		calls := slices.Concat(table.calls, calls("all"), table.private)
 		for i := 1; i < len(calls); i++ {
 			if calls[i].first <= calls[i-1].last || calls[i].last < calls[i].first {
 				t.Errorf("%s: row %d: got %v after %v", arch, i, calls[i], calls[i-1])

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	_ "embed"
 	"fmt"
 	"net"
 	"os"
@@ -124,37 +125,18 @@ func (h *harness) reached() {
 	}
 }
 
-// rules are what Docker's versions and their users write, table by table, each with an extension. A ~ is a blank within
-// a word.
-var rules = []struct {
-	v4, v6 bool
-	text   string
-}{
-	{true, true, "nat -m addrtype --dst-type LOCAL -j RETURN"},
-	{true, true, "nat -m addrtype --src-type LOCAL -o cable0 -j MASQUERADE"},
-	{true, true, "filter -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"},
-	{true, true, "filter -m state --state NEW -j ACCEPT"},
-	{true, false, "nat -p tcp --dport 80 -j DNAT --to-destination 172.17.0.2:80"},
-	{false, true, "nat -p tcp --dport 80 -j DNAT --to-destination [fd98::2]:80"},
-	{true, false, "nat -s 172.17.0.2/32 -j SNAT --to-source 198.51.100.1"},
-	{false, true, "nat -s fd98::2/128 -j SNAT --to-source fd98:51::1"},
-	{true, true, "nat -p udp --dport 53 -j REDIRECT --to-ports 5353"},
-	{true, true, "nat -p sctp --dport 80 -j RETURN"},
-	{true, false, "filter -p icmp --icmp-type echo-request -j ACCEPT"},
-	{false, true, "filter -p icmpv6 --icmpv6-type echo-request -j ACCEPT"},
-	{true, true, "filter -p tcp --dport 2377 -m policy --dir in --pol ipsec -j ACCEPT"}, // swarm's encrypted overlays
-	{true, true, "filter -p udp --dport 4789 -m u32 --u32 0x0&0xff=0x1 -j RETURN"},
-	{true, true, "filter -p udp -m bpf --bytecode 1,6~0~0~0 -j RETURN"},
-	{true, true, "mangle -p udp --dport 4789 -j MARK --set-mark 0xd0c4e3"},
-	{true, true, "filter -m mark --mark 0xd0c4e3 -j ACCEPT"},
-	{true, true, "mangle -j CONNMARK --save-mark"},
-	{true, true, "filter -p tcp -m multiport --dports 80,443 -m comment --comment drydock -j ACCEPT"},
-	{true, true, "filter -p tcp -j REJECT --reject-with tcp-reset"},
-	{true, true, "filter -m limit --limit 5/min -j LOG --log-prefix drydock"},
-	{true, true, "filter -m physdev --physdev-is-bridged -j ACCEPT"},
-	{true, true, "mangle -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"},
-	{true, true, "raw -p udp -j CT --notrack"},
+// rules are those of rules.txt that a program writes: "4" is iptables, "6" ip6tables.
+func rules(family string) (all []string) {
+	for line := range strings.Lines(rulesText) {
+		if families, rule, _ := strings.Cut(strings.TrimSpace(line), " "); strings.Contains(families, family) {
+			all = append(all, rule)
+		}
+	}
+	return all
 }
+
+//go:embed rules.txt
+var rulesText string
 
 // chainOf is where a rule may stand.
 func chainOf(rule string) string {
@@ -175,27 +157,21 @@ func extensions(h *harness) {
 	h.tabled()
 	n := 0
 	var lacks []string
-	for program, family := range map[string]func(i int) bool{
-		Firewall:    func(i int) bool { return rules[i].v4 },
-		"ip6tables": func(i int) bool { return rules[i].v6 },
-	} {
+	for program, family := range map[string]string{Firewall: "4", "ip6tables": "6"} {
 		if a := h.command("", program, "-t", "filter", "-S"); a.code != 0 {
 			lacks = append(lacks, program)
 			continue
 		}
-		for i, r := range rules {
-			if !family(i) {
-				continue
-			}
-			f := strings.Fields(r.text)
+		for _, rule := range rules(family) {
+			f := strings.Fields(rule)
 			for i := range f {
 				f[i] = strings.ReplaceAll(f[i], "~", " ")
 			}
 			for _, how := range []string{"-A", "-C", "-D"} {
-				argv := append([]string{program, "-t", f[0], how, chainOf(r.text)}, f[1:]...)
+				argv := append([]string{program, "-t", f[0], how, chainOf(rule)}, f[1:]...)
 				a := h.command("", argv...)
 				if a.code != 0 && how == "-A" && kernelLacks(a.err) {
-					lacks = append(lacks, program+" "+r.text)
+					lacks = append(lacks, program+" "+rule)
 					break
 				}
 				if a.code != 0 {

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,20 +66,9 @@ func (h *harness) context(dir string, files map[string]string) {
 }
 
 // stages is a file of two stages. The cache mount lives from one build to the next.
-const stages = `FROM ` + Image + ` AS made
-ARG WORD=none
-ENV WORD=$WORD
-RUN ["/guest", "write", "/made", "by a step"]
-RUN --mount=type=secret,id=key,required ["/guest", "cat", "/run/secrets/key"]
-RUN --mount=type=cache,target=/kept ["/guest", "append", "/kept/runs", "$TURN"]
-
-FROM scratch
-COPY --from=made /guest /guest
-COPY --from=made /made /made
-COPY words /words
-ENTRYPOINT ["/guest"]
-CMD ["cat", "/made", "/words"]
-`
+//
+//go:embed stages.dockerfile
+var stages string
 
 func buildxBuilds(h *harness) {
 	const dir, key = "/tmp/stages", "/tmp/key"
@@ -120,21 +110,9 @@ func buildKit(h *harness) {
 }
 
 // Project is a file of Compose with two services of Image: one that others wait for, and one that waits.
-const Project = `services:
-  store:
-    image: ` + Image + `
-    command: ["listen", "7000"]
-    volumes: ["kept:/data"]
-    networks: [inner]
-    healthcheck: {test: ["CMD", "/guest", "dial", "127.0.0.1:7000", "well"], interval: 1s, timeout: 20s, retries: 60}
-  front:
-    image: ` + Image + `
-    command: ["listen", "7001"]
-    networks: [inner]
-    depends_on: {store: {condition: service_healthy}}
-volumes: {kept: {}}
-networks: {inner: {}}
-`
+//
+//go:embed compose.yaml
+var Project string
 
 func composes(h *harness) {
 	h.bridged()

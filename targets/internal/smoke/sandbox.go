@@ -37,8 +37,6 @@ func init() {
 	os.Exit(stage(c))
 }
 
-func lockThread() { runtime.LockOSThread() }
-
 func say(m message) {
 	data, err := json.Marshal(m)
 	if err == nil {
@@ -52,7 +50,7 @@ func say(m message) {
 
 // first is the process 1 of the namespace.
 func first(c Config) int {
-	lockThread() // the filter is the thread's, and so is the death signal
+	runtime.LockOSThread() // the filter is the thread's, and so is the death signal
 	if c.Kernel != "" {
 		if err := imitate(c.Kernel); err != nil {
 			say(message{Refused: err.Error()})
@@ -81,7 +79,7 @@ func first(c Config) int {
 // second builds the root file system and goes there. In a chroot, and on a machine's first root, that is its thread's
 // root alone: then it becomes the third, which this program must be static for.
 func second(c Config) int {
-	lockThread()
+	runtime.LockOSThread()
 	all, err := enter(c)
 	if err != nil {
 		say(message{Refused: "a root file system of its own: " + err.Error()})

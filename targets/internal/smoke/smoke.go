@@ -192,7 +192,7 @@ func inside(ctx context.Context, c Config, each func(Result)) ([]Result, error) 
 	started := make(chan error)
 	ended := make(chan error, 1)
 	go func() { // Pdeathsig is tied to the thread that forks
-		lockThread()
+		runtime.LockOSThread()
 		err := cmd.Start()
 		w.Close()
 		started <- err

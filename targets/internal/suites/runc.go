@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -24,22 +25,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// knownReasons are failures that say nothing of what was built, by what the test prints.
-var knownReasons = []struct {
-	pattern *regexp.Regexp
-	why     string
-}{
-	{regexp.MustCompile(`(ldconfig|findmnt): not found|stat /usr/bin/ionice: no such file|` +
-		`exec: \\?"(bash|findmnt|chrt)\\?": executable file not found`),
-		"needs programs of the images that upstream downloads; here they are a busybox"},
-	{regexp.MustCompile(`mkdirat \S+/rootfs/proc: permission denied`),
-		"wants an image with a directory proc; the busybox has none, for two other tests put links there"},
-	{regexp.MustCompile(`prlimit: failed to set .*: Operation not permitted`),
-		"this machine does not let root raise that limit"},
-	{regexp.MustCompile(`unable to access 'https://|Could not resolve host`),
-		"clones a repository from the network, which is denied"},
-	{regexp.MustCompile(`cannot set hugetlb limit`), "no hugetlb cgroup is mounted on this machine"},
-}
+// reasonsText has failures that say nothing of what was built: a line with a pattern of what the test prints, one with
+// the reason.
+//
+//go:embed reasons.txt
+var reasonsText string
 
 // integration is where runc's sources have their bats files.
 const integration = "/tests/integration"
@@ -217,9 +207,9 @@ func (s *Suite) tap(out string) error {
 	last := -1 // the failed case whose output is being read
 	end := func() {
 		if last >= 0 {
-			for _, k := range knownReasons {
-				if k.pattern.MatchString(said.String()) {
-					s.Cases[last].Reason, s.Cases[last].Known = k.why, true
+			for known := range slices.Chunk(strings.Split(strings.TrimSpace(reasonsText), "\n"), 2) {
+				if regexp.MustCompile(known[0]).MatchString(said.String()) {
+					s.Cases[last].Reason, s.Cases[last].Known = known[1], true
 				}
 			}
 		}

@@ -333,26 +333,26 @@ func ifaces([]string) int {
 
 // count adds a line to a file, prints how many lines it has, and fails.
 func count(args []string) int {
-	f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
-	if err != nil {
-		return failed(err)
-	}
-	fmt.Fprintln(f, "run")
-	f.Close()
-	data, _ := ioutil.ReadFile(args[0])
-	fmt.Println("run", strings.Count(string(data), "\n"))
+	n, _ := added(args[0], "run")
+	fmt.Println("run", n)
 	return 1
 }
 
 // appendLine adds a line to a file and prints how many it has.
 func appendLine(args []string) int {
-	f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
-	if err != nil {
-		return failed(err)
-	}
-	fmt.Fprintln(f, strings.Join(args[1:], " "))
-	f.Close()
-	data, err := ioutil.ReadFile(args[0])
-	fmt.Println("lines", strings.Count(string(data), "\n"))
+	n, err := added(args[0], strings.Join(args[1:], " "))
+	fmt.Println("lines", n)
 	return failed(err)
+}
+
+// added adds a line to a file and returns how many it has.
+func added(file, line string) (int, error) {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Fprintln(f, line)
+	f.Close()
+	data, err := ioutil.ReadFile(file)
+	return strings.Count(string(data), "\n"), err
 }
