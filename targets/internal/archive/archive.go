@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Open gives the uncompressed tar of a file, by its format: "gz", "xz", "tar", "zip" for the files of a zip as a tar,
+// Open returns the uncompressed tar of a file, by its format: "gz", "xz", "tar", "zip" for the files of a zip as a tar,
 // or "deb" for the data of a Debian package.
 func Open(file, format string) (io.ReadCloser, error) {
 	f, err := OpenFile(file)
@@ -31,7 +31,7 @@ func Open(file, format string) (io.ReadCloser, error) {
 	}{r, f}, nil
 }
 
-// Decompress undoes one of the known formats.
+// Decompress undoes one of the known formats; any other is an error.
 func Decompress(r io.Reader, format string) (io.Reader, error) {
 	switch format {
 	case "gz":
@@ -54,7 +54,8 @@ var quick string
 // maxMember is the size, in bytes, up to which Member reads.
 const maxMember = 1 << 20
 
-// Member gives the content of the one file in an archive whose name is name below any leading directories.
+// Member returns the content of the one file in an archive whose name is name below any leading directories; an error
+// where there is none, or it has more than 1 MiB.
 func Member(file, format, name string) ([]byte, error) {
 	r, err := Open(file, format)
 	if err != nil {
@@ -68,7 +69,7 @@ func Member(file, format, name string) ([]byte, error) {
 	return data, err
 }
 
-// MemberOf is Member of a tar.
+// MemberOf is Member, errors too, of a tar.
 func MemberOf(r io.Reader, name string) ([]byte, error) {
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()

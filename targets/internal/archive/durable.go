@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteFile writes a file so that its name appears only when all of its content is on the disk.
+// WriteFile writes a file so that its name appears only when all of its content is on the disk. Its errors are those of
+// write and of the file system; the old file stays then.
 func WriteFile(file string, mode fs.FileMode, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".tmp-"+filepath.Base(file)+"-*")
 	if err != nil {
@@ -32,12 +33,13 @@ func WriteFile(file string, mode fs.FileMode, write func(io.Writer) error) error
 	return SyncDir(filepath.Dir(file))
 }
 
-// WriteBytes is WriteFile for content that is in memory.
+// WriteBytes is WriteFile, errors too, for content that is in memory.
 func WriteBytes(file string, mode fs.FileMode, data []byte) error {
 	return WriteFile(file, mode, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
-// WriteLink makes a symbolic link to a target, in place of whatever link or file has the name: at once, and durably.
+// WriteLink makes a symbolic link to a target, in place of whatever link or file has the name: at once, and durably, or
+// returns the file system's error.
 func WriteLink(target, link string) error {
 	tmp := filepath.Join(filepath.Dir(link), "."+filepath.Base(link)+".new")
 	os.Remove(tmp) // of a run that was killed
@@ -50,7 +52,7 @@ func WriteLink(target, link string) error {
 	return SyncDir(filepath.Dir(link))
 }
 
-// SyncDir makes the names in a directory durable.
+// SyncDir makes the names in a directory durable, or returns why not.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -59,7 +61,7 @@ func SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// SHA256File is the digest of a file's bytes, in hex.
+// SHA256File is the digest of a file's bytes, in hex; an error for what is no file.
 func SHA256File(file string) (string, error) {
 	f, err := OpenFile(file)
 	if err != nil {
@@ -78,7 +80,7 @@ type Stamp struct {
 	Inode uint64      `json:"inode,omitempty"`
 }
 
-// Stat returns the stamp of a file, of a link itself, or of a directory with all that is in it.
+// Stat returns the stamp of a file, of a link itself, or of a directory with all that is in it; the error is lstat's.
 func Stat(p string) (Stamp, error) {
 	fi, err := os.Lstat(p)
 	if err != nil {
@@ -130,7 +132,7 @@ func statDir(dir string) (size, mtime int64, err error) {
 }
 
 // SHA256Tree is the digest over the names, modes and contents of all files below a directory, and its links; of a file,
-// that of its bytes.
+// that of its bytes. What cannot be read is an error.
 func SHA256Tree(p string) (string, error) {
 	if fi, err := os.Stat(p); err != nil {
 		return "", err
@@ -154,7 +156,7 @@ func SHA256Tree(p string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// SHA256 is the digest of all that r gives, in hex.
+// SHA256 is the digest of all that r gives, in hex, or r's error.
 func SHA256(r io.Reader) (string, error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {

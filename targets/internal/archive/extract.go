@@ -26,7 +26,7 @@ const (
 // times are kept (make looks at them).
 func Extract(r io.Reader, dir string, strip int) error { return ExtractOnly(r, dir, strip, nil) }
 
-// ExtractOnly is Extract for the entries that want says yes to, by their names after stripping; nil wants all.
+// ExtractOnly is Extract, errors too, for the entries that want says yes to, by names after stripping; nil wants all.
 func ExtractOnly(r io.Reader, dir string, strip int, want func(name string) bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -32,7 +32,7 @@ type Entry struct {
 	SHA256    string      // what the content must be when it is written, in hex; empty for anything
 }
 
-// Open gives the content and its size in bytes.
+// Open returns the content and its size in bytes; the error is the file system's.
 func (e Entry) Open() (io.ReadCloser, int64, error) {
 	if e.Path == "" {
 		return io.NopCloser(bytes.NewReader(e.Data)), int64(len(e.Data)), nil
@@ -55,7 +55,7 @@ func (e Entry) Open() (io.ReadCloser, int64, error) {
 	return f, fi.Size(), nil
 }
 
-// InTar lists the files in a tar that is not compressed, as entries whose content stays there.
+// InTar lists the files in a tar that is not compressed, as entries whose content stays there; an error for no tar.
 func InTar(file string) ([]Entry, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -65,7 +65,7 @@ func InTar(file string) ([]Entry, error) {
 	var es []Entry
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return es, nil
 		}
 		if err != nil {
@@ -87,7 +87,7 @@ func InTar(file string) ([]Entry, error) {
 	}
 }
 
-// Tree lists everything below dir as entries with prefix before their names.
+// Tree lists everything below dir as entries with prefix before their names. Devices and the like are an error.
 func Tree(dir, prefix string) ([]Entry, error) {
 	var es []Entry
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -96,29 +96,24 @@ func Tree(dir, prefix string) ([]Entry, error) {
 		}
 		rel, _ := filepath.Rel(dir, p)
 		e := Entry{Name: path.Join(prefix, filepath.ToSlash(rel)), Path: p, Mode: 0o644}
-		if d.Type()&fs.ModeSymlink != 0 {
-			e.Link, err = os.Readlink(p)
-			es = append(es, e)
-			return err
-		}
-		if !d.Type().IsRegular() {
-			return fmt.Errorf("%s: not a file, directory or link", p)
-		}
 		fi, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if fi.Mode()&0o111 != 0 {
+		switch {
+		case err != nil:
+		case d.Type()&fs.ModeSymlink != 0:
+			e.Link, err = os.Readlink(p)
+		case !d.Type().IsRegular():
+			err = fmt.Errorf("%s: not a file, directory or link", p)
+		case fi.Mode()&0o111 != 0:
 			e.Mode = 0o755
 		}
 		es = append(es, e)
-		return nil
+		return err
 	})
 	return es, err
 }
 
 // WriteTar writes entries in the order of their names, those first that ask for it, all of time t and owner 0: the same
-// entries give the same bytes.
+// entries give the same bytes. An error names the entry that cannot be read, or is not what its SHA256 says.
 func WriteTar(w io.Writer, es []Entry, t time.Time) error {
 	es = slices.Clone(es)
 	slices.SortFunc(es, func(a, b Entry) int {
@@ -167,7 +162,8 @@ func writeEntry(tw *tar.Writer, e Entry, t time.Time) error {
 	return nil
 }
 
-// WriteTarGz writes entries as a gzip'd tar into file, atomically, and gives the SHA-256 of the uncompressed tar.
+// WriteTarGz writes entries as a gzip'd tar into file, atomically, and returns the SHA-256 of the uncompressed tar. Its
+// errors are WriteTar's and the file system's.
 func WriteTarGz(file string, es []Entry, t time.Time) (tarSHA string, err error) {
 	if quick != "" {
 		return WriteTarGzLevel(file, es, t, gzip.BestSpeed)
@@ -175,7 +171,7 @@ func WriteTarGz(file string, es []Entry, t time.Time) (tarSHA string, err error)
 	return WriteTarGzLevel(file, es, t, gzip.DefaultCompression)
 }
 
-// WriteTarGzLevel is WriteTarGz with one of gzip's levels.
+// WriteTarGzLevel is WriteTarGz with one of gzip's levels; another level is an error.
 func WriteTarGzLevel(file string, es []Entry, t time.Time, level int) (tarSHA string, err error) {
 	h := sha256.New()
 	err = WriteFile(file, 0o644, func(w io.Writer) error {

@@ -16,7 +16,8 @@ import (
 // Lend gives one Go cache what another has: a copy of each entry that is whole, which says what an action made, and a
 // link to what it made, whose name is the digest of its content. Go's own program may be at work in own meanwhile. It
 // may write an entry of the same name, which is a file of own; and what it makes again has the same content, which it
-// does not write where that is. Who writes to own may be hostile: a Root does not leave the directory.
+// does not write where that is. Who writes to own may be hostile: a Root does not leave the directory. The errors are
+// the file system's.
 func Lend(own, shared string) error {
 	for _, d := range []string{own, shared} {
 		if err := os.MkdirAll(d, 0o755); err != nil {

@@ -47,8 +47,8 @@ func (t *Tally) String() string {
 	return fmt.Sprintf("%d outputs came from the server, %d were given to it", t.Taken.Load(), t.Given.Load())
 }
 
-// New returns the server at an http or https address. The file token, where it is named, has what the server knows us
-// by.
+// New returns the server at an http or https address; any other is an error. The file token, where it is named, has
+// what the server knows us by.
 func New(address, token string, notice func(text string)) (*Server, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {

@@ -125,7 +125,7 @@ type Planned struct {
 	Record  *Record  // what is remembered of it; nil when it was never made
 }
 
-// Plan says what Run would do, and does nothing.
+// Plan says what Run would do, and does nothing. Its errors are Order's.
 func (g *Graph) Plan(want []string) ([]Planned, error) {
 	order, err := g.Order(want)
 	if err != nil {
@@ -173,7 +173,7 @@ func (g *Graph) Plan(want []string) ([]Planned, error) {
 	return plan, nil
 }
 
-// Order gives the nodes that the wanted ones need, and these, needs first. It refuses an unknown need and a cycle.
+// Order returns the nodes that the wanted ones need, and these, needs first. It refuses an unknown need and a cycle.
 func (g *Graph) Order(want []string) ([]*Node, error) {
 	by := map[string]*Node{}
 	for _, n := range g.Nodes {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,10 +81,8 @@ func (r *Record) Digest() string {
 
 // Of returns the output with a path relative to the root; an empty one where the record has none.
 func (r *Record) Of(path string) Output {
-	for _, o := range r.Outputs {
-		if o.Path == path {
-			return o
-		}
+	if i := slices.IndexFunc(r.Outputs, func(o Output) bool { return o.Path == path }); i >= 0 {
+		return r.Outputs[i]
 	}
 	return Output{}
 }

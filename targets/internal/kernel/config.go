@@ -25,7 +25,8 @@ var (
 	headLine   = regexp.MustCompile(`^# Linux/\S+ (\d\S*) Kernel Configuration`)
 )
 
-// Read reads a configuration, compressed or not, and the release that its head names (empty where it names none).
+// Read reads a configuration, compressed or not, and the release that its head names (empty where it names none). What
+// has no option in it is an error.
 func Read(r io.Reader) (Config, string, error) {
 	br := bufio.NewReader(r)
 	if magic, _ := br.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
@@ -54,7 +55,7 @@ func Read(r io.Reader) (Config, string, error) {
 }
 
 // Find reads the configuration in file or, where that is empty, of the running kernel, whose files lie below root
-// ("/" on a real machine). It gives the file's name as well.
+// ("/" on a real machine). It returns the file's name as well, or an error that names all files that are not there.
 func Find(file, root, release string) (Config, string, string, error) {
 	files := []string{file}
 	if file == "" {

@@ -17,7 +17,7 @@ type Filled struct {
 
 // Fill puts files, whose digests were just checked, into a site's mirror: by name, and by SHA-256. They are links where
 // the file system can do that, else copies. A name appears at once and whole, takes the place of another content, and
-// stays where it has the right one; nothing else in dir is touched.
+// stays where it has the right one; nothing else in dir is touched. The errors are the file system's.
 func Fill(dir string, files []string, digest func(file string) (string, error)) (did Filled, err error) {
 	if err := os.MkdirAll(filepath.Join(dir, "sha256"), 0o755); err != nil {
 		return did, err

@@ -16,7 +16,7 @@ import (
 
 // Git makes the archive of a git origin in dir, which is empty, and returns its path. GitHub's archives are, byte for
 // byte, what "git archive" and gzip make of a tag; a gzip of another kind may make other bytes. The tag must be of the
-// commit that the origin names.
+// commit that the origin names, or it is an error; others have what git and gzip say.
 func Git(ctx context.Context, o *stack.Origin, dir string) (string, error) {
 	env := []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=file:git:http:https:ssh"}
 	for _, k := range []string{"PATH", "HOME", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",

@@ -42,7 +42,7 @@ func SettingOf(p string) string {
 	return "DEBIAN_MIRROR"
 }
 
-// OneMirror is a base that a person names; it is asked for everything.
+// OneMirror is a base that a person names; it is asked for everything. What is no web address is an error.
 func OneMirror(base string) (Mirrors, error) {
 	u, err := url.Parse(base)
 	if err != nil || !isWeb(u) {

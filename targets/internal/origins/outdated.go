@@ -51,8 +51,8 @@ type Outdated struct {
 // Ask runs "go list" with the machine's module proxies: argv are its arguments.
 type Ask func(ctx context.Context, argv ...string) (string, error)
 
-// Newer asks for what is newer than those, at module proxies and in the security archives. now is the day that it is
-// asked.
+// Newer asks for what is newer than those, at module proxies and in the security archives; now is the day that it is
+// asked. It returns an error where no module proxy answers.
 func Newer(ctx context.Context, used []Used, ask Ask, sources []SecuritySource, now time.Time) ([]Outdated, error) {
 	lists, err := versions(ctx, used, ask)
 	if err != nil {
@@ -135,10 +135,10 @@ func list(ctx context.Context, ask Ask, argv ...string) (all []listed, err error
 		}
 		all = append(all, l)
 	}
-	if all == nil {
-		return nil, err
+	if all != nil {
+		err = nil
 	}
-	return all, nil
+	return all, err
 }
 
 // versions are the releases of each component. A module that there is none of is no error, unless no module can be

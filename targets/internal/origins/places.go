@@ -22,7 +22,7 @@ type Places struct {
 }
 
 // Named are the places that settings name (DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR, SOURCE_MIRROR, DEBIAN_SNAPSHOT), and
-// where they name no archives of Debian, those of this machine's apt.
+// where they name no archives of Debian, those of this machine's apt. An error names the setting that is wrong.
 func Named(setting func(name string) string) (p Places, err error) {
 	p.Mirrors = AptMirrors("/etc/apt", "/var/lib/apt/lists")
 	for _, s := range []struct {
@@ -47,7 +47,7 @@ func Named(setting func(name string) string) (p Places, err error) {
 	return p, nil
 }
 
-// SiteOf returns the base address that a person means by an http or https address, or by a directory.
+// SiteOf returns the base address that a person means by an http or https address, or by a directory; else an error.
 func SiteOf(given string) (string, error) {
 	if u, err := url.Parse(given); err == nil && isWeb(u) {
 		return strings.TrimRight(given, "/"), nil
@@ -60,7 +60,7 @@ func SiteOf(given string) (string, error) {
 		ui.Masked(given))
 }
 
-// SnapshotOf returns the base address of a snapshot service that a person names.
+// SnapshotOf returns the base address of a snapshot service that a person names; an error for what is no address.
 func SnapshotOf(given string) (string, error) {
 	if u, err := url.Parse(given); err != nil || !isWeb(u) {
 		return "", fmt.Errorf("got %s, want an address such as https://snapshot.example", ui.Masked(given))

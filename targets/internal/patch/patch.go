@@ -42,8 +42,9 @@ type Group struct {
 	Patches    []Patch
 }
 
-// Groups gives the constraint directories below dir (patches/) of a component, in the order of their names, but with
-// those of an exact version behind the others: what was made for one version was made on what is there for many.
+// Groups returns the constraint directories below dir (patches/) of a component, in the order of their names, but with
+// those of an exact version behind the others: what was made for one version was made on what is there for many. A name
+// that is no constraint is an error.
 func Groups(dir, component, ver string) ([]Group, error) {
 	v, err := version.NewVersion(ver)
 	if err != nil {
@@ -92,7 +93,8 @@ func sortGroups(gs []Group) {
 	})
 }
 
-// Series gives the patches that apply to a component at a version: those of every constraint directory that it meets.
+// Series returns the patches that apply to a component at a version: those of every constraint directory that it meets.
+// Its errors are those of Groups and ReadSeries.
 func Series(dir, component, ver string) ([]Patch, error) {
 	gs, err := Groups(dir, component, ver)
 	return applying(gs), err
@@ -107,8 +109,8 @@ func applying(gs []Group) (ps []Patch) {
 	return ps
 }
 
-// SeriesWith is Series as it will be when p is the last patch of a constraint directory that the version meets, which
-// need not be there yet.
+// SeriesWith is Series, errors too, as it will be when p is the last patch of a constraint directory that the version
+// meets, which need not be there yet.
 func SeriesWith(dir, component, ver, constraint string, p Patch) ([]Patch, error) {
 	gs, err := Groups(dir, component, ver)
 	if err != nil {

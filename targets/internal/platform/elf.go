@@ -26,7 +26,8 @@ const (
 var armLevels = []string{"before v4", "v4", "v4T", "v5T", "v5TE", "v5TEJ", "v6", "v6KZ", "v6T2", "v6K", "v7", "v6-M",
 	"v6S-M", "v7E-M", "v8"}
 
-// Check says whether an ELF file is one of the architecture: its machine and, for ARM, float ABI and level.
+// Check reports whether an ELF file is one of the architecture: its machine and, for ARM, float ABI and level. It fails
+// where the file is no ELF file.
 func (a Arch) Check(path string) ([]Fact, error) {
 	f, err := elf.Open(path)
 	if err != nil {

@@ -279,7 +279,7 @@ func (o *output) close() {
 	}
 }
 
-// Output is Run, and returns what the child printed, at most 1 MiB of it.
+// Output is Run, errors too, and returns what the child printed, at most 1 MiB of it.
 func (c Cmd) Output(ctx context.Context) (string, error) {
 	var b limited
 	c.Out = &b
@@ -287,8 +287,8 @@ func (c Cmd) Output(ctx context.Context) (string, error) {
 	return string(b.buf), err
 }
 
-// UnlessStopped does not wait for the end of what takes seconds, when the run is stopped: the lock stays with this
-// process until it is gone, and what it leaves is what a killed run leaves, which the next one throws away.
+// UnlessStopped does not wait for the end of what takes seconds, when the run is stopped: its error is the context's
+// then. The lock stays with this process until it is gone, and the next run throws away what it leaves.
 func UnlessStopped(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()

@@ -176,8 +176,8 @@ func own(dir string, uid int) error {
 }
 
 // Take makes files and trees below dir, which a child has left, ours again. They must be what they seem: plain files
-// and directories, and links that stay in dir; for whoever looks at them from here on may read what the child could
-// not.
+// and directories, and links that stay in dir, or it is an error; for whoever looks at them from here on may read what
+// the child could not.
 func Take(dir string, names ...string) error {
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {

@@ -84,7 +84,8 @@ func (s *Set) NoteCheckouts(sources map[string]*Source) error {
 	return nil
 }
 
-// UnpackToolchains unpacks the stack's Gos whose zips were carried to this machine and are not unpacked yet.
+// UnpackToolchains unpacks the stack's Gos whose zips were carried to this machine and are not unpacked yet. A zip that
+// is not what the lock says is an error.
 func (s *Set) UnpackToolchains() error {
 	for _, r := range s.Stack.Toolchains() {
 		if exists(s.ToolchainDir(r)) || !exists(s.ToolchainFile(r)) {

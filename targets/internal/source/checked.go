@@ -46,7 +46,7 @@ func (f *Found) read(do func(tar io.Reader) error) error {
 	return err
 }
 
-// Hashed reads the archive once more, and returns its digest, which must be the one that was checked.
+// Hashed reads the archive once more, and returns its digest; an error where it is not the one that was checked.
 func (f *Found) Hashed() (string, error) {
 	got, err := archive.SHA256File(f.Path)
 	if err == nil && got != f.sum {

@@ -40,7 +40,7 @@ func OpenDigests(file string) *Digests {
 	return d
 }
 
-// Of returns a file's digest, from memory where size, time and inode are what they were; fs.ErrNotExist without it.
+// Of returns a file's digest, from memory where size, time and inode are what they were; an error without the file.
 func (d *Digests) Of(path string) (string, error) {
 	return d.of(path, path, archive.SHA256File)
 }

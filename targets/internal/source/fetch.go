@@ -73,7 +73,7 @@ func (f *Found) Checkout() bool { return f.Origin == nil }
 // Archives are the archive and those with it.
 func (f *Found) Archives() []*Found { return append([]*Found{f}, f.With...) }
 
-// Member returns the content of the file with a name below any leading directories; fs.ErrNotExist where there is none.
+// Member returns the content of the file with a name below any leading directories; an error where there is none.
 func (f *Found) Member(name string) (data []byte, err error) {
 	if !f.Checkout() {
 		err = f.read(func(tar io.Reader) (err error) { data, err = archive.MemberOf(tar, name); return err })

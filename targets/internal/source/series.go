@@ -53,7 +53,7 @@ func (f *Found) patch(tree string) (told []string, err error) {
 	return patch.Apply(tree, ps)
 }
 
-// SeriesIn is Series without a tree: it unpacks no more of the archives than the patches, into dir.
+// SeriesIn is Series, errors too, without a tree: it unpacks no more of the archives than the patches, into dir.
 func (f *Found) SeriesIn(dir string) ([]patch.Patch, error) {
 	if f.Checkout() || f.Origin.Series == "" {
 		return nil, nil

@@ -132,7 +132,8 @@ func (s *Set) Locate(c *stack.Component) (*Found, error) {
 }
 
 // Survey is Fetch for one component, without the network: what a fetch would give, as far as the lock knows, and what
-// it would have to bring; lacks is empty where that is nothing. was is the digest of the source of the last build.
+// it would have to bring; lacks is empty where that is nothing. was is the digest of the source of the last build. A
+// file that is there and wrong is an error.
 func (s *Set) Survey(c *stack.Component, was string) (src *Source, lacks string, err error) {
 	src = &Source{}
 	var missing *MissingError
@@ -173,6 +174,7 @@ func (s *Set) Expected(c *stack.Component, was string) *Found {
 }
 
 // Patches are those of ours that apply to a source: none where they are in it already, or where nothing is compiled.
+// Its errors are patch.Series's.
 func (s *Set) Patches(c *stack.Component, found *Found) ([]patch.Patch, error) {
 	if found.Edit || found == s.Given[c.Name] {
 		return nil, nil
@@ -180,12 +182,12 @@ func (s *Set) Patches(c *stack.Component, found *Found) ([]patch.Patch, error) {
 	return s.Series(c)
 }
 
-// Series are the patches below patches/ that a component's version meets.
+// Series are the patches below patches/ that a component's version meets. Its errors are patch.Series's.
 func (s *Set) Series(c *stack.Component) ([]patch.Patch, error) {
 	return patch.Series(filepath.Join(s.Root, "patches"), c.Name, c.Version)
 }
 
-// SeriesOf are the patches that belong to a source. Their files are gone when it returns.
+// SeriesOf are the patches that belong to a source. Their files are gone when it returns. Its errors are SeriesIn's.
 func (s *Set) SeriesOf(found *Found) ([]patch.Patch, error) {
 	if found.Checkout() || found.Origin.Series == "" {
 		return nil, nil
@@ -199,7 +201,7 @@ func (s *Set) SeriesOf(found *Found) ([]patch.Patch, error) {
 }
 
 // Tree makes a component's tree with these patches of ours in a directory that is there. It tells of all hunks that lie
-// elsewhere than they say, those of the source's own series among them.
+// elsewhere than they say, those of the source's own series among them. Its errors are Prepare's and patch.Apply's.
 func (s *Set) Tree(c *stack.Component, found *Found, ps []patch.Patch, dir string) (told []string, err error) {
 	told, err = s.Prepare(c, found, dir)
 	if err != nil {
@@ -209,7 +211,7 @@ func (s *Set) Tree(c *stack.Component, found *Found, ps []patch.Patch, dir strin
 	return append(told, more...), err
 }
 
-// Scratch makes a directory that done removes.
+// Scratch makes a directory that done removes; the error is the file system's.
 func (s *Set) Scratch(prefix string) (dir string, done func(), err error) {
 	base := filepath.Join(s.Root, "build/tmp")
 	if err := os.MkdirAll(base, 0o755); err != nil {
@@ -260,7 +262,7 @@ func (s *Set) restore(ctx context.Context, c *stack.Component, found *Found) err
 	return nil
 }
 
-// WriteLock writes the stack's lock, and returns its path, relative to the root.
+// WriteLock writes the stack's lock, and returns its path, relative to the root, or the file system's error.
 func (s *Set) WriteLock() (string, error) {
 	file := strings.TrimSuffix(s.Stack.File, ".toml") + ".lock"
 	return s.rel(file), archive.WriteBytes(file, 0o644, s.Stack.Lock.Encode())
