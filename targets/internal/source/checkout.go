@@ -112,7 +112,7 @@ func (f *Found) copyTo(dir string) error {
 			return err
 		}
 		err = cp.Copy(top, filepath.Join(dir, d), cp.Options{
-			Skip:              func(fi os.FileInfo, src, _ string) (bool, error) { return fi.Name() == ".git", nil },
+			Skip:              func(fi os.FileInfo, _, _ string) (bool, error) { return fi.Name() == ".git", nil },
 			OnSymlink:         func(string) cp.SymlinkAction { return cp.Shallow },
 			PreserveTimes:     true, // make looks at them
 			PermissionControl: cp.AddPermission(0o600),

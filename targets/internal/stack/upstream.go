@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"encoding/csv"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -69,14 +68,4 @@ func archivesOf(all []Archive, component, release string) []Archive {
 		}
 	}
 	return []Archive{{Component: component, Version: release, URL: strings.ReplaceAll(like.URL, like.Version, release)}}
-}
-
-// Releases are a component's versions in the table, in its order.
-func Releases(all []Archive, component string) (releases []string) {
-	for _, a := range all {
-		if a.Component == component {
-			releases = append(releases, a.Version)
-		}
-	}
-	return slices.Compact(releases)
 }
