@@ -39,7 +39,7 @@ func Fetch(ctx context.Context,
 	toolchain *bool, // bring the stack's Go even where one fits
 	advisories *bool, // bring the newest database of advisories, and write it into its lock
 ) error {
-	return engine.Fetch(ctx, on(record), on(toolchain), on(advisories))
+	return engine.Fetch(ctx, in(record), in(toolchain), in(advisories))
 }
 
 // Clean removes what can be made again: build/ and output/ of the stack, and the compile caches.

@@ -127,10 +127,7 @@ func listed() string {
 	return b.String()
 }
 
-// on reports whether an optional flag is given.
-func on(flag *bool) bool { return flag != nil && *flag }
-
-// in returns the value of an optional flag; empty without it.
+// in returns the value of an optional flag; empty, or false, without it.
 func in[T any](flag *T) (value T) {
 	if flag != nil {
 		value = *flag

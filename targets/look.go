@@ -17,7 +17,7 @@ import (
 func Check(ctx context.Context,
 	json *bool, // for machines
 ) error {
-	return engine.Check(ctx, on(json))
+	return engine.Check(ctx, in(json))
 }
 
 // Kernel tells whether the stack can run on this kernel, or on another machine's.
@@ -31,7 +31,7 @@ func Kernel(ctx context.Context,
 	release *string, // its release, where the file does not name it
 	json *bool, // for machines
 ) error {
-	return engine.Kernel(ctx, in(config), in(release), on(json))
+	return engine.Kernel(ctx, in(config), in(release), in(json))
 }
 
 // Plan tells what a build would do, why, and how long it took the last time.
@@ -96,5 +96,5 @@ func Version() { fmt.Println("drydock " + version.Drydock) }
 func Outdated(ctx context.Context,
 	json *bool, // for machines
 ) error {
-	return prove.Outdated(ctx, on(json))
+	return prove.Outdated(ctx, in(json))
 }

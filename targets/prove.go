@@ -21,7 +21,7 @@ func Verify(ctx context.Context,
 	if file != nil {
 		return prove.VerifyFile(ctx, *file)
 	}
-	return prove.Verify(ctx, on(full))
+	return prove.Verify(ctx, in(full))
 }
 
 // Features lists what is built into the files, and what of it the release's record misses.
@@ -32,7 +32,7 @@ func Verify(ctx context.Context,
 func Features(ctx context.Context,
 	record *bool, // write the record
 ) error {
-	return prove.Features(ctx, on(record))
+	return prove.Features(ctx, in(record))
 }
 
 // Audit names the advisories that are known against the built files, and what is stated of each.
@@ -50,8 +50,8 @@ func Audit(ctx context.Context,
 	draft *bool, // print statements for those, to be completed
 	write *bool, // make docs/advisories.md of it
 ) error {
-	return prove.Audit(ctx, prove.AuditOptions{File: in(file), Bin: in(bin), JSON: on(json), Open: on(open),
-		Draft: on(draft), Write: on(write)})
+	return prove.Audit(ctx, prove.AuditOptions{File: in(file), Bin: in(bin), JSON: in(json), Open: in(open),
+		Draft: in(draft), Write: in(write)})
 }
 
 // Smoke starts the built stack and uses it, check by check.
@@ -66,7 +66,7 @@ func Smoke(ctx context.Context,
 	json *bool, // for machines
 	write *bool, // make docs/smoke.md of it
 ) error {
-	return prove.Smoke(ctx, in(kernel), in(bin), on(json), on(write))
+	return prove.Smoke(ctx, in(kernel), in(bin), in(json), in(write))
 }
 
 // Boot boots a kernel in a virtual machine, installs the package there and uses it, check by check.
@@ -96,7 +96,7 @@ func Boot(ctx context.Context,
 ) error {
 	return prove.Boot(ctx, prove.BootOptions{Kernel: in(kernel), Calls: in(calls), Image: in(image),
 		Modules: in(modules), Config: in(config), Cgroup: in(cgroup), Package: in(pkg), To: in(to), Root: in(root),
-		Run: in(run), Cuts: in(cuts), Quick: on(quick), Initramfs: on(initramfs), JSON: on(json), Write: on(write)})
+		Run: in(run), Cuts: in(cuts), Quick: in(quick), Initramfs: in(initramfs), JSON: in(json), Write: in(write)})
 }
 
 // Reproduce builds the stack twice, in different surroundings, and compares byte for byte.
@@ -114,13 +114,13 @@ func Reproduce(ctx context.Context,
 	record *bool, // write the digests to vendor-sources/<stack>.digests
 	cache *bool, // compare with what the team's cache has
 ) error {
-	if on(cache) {
+	if in(cache) {
 		return prove.Challenge(ctx, in(component))
 	}
 	if in(with) != "" {
-		return prove.Against(ctx, in(with), on(record))
+		return prove.Against(ctx, in(with), in(record))
 	}
-	return prove.Reproduce(ctx, in(component), on(record))
+	return prove.Reproduce(ctx, in(component), in(record))
 }
 
 // Suites runs upstream's own tests against the built libseccomp and runc.
@@ -132,5 +132,5 @@ func Suites(ctx context.Context,
 	component *string, // the tests of libseccomp or of runc alone
 	write *bool, // make docs/proof.md of it
 ) error {
-	return prove.Suites(ctx, in(component), on(write))
+	return prove.Suites(ctx, in(component), in(write))
 }

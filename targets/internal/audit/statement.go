@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -218,9 +219,7 @@ func (b *Book) Check(known []string, has map[string]Evidence, db *Database, t *T
 			}
 		}
 		if len(s.Components) == 0 {
-			for c := range has {
-				of = append(of, c)
-			}
+			of = slices.Collect(maps.Keys(has))
 		} else if len(of) == 0 {
 			continue
 		}

@@ -27,11 +27,8 @@ const (
 	// BundleStack holds what it was made for, as stack or stack/architecture, which is built there when STACK does not
 	// say otherwise.
 	BundleStack = "BUNDLE.stack"
+	bundleLinks = "BUNDLE.links" // its links: BUNDLE.sha256 has this file's digest, and says nothing of links
 )
-
-// bundleLinks lists a bundle's links, of which BUNDLE.sha256 says nothing; it is one of the files that are listed
-// there.
-const bundleLinks = "BUNDLE.links"
 
 // linksOf is the list of the links among entries: a line for each, with target and name; nil without any.
 func linksOf(es []archive.Entry) []byte {

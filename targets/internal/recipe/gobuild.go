@@ -226,11 +226,5 @@ func (r request) before(v string) bool {
 }
 
 func nonEmpty(s ...string) []string {
-	var out []string
-	for _, x := range s {
-		if x != "" {
-			out = append(out, x)
-		}
-	}
-	return out
+	return slices.DeleteFunc(s, func(x string) bool { return x == "" })
 }

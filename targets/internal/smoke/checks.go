@@ -106,13 +106,8 @@ var checks = []check{
 }
 
 func filesThere(h *harness) {
-	var missing []string
-	for _, f := range h.c.Files {
-		if _, err := os.Stat(filepath.Join(binDir, f)); err != nil {
-			missing = append(missing, f)
-		}
-	}
-	h.is("missing", strings.Join(missing, " "), "")
+	there := func(f string) bool { _, err := os.Stat(filepath.Join(binDir, f)); return err == nil }
+	h.is("missing", strings.Join(slices.DeleteFunc(slices.Clone(h.c.Files), there), " "), "")
 }
 
 func filesExecutable(h *harness) {

@@ -42,8 +42,6 @@ type harness struct {
 	hidden   []string // files that the first part does not see
 }
 
-func newHarness(c Config) *harness { return &harness{c: c} }
-
 // failure is how a check says that it failed, and skip that it cannot be tried here: by panic, from any depth.
 type failure struct{ text string }
 

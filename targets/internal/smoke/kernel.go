@@ -32,12 +32,7 @@ func (t *table) absent(kernel string) ([]span, []flag, error) {
 		}
 		end = uint32(c.last) + 1
 	}
-	var unknown []flag
-	for _, f := range t.flags() {
-		if !has(f.since) {
-			unknown = append(unknown, f)
-		}
-	}
+	unknown := slices.DeleteFunc(t.flags(), func(f flag) bool { return has(f.since) })
 	return append(missing, span{end, 1<<32 - 1}), unknown, nil
 }
 

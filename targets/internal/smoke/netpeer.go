@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -181,10 +182,7 @@ func speak(network, address, text string) (string, error) {
 
 // attribute is one of netlink's: length, kind, value, padding.
 func attribute(kind uint16, value ...[]byte) []byte {
-	var v []byte
-	for _, x := range value {
-		v = append(v, x...)
-	}
+	v := slices.Concat(value...)
 	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(v)))
 	b = append(binary.NativeEndian.AppendUint16(b, kind), v...)
 	return append(b, make([]byte, -len(b)&3)...)
@@ -200,10 +198,7 @@ func tell(family int, kind, flags uint16, body ...[]byte) ([]byte, error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
 		return nil, err
 	}
-	var all []byte
-	for _, b := range body {
-		all = append(all, b...)
-	}
+	all := slices.Concat(body...)
 	h := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+len(all)))
 	h = binary.NativeEndian.AppendUint16(h, kind)
 	h = binary.NativeEndian.AppendUint16(h, unix.NLM_F_REQUEST|flags)

@@ -97,7 +97,7 @@ func second(c Config) int {
 // third runs the checks.
 func third(c Config) int {
 	unix.CloseOnExec(reports)
-	h := newHarness(c)
+	h := &harness{c: c}
 	each := func(r Result) { say(message{Result: &r}) }
 	h.runAll(checks, each)
 	h.runExtras(each)

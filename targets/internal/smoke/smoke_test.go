@@ -25,7 +25,7 @@ func TestWhoIsNotRootIsRefusedWithTheReason(t *testing.T) {
 
 // A check says how it went by what it does, and cannot hold up the run.
 func TestAChecksVerdict(t *testing.T) {
-	h := newHarness(Config{})
+	h := &harness{c: Config{}}
 	for _, c := range []struct {
 		name, verdict, detail string
 		run                   func(l *harness)
@@ -61,7 +61,7 @@ func TestTheNamesOfChecksAreTheirOwn(t *testing.T) {
 func TestWarningsOfTheDaemonsAreReadOnce(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "log")
 	try(t, err)
-	h := newHarness(Config{})
+	h := &harness{c: Config{}}
 	h.log = f
 	_, err = f.WriteString("time=\"x\" level=info msg=\"fine\"\n" +
 		"time=\"x\" level=warning msg=\"cleanup \\\"a\\\"\" error=\"gone\" id=1\n" +
@@ -87,7 +87,7 @@ func TestTheBriefChecksAreOfTheTable(t *testing.T) {
 func TestLimitsAreLongerOnASlowMachineAlone(t *testing.T) {
 	for slow, want := range map[float64]time.Duration{0: 10 * time.Second, 0.5: 10 * time.Second, 1: 10 * time.Second,
 		12: 2 * time.Minute} {
-		if got := newHarness(Config{Slow: slow}).slowly(10 * time.Second); got != want {
+		if got := (&harness{c: Config{Slow: slow}}).slowly(10 * time.Second); got != want {
 			t.Errorf("10 s on a machine that is %v times slower: got %s, want %s", slow, got, want)
 		}
 	}

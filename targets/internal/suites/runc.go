@@ -45,13 +45,9 @@ func lacksForRunc(ctx context.Context, t *Tree) string {
 	if os.Geteuid() != 0 {
 		return "needs root"
 	}
-	var missing []string
-	for _, p := range []string{"bats", "bash", "jq", "gawk", "busybox", "unshare", "tar"} {
-		if _, err := exec.LookPath(p); err != nil {
-			missing = append(missing, p)
-		}
-	}
-	if missing != nil {
+	installed := func(program string) bool { _, err := exec.LookPath(program); return err == nil }
+	missing := slices.DeleteFunc(strings.Fields("bats bash jq gawk busybox unshare tar"), installed)
+	if len(missing) > 0 {
 		return "not installed: " + strings.Join(missing, ", ") + " (Debian: bats jq gawk busybox-static)"
 	}
 	try := exec.CommandContext(ctx, "unshare", append(slices.Clone(namespaces), "true")...)

@@ -86,9 +86,7 @@ func cause(here, there *graph.Record) (compilers bool, why string) {
 			others = append(others, in.Name)
 		}
 	}
-	for n := range was {
-		others = append(others, n)
-	}
+	others = slices.AppendSeq(others, maps.Keys(was))
 	switch {
 	case len(others) > 0:
 		slices.Sort(others)
