@@ -138,10 +138,11 @@ func killedRuns(t *testing.T, n int, components ...string) {
 	}
 }
 
-// TestASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its version,
+// TestLongASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its version,
 // which is done when the package is ready. Where it runs it sees nothing of this machine; a limit that nobody else uses
 // is handed down.
-func TestASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
+func TestLongASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	r := newBuiltRepo(t, func(component string, files map[string]string) {
 		if component == "docker-cli" {
@@ -245,34 +246,19 @@ func TestRunsThatStartTogetherBuildOnce(t *testing.T) {
 	}
 }
 
-// TestAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs: when it fails, it says why, and what was published
+// TestLongAFullDiskLeavesTheLastGoodOutputs builds on a small tmpfs: when it fails, it says why, and what was published
 // before stays; with room again, the next run is right.
-func TestAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
-	t.Parallel()
-	fullDisk(t, []int{900}, "docker-cli")
-}
-
 func TestLongAFullDiskLeavesTheLastGoodOutputs(t *testing.T) {
 	testlong.Skip(t)
-	fullDisk(t, []int{40, 200, 600, 900, 1500, 2500, 4000, 8000})
-}
-
-// fullDisk builds with each of those sizes, in kB: those components, or all.
-func fullDisk(t *testing.T, sizes []int, components ...string) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}
 	r := newBuiltRepo(t, nil)
 	want := r.outputs(t)
 	full := 0
-	for _, kb := range sizes {
-		// They are stale, and the place that the work and the new outputs go to is small.
-		if components == nil {
-			os.RemoveAll(filepath.Join(r.root, "build/fake/record"))
-		}
-		for _, c := range components {
-			os.Remove(filepath.Join(r.root, "build/fake/record", c+".json"))
-		}
+	for _, kb := range []int{40, 200, 600, 900, 1500, 2500, 4000, 8000} {
+		// All is stale, and the place that the work and the new outputs go to is small.
+		os.RemoveAll(filepath.Join(r.root, "build/fake/record"))
 		script := fmt.Sprintf("mount -t tmpfs -o size=%dk none %[2]s/build/fake/work && mount -t tmpfs -o "+
 			"size=%[1]dk none %[2]s/build/fake/store && exec %[3]s all", kb, r.root, runner)
 		for _, d := range []string{"work", "store"} {
@@ -291,7 +277,7 @@ func fullDisk(t *testing.T, sizes []int, components ...string) {
 			t.Fatalf("%d kB: outputs changed:\ngot  %v\nwant %v\n%s", kb, got, want, out)
 		}
 	}
-	if full < min(3, len(sizes)) {
+	if full < 3 {
 		t.Errorf("the disk was full %d times: the sizes show too little", full)
 	}
 	r.must(t, "all")

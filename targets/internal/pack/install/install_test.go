@@ -801,7 +801,8 @@ func TestADaemonJSONKeepsToWhatTheDaemonKnows(t *testing.T) {
 	}
 }
 
-func TestWhatIsTheUsersStaysTheUsers(t *testing.T) {
+func TestLongWhatIsTheUsersStaysTheUsers(t *testing.T) {
+	testlong.Skip(t)
 	t.Parallel()
 	a, b := unpacked(t, "26.1.5"), unpacked(t, "28.5.2", func(f map[string]string) {
 		f["init/daemon.json"] = "{\n  \"debug\": true\n}\n"
