@@ -311,7 +311,7 @@ func parseTable(data []byte, file string, components []string) (*Table, stack.Pr
 // maxTexts is the size, in bytes, up to which statements and tables are read.
 const maxTexts = 4 << 20
 
-// ReadText reads a file of statements or a table; empty where it is not there.
+// ReadText reads a file of statements or a table; empty where it is not there. It fails on one above maxTexts.
 func ReadText(file string) ([]byte, error) {
 	data, err := archive.ReadFile(file, maxTexts)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -101,7 +101,8 @@ func (d *dir) Resolve(_ context.Context, tag string) (ocispec.Descriptor, error)
 	return x.Manifests[i], nil
 }
 
-// Push adds manifests to the index, without a name yet: others refer to them, or they refer to others.
+// Push adds manifests to the index, without a name yet: others refer to them, or they refer to others. It fails as a
+// write does.
 func (d *dir) Push(ctx context.Context, what ocispec.Descriptor, from io.Reader) error {
 	err := d.Storage.Push(ctx, what, from)
 	if err != nil || what.MediaType != ocispec.MediaTypeImageManifest {
@@ -145,7 +146,7 @@ func (d *dir) Tags(_ context.Context, _ string, fn func([]string) error) error {
 }
 
 // Delete takes a manifest out of the index, and those that refer to it. What no manifest names any more goes after a
-// day: somebody may be pushing.
+// day: somebody may be pushing. It fails where the index cannot be read or written.
 func (d *dir) Delete(ctx context.Context, m ocispec.Descriptor) error {
 	return d.change(func(x *ocispec.Index) error {
 		x.Manifests = slices.DeleteFunc(x.Manifests, func(o ocispec.Descriptor) bool {
