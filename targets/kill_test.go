@@ -138,9 +138,9 @@ func killedRuns(t *testing.T, n int, components ...string) {
 	}
 }
 
-// TestLongASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its version,
-// which is done when the package is ready. Where it runs it sees nothing of this machine; a limit that nobody else uses
-// is handed down.
+// TestLongASignalWhileThePackageIsExaminedStopsTheRun has a docker that does not answer when it is asked for its
+// version, which is done when the package is ready. Where it runs it sees nothing of this machine; a limit that nobody
+// else uses is handed down.
 func TestLongASignalWhileThePackageIsExaminedStopsTheRun(t *testing.T) {
 	testlong.Skip(t)
 	t.Parallel()
