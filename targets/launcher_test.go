@@ -154,7 +154,7 @@ func TestTheLauncherCompilesInACleanGoEnvironment(t *testing.T) {
 	}
 	env := l.given(t)
 	for k, want := range map[string]string{
-		"GOFLAGS": "-trimpath -buildvcs=false", "GO111MODULE": "on", "GOWORK": "off", "GOENV": "off",
+		"GOFLAGS": "-buildvcs=false", "GO111MODULE": "on", "GOWORK": "off", "GOENV": "off",
 		"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto",
 		"GOOS": "", "GOARCH": "", "GOAMD64": "", "GOEXPERIMENT": "", "CGO_CFLAGS": "", "GODEBUG": "", "GOROOT": "",
 		"GOBIN": "", "MAGEFILE_DEBUG": "", "MAGEFILE_GOCMD": "go",
@@ -223,7 +223,7 @@ func TestTheLauncherRunsInEveryShell(t *testing.T) {
 				t.Errorf("%s: got %q, %v", shell[0], out, err)
 			}
 		}
-		if flags := l.given(t)["GOFLAGS"]; flags != "-trimpath -buildvcs=false" {
+		if flags := l.given(t)["GOFLAGS"]; flags != "-buildvcs=false" {
 			t.Errorf("%s: compiled with GOFLAGS=%s", shell[0], flags)
 		}
 	}

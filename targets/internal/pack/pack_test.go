@@ -97,7 +97,7 @@ var linkedData = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "runc")
-	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -buildid=", "-o", file,
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w -buildid=", "-o", file,
 		"./testdata/linked").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
