@@ -30,7 +30,8 @@ func raising(t *testing.T) (restore func(record bool, raises ...string) error, s
 		t.Fatal(err)
 	}
 	g := Go{Path: tool, Version: strings.TrimPrefix(runtime.Version(), "go"), Constraint: ">= 1.25",
-		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOPROXY=" + proxy.URL, "GOSUMDB=off"}}
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOPROXY=" + proxy.URL, "GOSUMDB=off",
+			"GOCACHE=" + t.TempDir()}} // which has 256 directories: not anew for each restoring
 	s = &Store{Dir: t.TempDir(), Digests: OpenDigests(filepath.Join(t.TempDir(), "d.json"))}
 	files := map[string]string{
 		"go.mod": "module example.invalid/main\n\ngo 1.21\n\nrequire example.invalid/dep v1.0.0\n\nrequire (\n" +
@@ -81,8 +82,7 @@ func sumsOf(t *testing.T, g Go, files map[string]string) string {
 	}
 	cmd := exec.Command(g.Path, "mod", "download", "all")
 	cmd.Dir = dir
-	cmd.Env = slices.Concat(g.Env, []string{"GOFLAGS=-modcacherw", "GOMODCACHE=" + filepath.Join(dir, "mod"),
-		"GOCACHE=" + filepath.Join(dir, "cache")})
+	cmd.Env = slices.Concat(g.Env, []string{"GOFLAGS=-modcacherw", "GOMODCACHE=" + filepath.Join(dir, "mod")})
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -186,7 +186,10 @@ func makeVendor(ctx context.Context, v *stack.Vendor, g Go, tree, tmp string) (r
 		}
 	}
 	m.tool.Env = append(slices.Clip(g.Env), "GOMODCACHE="+m.cache, flags, "GOTOOLCHAIN=local", "GOWORK=off",
-		"GOCACHE="+filepath.Join(tmp, "cache"), "GOPATH="+filepath.Join(tmp, "gopath"), "CGO_ENABLED=0")
+		"GOPATH="+filepath.Join(tmp, "gopath"), "CGO_ENABLED=0")
+	if !slices.ContainsFunc(g.Env, func(kv string) bool { return strings.HasPrefix(kv, "GOCACHE=") }) {
+		m.tool.Env = append(m.tool.Env, "GOCACHE="+filepath.Join(tmp, "cache"))
+	}
 	// go.sum cannot know a replacement: the checksum database answers for it.
 	for _, r := range slices.Backward(v.Replace) {
 		old, _, _ := strings.Cut(r, "=>")
