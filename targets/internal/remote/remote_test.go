@@ -74,7 +74,6 @@ func (x *team) open(t *testing.T, address, keys string) *Cache {
 	t.Helper()
 	c, err := Open(address, keys)
 	must(t, err)
-	c.patience = patience{ask: 300 * time.Millisecond, transfer: 500 * time.Millisecond, stall: 100 * time.Millisecond}
 	c.Say = func(format string, a ...any) { fmt.Fprintf(x.told, format+"\n", a...) }
 	return c
 }
@@ -183,9 +182,11 @@ var faults = []struct {
 		}},
 	{"nobody there", "does not answer", func(x *team, g *testregistry.Registry) { g.Close() }},
 	{"no answer", "no answer in", func(x *team, g *testregistry.Registry) {
+		x.patience.ask = 100 * time.Millisecond
 		g.Fail(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() })
 	}},
 	{"a transfer that stands still", "", func(x *team, g *testregistry.Registry) {
+		x.patience.stall = 100 * time.Millisecond
 		g.Fail(func(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 			if r.Method == http.MethodGet &&
 				strings.Contains(r.URL.Path, "/blobs/"+x.record.Files[0].Blob.Digest.String()) {
