@@ -323,12 +323,12 @@ func (g *guest) smoke() bool {
 		g.say(message{Row: &smoke.Result{Name: "smoke", Verdict: smoke.Failed, Detail: err.Error()}})
 		return false
 	}
-	c.Bin, c.Work = "/srv/bin", "/srv/work"
+	c.Bin, c.Work = "/srv/bin", "/srv/smoke"
 	if err := errors.Join(os.MkdirAll(c.Bin, 0o755), os.MkdirAll(c.Work, 0o755)); err != nil {
 		return fatal(err)
 	}
 	const current = "/usr/local/libexec/drydock/current/"
-	said, err := g.run("sh", "-c", "cp -al "+current+"docker/* /srv/bin/ && cp /srv/guest /srv/work/guest && "+
+	said, err := g.run("sh", "-c", "cp -al "+current+"docker/* /srv/bin/ && cp /srv/guest /srv/smoke/guest && "+
 		"if [ -d "+current+"iptables ]; then cp -al "+current+"iptables/* /srv/bin/; fi")
 	if err != nil {
 		return fatal(errors.New(said))
